@@ -1,0 +1,30 @@
+# `make demo` and `make test` in a fresh clone: both make .venv and install into it first.
+PYTHON ?= python3
+BIN := .venv/bin
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: demo test check clean
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# the main job on phantoms, in a folder of its own
+demo: $(BIN)/.installed
+	BENCHMARK_HOME=demo/home $(BIN)/benchmark run --suite demo --results demo/results --workers 2
+	BENCHMARK_HOME=demo/home $(BIN)/benchmark report --suite demo --results demo/results
+	@echo "The demo's images are phantoms: these numbers mean nothing clinically. Everything lies under demo/: delete it at will."
+
+test: $(BIN)/.installed check
+	$(BIN)/python -m pytest -n 2 -q
+
+check: $(BIN)/.installed
+	$(BIN)/ruff format --check --quiet benchmark tests
+	$(BIN)/ruff check --quiet benchmark tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv demo

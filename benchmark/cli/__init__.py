@@ -1,0 +1,67 @@
+"""The `benchmark` command. Verbs parse, delegate and render; torch is imported inside those that train."""
+
+import os
+import sys
+
+import click
+import typer
+
+from benchmark import __version__
+from benchmark.cli import data, pretrain, report, run, tasks, zoo
+from benchmark.fault import Fault
+
+app = typer.Typer(
+    name="benchmark",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast.",
+)
+app.add_typer(zoo.app, name="zoo", help="Pretrained weights: list, show, add, fetch, verify.")
+app.add_typer(tasks.app, name="tasks", help="Tasks: list, show.")
+app.add_typer(data.app, name="data", help="Data sets: write phantoms.")
+app.command()(run.plan)
+app.command()(run.run)
+app.command()(run.status)
+app.command()(report.report)
+app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
+
+
+@app.callback()
+def root(
+    *,
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks instead of one line."),
+    version: bool = typer.Option(False, "--version", help="Show the version and stop."),
+) -> None:
+    """Options that stand before a verb."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if debug:
+        os.environ["BENCHMARK_DEBUG"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command line and exit.
+
+    0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
+    """
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="benchmark", standalone_mode=False)
+    except Fault as fault:
+        if os.environ.get("BENCHMARK_DEBUG"):
+            raise
+        typer.secho(f"error: {fault}", err=True, fg="red")
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
+        code = 130
+    except BrokenPipeError:  # `benchmark … | head`
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

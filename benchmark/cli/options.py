@@ -1,0 +1,64 @@
+"""Options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.disk import Places, find_places
+
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--results",
+        help="Folder of results [default: $BENCHMARK_RESULTS, or the project's results/].",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of data sets [default: $BENCHMARK_DATA].", show_default=False)
+]
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        help="Folder with model_zoo.yaml and tasks/ [default: $BENCHMARK_PROJECT, or the checkout around here].",
+        show_default=False,
+    ),
+]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        "-m",
+        help="Zoo entries: a list, all, family:NAME, wildcards, !negations; scratch:ARCHITECTURE for fresh weights.",
+    ),
+]
+Tasks = Annotated[
+    str | None, typer.Option("--tasks", "-t", help="Tasks: a list, all, family:KIND, wildcards, !negations.")
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds", "-s", help="10 is seeds 0 to 9; 3,7 those two; 0-4 a range; 3, is seed 3 alone (default: 10)."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Recipe field, NAME=VALUE; part of the cell's identity. May be repeated."),
+]
+Fraction = Annotated[
+    float,
+    typer.Option("--fraction", min=0.0, max=1.0, help="Share of the training patients used (stratified, nested)."),
+]
+SuiteName = Annotated[
+    str | None,
+    typer.Option("--suite", help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.", show_default=False),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
+
+
+def places_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Places:
+    """Places from the options given."""
+    return find_places(results=results, data=data, project=project)

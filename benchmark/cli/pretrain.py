@@ -1,0 +1,100 @@
+"""`benchmark pretrain …`, and the encoders that a suite makes first."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Device, Offline, Project, Results, Settings, places_of
+from benchmark.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmark.cli.request import Grid, Wish
+    from benchmark.data.index import Index
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def root() -> None:
+    """New encoders from old."""  # a callback keeps one verb a verb of a group
+
+
+@app.command()
+def supervised(
+    *,
+    start: Annotated[str, typer.Option("--from", help="The entry to start from, or scratch:ARCHITECTURE.")],
+    task: Annotated[str, typer.Option("--task", help="The task to train on.")],
+    name: Annotated[str, typer.Option("--name", help="The new entry's name.")],
+    seed: Annotated[int, typer.Option(help="The training's seed.")] = 0,
+    settings: Settings = None,
+    device: Device = "auto",
+    offline: Offline = False,
+    results: Results = None,
+    data: Data = None,
+    project: Project = None,
+) -> None:
+    """Train an encoder on a task and register it as a zoo entry.
+
+    From `imagenet` on DXC14, it makes a domain-adapted one.
+    """
+    from benchmark.cli.request import Wish, bring_weights, indexes_of, refuse
+
+    places = places_of(results=results, data=data, project=project)
+    grid = Wish.of(places, start, task, f"{seed},", settings, 1.0, None).grid()
+    if len(grid.entries) != 1 or len(grid.tasks) != 1:
+        raise Fault("--from and --task name one entry and one task each")
+    faults: list[str] = []
+    indexes = indexes_of(grid, faults=faults)
+    refuse(faults)
+    bring_weights(grid, offline=offline)
+    _make(grid, indexes, name=name, title="", device=device)
+
+
+def pretrain_first(wish: "Wish", *, device: str) -> None:
+    """Make the encoders that the wish's suite starts from, those that are not there yet."""
+    from benchmark.cli.request import Wish, indexes_of, refuse
+
+    for step in wish.suite.pretrain if wish.suite else ():
+        layers = {**wish.suite.recipe, **wish.suite.recipes.get(step.task, {}), **step.recipe} if wish.suite else {}
+        settings = [f"{name}={value}" for name, value in layers.items()]
+        grid = Wish.of(wish.places, step.start, step.task, "0,", settings, 1.0, None).grid()
+        faults: list[str] = []
+        indexes = indexes_of(grid, faults=faults)
+        refuse(faults)
+        _make(grid, indexes, name=step.name, title=step.title, device=device)
+
+
+def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, device: str) -> None:
+    """Train and register one encoder, in this process, with its progress."""
+    from rich.console import Console
+
+    from benchmark.cli.progress import GridProgress
+    from benchmark.memory import keep_pages
+
+    keep_pages()
+    import torch
+
+    from benchmark.pretrain import supervised as train
+    from benchmark.runner import Runner
+
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    cells = grid.cells(indexes)
+    ((task, recipe),) = grid.tasks
+    with GridProgress(cells, Console(stderr=True)) as progress:
+        progress.tell({"event": "started", "key": cells[0].key})
+        runner = Runner(
+            places=grid.places, device=torch.device(found if device == "auto" else device), watch=progress.tell
+        )
+        entry = train(
+            runner=runner,
+            start=grid.entries[0],
+            task=task,
+            index=indexes[task.name],
+            recipe=recipe,
+            seed=grid.seeds[0],
+            name=name,
+            title=title,
+        )
+    scores = (entry.made_by or {})["scores"]
+    told = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items() if ":" not in metric)
+    typer.echo(f"{name}: {entry.title} (its own test: {told}); an entry of {grid.places.own_zoo}")

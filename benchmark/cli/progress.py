@@ -1,0 +1,128 @@
+"""Progress of a grid: bars on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from typing_extensions import Self
+
+from benchmark.cell import Cell
+from benchmark.fault import plural
+
+PLAIN_SECONDS = 30.0  # between two plain lines about one cell
+
+
+class GridProgress:
+    """Shows scheduler events: the grid as a whole, and each cell being worked on with its epoch and scores."""
+
+    def __init__(self, cells: list[Cell], console: Console) -> None:
+        self.cells = {cell.key: cell for cell in cells}
+        self.console = console
+        self.total = len(cells)
+        self.finished = 0
+        self.spoken: dict[str, float] = {}
+        self.lines: dict[str, TaskID] = {}
+        self.failures: list[str] = []
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=False,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        self.grid = self.bars.add_task("cells", total=self.total, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Take one scheduler event."""
+        kind, key = event["event"], event.get("key", "")
+        if kind == "workers":
+            self._say(f"{plural(event['count'], 'worker')} on {event['device']}")
+        elif kind == "started":
+            recipe = self.cells[key].recipe
+            self.lines[key] = self.bars.add_task(self.cells[key].title, total=recipe.max_epochs, note="starting")
+            self.spoken[key] = time.monotonic()
+        elif kind == "cache":
+            self._update(key, event["done"], event["total"], f"decoding {event['task']} once")
+        elif kind == "epoch":
+            scores = ", ".join(
+                f"{n.removeprefix('validation_')} {v:.3f}" for n, v in event.items() if n.startswith("validation_")
+            )
+            self._update(key, event["epoch"], self.cells[key].recipe.max_epochs, f"validation {scores}", "epoch ")
+        elif kind in ("done", "failed", "elsewhere", "requeued"):
+            self._end(kind, key, event)
+
+    def _update(self, key: str, done: int, total: int, note: str, unit: str = "") -> None:
+        if key in self.lines:
+            self.bars.update(self.lines[key], completed=done, total=total, note=note)
+        if not self.console.is_terminal and time.monotonic() - self.spoken.get(key, 0) > PLAIN_SECONDS:
+            self.spoken[key] = time.monotonic()
+            self._say(f"{self.cells[key].title}: {unit}{done} of {'at most ' if unit else ''}{total}, {note}")
+
+    def _end(self, kind: str, key: str, event: dict[str, Any]) -> None:
+        if key in self.lines:
+            self.bars.remove_task(self.lines.pop(key))
+        name = self.cells[key].title
+        if kind in ("done", "failed"):
+            self.finished += 1
+            self.bars.update(self.grid, completed=self.finished)
+        if kind == "done":
+            score = next(
+                (f"{name} {value:.4f}" for name, value in event["scores"].items() if value is not None), "no score"
+            )
+            self._say(f"[{self.finished}/{self.total}] {self.cells[key].title}: {score}")
+        elif kind == "failed":
+            self.failures.append(f"{name}: {event['reason']}")
+            self._say(f"[{self.finished}/{self.total}] {name}: FAILED: {event['reason']}")
+        elif kind == "requeued":
+            self._say(f"{name}: {event['reason']}; it is tried again from its last epoch")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bytes_bar(name: str) -> Iterator[Any]:
+    """A download's progress: call with bytes so far and in all."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(name),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        line = bars.add_task(name, total=None, note="")
+
+        def show(done: int, total: int | None) -> None:
+            note = f"{done / 1e6:,.1f}" + (f" of {total / 1e6:,.1f} MB" if total else " MB")
+            bars.update(line, completed=done, total=total, note=note)
+
+        yield show
+    typer.echo(f"{name}: here", err=True) if console.is_terminal else None

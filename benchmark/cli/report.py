@@ -1,0 +1,77 @@
+"""`benchmark report`."""
+
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Models, Project, Results, SuiteName, Tasks, places_of
+from benchmark.fault import Fault, did_you_mean, first_few, plural
+
+
+def report(
+    *,
+    tasks: Tasks = None,
+    models: Models = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Model that the others are tested against (default: imagenet, else scratch).")
+    ] = None,
+    suite: SuiteName = None,
+    name: Annotated[str | None, typer.Option(help="The report's name (default: the suite or the tasks).")] = None,
+    results: Results = None,
+    project: Project = None,
+) -> None:
+    """Tables and figures from the records: mean ± sd (n), t-tests against a baseline, epochs. CSV, Markdown, PNG."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.plan import read_suite
+    from benchmark.report.figures import curves_figure, seeds_figure
+    from benchmark.report.frame import frame_of
+    from benchmark.report.tables import PRINTED, caption, default_baseline, markdown, summary
+    from benchmark.selection import select
+    from benchmark.store import Store
+    from benchmark.tasks import read_tasks
+
+    places = places_of(results=results, project=project)
+    known = read_tasks(places.project / "tasks")
+    if suite:
+        grid = read_suite(suite, places.project / "tasks" / "suites")
+        tasks, models, baseline = tasks or grid.tasks, models or grid.models, baseline or grid.baseline or None
+    store = Store(places.results)
+    records, unread = store.records()
+    frame = frame_of(records, known)
+    if frame.empty:
+        raise Fault(f"no finished cell in {places.results}: benchmark run … first")
+    kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
+    frame = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
+    if models and models != "all":
+        frame = frame[frame["model"].isin(select(models, dict.fromkeys(frame["model"], ""), noun="model with results"))]
+    if frame.empty:
+        others = first_few(sorted({r.cell.task for r in records}), 8)
+        raise Fault(f"no finished cell of {tasks} in {places.results}; there are some of {others}")
+    baseline = baseline or default_baseline(frame)
+    if baseline not in set(frame["model"]):
+        raise Fault(
+            f"--baseline {baseline}: no finished cell of it here: {did_you_mean(baseline, set(frame['model']))}"
+        )
+    rows = summary(frame, baseline)
+    failed = [r.cell.title for r in records if r.status == "failed" and r.cell.task in set(frame["task"])]
+    beside = [f"{plural(len(failed), 'failed cell')} left out: {first_few(failed)}"] if failed else []
+    beside += [f"left out: {line}" for line in unread]
+    files = {
+        "table.md": (markdown(rows) + "".join(f"\n{line}\n" for line in beside)).encode(),
+        "table.csv": rows.to_csv(index=False).encode(),
+        "cells.csv": frame.to_csv(index=False).encode(),
+        "seeds.png": seeds_figure(frame, rows),
+        "curves.png": curves_figure(frame, records),
+    }
+    folder = store.put_report(name or suite or "+".join(dict.fromkeys(frame["task"])), files)
+    console = Console()
+    for _, block in rows.groupby("block", sort=False):
+        table = Table(*(column.head for column in PRINTED), box=None)
+        for _, row in block.iterrows():
+            table.add_row(*(column.written(row) for column in PRINTED))
+        console.print(f"\n{caption(block)}", markup=False, highlight=False)
+        console.print(table, highlight=False)
+    for line in (*beside, f"\n{', '.join(files)} in {folder}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,188 @@
+"""`benchmark plan`, `run`, `status`."""
+
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import (
+    Data,
+    Device,
+    Fraction,
+    Models,
+    Offline,
+    Project,
+    Results,
+    Seeds,
+    Settings,
+    SuiteName,
+    Tasks,
+    places_of,
+)
+from benchmark.fault import plural
+
+
+def plan(
+    *,
+    models: Models = None,
+    tasks: Tasks = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
+    fraction: Fraction = 1.0,
+    suite: SuiteName = None,
+    results: Results = None,
+    data: Data = None,
+    project: Project = None,
+) -> None:
+    """What `run` would do: cells, done and pending, images, and an estimate of time from measured epochs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.cli.request import Wish, indexes_of, lacking_weights, refuse
+    from benchmark.plan import plan_rows
+    from benchmark.store import Store
+
+    wish = Wish.of(
+        places_of(results=results, data=data, project=project), models, tasks, seeds, settings, fraction, suite
+    )
+    grid = wish.with_phantoms().grid()
+    faults: list[str] = []
+    indexes = indexes_of(grid, faults=faults)
+    refuse(faults)
+    lacking = {entry.name for entry in grid.lacking()}
+    rows = plan_rows(
+        grid.cells(indexes), indexes, {task.name: task for task, _ in grid.tasks}, Store(grid.places.results)
+    )
+    table = Table("task", "model", "train / val / test", "done", "failed", "pending", "estimate", box=None)
+    for row in rows:
+        estimate = "weights not here" if row.model in lacking else _duration(row.hours) if row.pending else ""
+        images = " / ".join(f"{count:,}" for count in row.images)
+        table.add_row(row.task, row.model, images, str(row.done), str(row.failed), str(len(row.pending)), estimate)
+    Console().print(table)
+    known = [row.hours for row in rows if row.pending and row.hours is not None]
+    unknown = sum(1 for row in rows if row.pending and row.hours is None)
+    told = [
+        plural(sum(r.done + r.failed + len(r.pending) for r in rows), "cell"),
+        f"{sum(len(r.pending) for r in rows):,} pending",
+    ]
+    told += [f"about {_duration(sum(known))} on one worker"] * bool(known)
+    told += [f"{plural(unknown, 'row')} without an estimate: nothing alike was measured yet, one seed tells"] * bool(
+        unknown
+    )
+    typer.echo(", ".join(told))
+    beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
+    for line in filter(None, [lacking_weights(grid), *beside]):
+        typer.echo(line)
+
+
+def run(
+    *,
+    models: Models = None,
+    tasks: Tasks = None,
+    seeds: Seeds = None,
+    settings: Settings = None,
+    fraction: Fraction = 1.0,
+    suite: SuiteName = None,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, help="Processes; 0: one per GPU, one on a CPU.")
+    ] = 0,
+    device: Device = "auto",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed cells again.")] = False,
+    offline: Offline = False,
+    results: Results = None,
+    data: Data = None,
+    project: Project = None,
+) -> None:
+    """Run a grid: every model on every task, ten seeds a cell. The same command again continues where it stopped."""
+    from rich.console import Console
+
+    from benchmark.cli.pretrain import pretrain_first
+    from benchmark.cli.progress import GridProgress
+    from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
+    from benchmark.scheduler.local import LocalScheduler
+    from benchmark.store import Store
+
+    wish = Wish.of(
+        places_of(results=results, data=data, project=project), models, tasks, seeds, settings, fraction, suite
+    )
+    wish = wish.with_phantoms()
+    pretrain_first(wish, device=device)
+    grid = wish.grid()
+    faults: list[str] = []
+    indexes = indexes_of(grid, faults=faults)
+    refuse([*faults, lacking_weights(grid)] if faults else [])
+    bring_weights(grid, offline=offline)
+    cells = grid.cells(indexes)
+    earlier = {cell.key: Store(grid.places.results).get(cell) for cell in cells}
+    statuses = {key: record.status if record else "" for key, record in earlier.items()}
+    due = [cell for cell in cells if statuses[cell.key] not in ("done", "" if retry_failed else "failed")]
+    failed_before = [] if retry_failed else [r for r in earlier.values() if r and r.status == "failed"]
+    num_done = sum(status == "done" for status in statuses.values())
+    console = Console(stderr=True)
+    told = [f"{len(due):,} to run"] + [f"{num_done:,} done before"] * bool(num_done)
+    told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
+    beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
+    for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    failures = [f"{r.cell.title}: {r.error}" for r in failed_before]
+    if due:
+        with GridProgress(due, console) as progress:
+            scheduler = LocalScheduler(
+                places=grid.places, workers=workers, device=device, retry_failed=retry_failed, tell=progress.tell
+            )
+            num_done += scheduler.run(due)["done"]
+        failures += progress.failures
+    for failure in failures[:20]:
+        console.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+    shown = f"--suite {suite}" if suite else f"--tasks {tasks}"
+    typer.echo(
+        f"{num_done:,} of {plural(len(cells), 'cell')} done in {grid.places.results}; the table: benchmark report {shown}"
+    )
+    if failures:
+        typer.echo(
+            f"{plural(len(failures), 'cell')} failed: benchmark status tells why, --retry-failed takes them again"
+        )
+        raise typer.Exit(1)
+
+
+def status(*, results: Results = None, project: Project = None) -> None:
+    """The grid so far: done, running, interrupted, failed and why."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.store import Store
+
+    places = places_of(results=results, project=project)
+    store = Store(places.results)
+    records, unread = store.records()
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for record in records:
+        counts.setdefault((record.cell.task, record.cell.model), Counter())[record.status] += 1
+    for cell, running in store.unfinished():
+        counts.setdefault((cell.task, cell.model), Counter())["running" if running else "interrupted"] += 1
+    if not counts:
+        typer.echo(f"nothing was run in {places.results} yet: benchmark run --models … --tasks …")
+    columns = ("done", "running", "interrupted", "failed")
+    table = Table("task", "model", *columns, box=None)
+    for (task, model), count in sorted(counts.items()):
+        table.add_row(task, model, *(str(count[column] or "") for column in columns))
+    console = Console()
+    if counts:
+        console.print(table)
+    failed = [r for r in records if r.status == "failed"]
+    lines = [f"failed: {r.cell.title} (attempt {r.attempt}): {r.error}" for r in failed] + [
+        f"left out: {line}" for line in unread
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _duration(hours: float | None) -> str:
+    if hours is None:
+        return "?"
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:.1f} h" if hours < 100 else f"{hours / 24:,.0f} days"

@@ -1,0 +1,1 @@
+"""From an official folder to batches: readers -> index -> splits -> cache -> transforms -> parts."""

@@ -1,0 +1,123 @@
+"""The index: one table per data set, one row per image, whatever its official layout; its check and its digest.
+
+Columns that every reader gives (text unless said): `id` (unique), `image` (path below the root), `patient` (the
+image's own id where unknown), `part` (train, validation, test, or nothing where the data set has no official parts).
+A classification task has a column per label (1, 0, or NaN for not labelled); a segmentation task has `mask` and may
+have `mask_observer2` and `field_of_view` (`data.pixels.read_mask` says how a mask is named). Group columns (sex, age,
+view, site …) are carried to the predictions.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.disk import canonical_json, sha256_of
+from benchmark.fault import Fault, first_few, plural
+
+MASKS = ("mask", "mask_observer2", "field_of_view")
+PARTS = ("train", "validation", "test")
+NUM_SAMPLED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """The table of a data set under `root`. `notes` tell what a reader left out and why; `phantom` marks synthetic
+    images.
+    """
+
+    task: str
+    root: Path
+    table: pd.DataFrame
+    labels: tuple[str, ...]
+    phantom: bool
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits for the examples: the whole table, and the bytes of a few images spread over it.
+
+        The sample tells copies of one data set at other sizes apart without opening all images.
+        """
+        table = self.table.sort_values("id", kind="stable")
+        digest = hashlib.sha256(canonical_json(list(table.columns)).encode())
+        for column in table.columns:
+            values = table[column]
+            if values.dtype.kind == "f":
+                digest.update(values.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
+            else:
+                digest.update("\0".join(values.astype(str)).encode())
+        rows = np.unique(np.linspace(0, len(table) - 1, NUM_SAMPLED).round().astype(int))
+        for name in table["image"].iloc[rows]:
+            digest.update(bytes.fromhex(sha256_of(self.root / str(name))))
+        return digest.hexdigest()[:16]
+
+
+def checked(index: Index, *, segmentation: bool) -> Index:
+    """The index, if it keeps its promises. Raises Fault naming the first rows that do not."""
+    table, place = index.table, f"{index.task} in {index.root}"
+    if table.empty:
+        raise Fault(f"{place}: no images found")
+    if twice := table["id"][table["id"].duplicated()].tolist():
+        raise Fault(f"{place}: {plural(len(twice), 'image')} listed twice: {first_few(twice)}")
+    if unfit := set(table["part"]) - {*PARTS, ""}:
+        raise Fault(f"{place}: parts {sorted(unfit)} are not among {', '.join(PARTS)}")
+    parted = table.loc[table["part"] != "", ["patient", "part"]].drop_duplicates()
+    if leaked := sorted(set(parted["patient"][parted["patient"].duplicated()])):
+        raise Fault(
+            f"{place}: {plural(len(leaked), 'patient')} in more than one part ({first_few(leaked)}): "
+            f"the official lists keep patients apart; get the lists again"
+        )
+    if not segmentation:
+        values = table[list(index.labels)].to_numpy(dtype=float)
+        odd = ~(np.isnan(values) | (values == 0) | (values == 1))
+        if odd.any():
+            row, column = np.argwhere(odd)[0]
+            raise Fault(
+                f"{place}: {table['id'].iloc[row]} has {values[row, column]} as {index.labels[column]}: wanted 0, 1 or nothing"
+            )
+    return index
+
+
+def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
+    """File name -> path below `folder`, over the folder and all below it; names are taken to be unique there.
+
+    One directory scan each, no file opened: a hundred thousand images take well under a second.
+    """
+    suffixes = tuple(suffixes)
+    found: dict[str, str] = {}
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                inner = f"{below}/{entry.name}" if below else entry.name
+                if entry.is_dir():
+                    pending.append(inner)
+                elif entry.name.lower().endswith(suffixes) and not entry.name.startswith("."):
+                    found[entry.name] = inner
+    return found
+
+
+def required(path: Path, task: str, remedy: str) -> Path:
+    """The path, if it is there. Raises Fault with the remedy."""
+    if not path.exists():
+        raise Fault(f"{task}: {path} is missing: {remedy}")
+    return path
+
+
+def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, remedy: str) -> pd.Series:
+    """The path of each named file. Raises Fault where files are missing: how many, which first, and the remedy."""
+    paths = names.map(files)
+    missing = names[paths.isna()]
+    if len(missing):
+        raise Fault(
+            f"{task}: {len(missing):,} of {len(names):,} images are missing under {root} "
+            f"({first_few(missing)}): the copy is not complete; {remedy}"
+        )
+    return paths

@@ -1,0 +1,204 @@
+"""Codecs, both ways: PNG, JPEG, TIFF, GIF, DICOM images; masks as images or as run lengths.
+
+Images come as uint8 arrays, height x width x channels, one channel where the file is grey. Masks are boolean, height x
+width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`,
+or nothing (an empty mask).
+"""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
+
+from benchmark.fault import Fault
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+PHANTOM_MARK = "phantom, not a real image"
+RLE = "rle:"
+# a 40-megapixel film is legitimate here (Montgomery: 20); anything ten times that is a decompression bomb
+MAX_PIXELS = 400_000_000
+
+
+def read_image(path: Path) -> tuple[Pixels, bool]:
+    """An image's pixels, and whether the file says that it is a phantom.
+
+    Grey of 16 bits is scaled to 8. Raises Fault naming the file.
+    """
+    try:
+        if path.suffix.lower() in (".dcm", ".dicom"):
+            return _read_dicom(path)
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Fault(f"{path}: {image.width} x {image.height} pixels: refused as a decompression bomb")
+            phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
+            return _to_uint8(image), phantom
+    except FileNotFoundError as error:
+        raise Fault(f"{path}: no such image") from error
+    except Fault:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split()).replace(str(path), path.name)[:160]
+        raise Fault(f"{path}: unreadable image ({reason}; {_size_of(path)}): copy it again from its source") from error
+
+
+def _to_uint8(image: Image.Image) -> Pixels:
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[..., None]
+    if image.mode.startswith("I"):
+        # 16-bit greys; Pillow's own conversion to 8 bits clips them at 255 instead of scaling
+        return (np.asarray(image).astype(np.float64).clip(0, 65535) / 257).round().astype(np.uint8)[..., None]
+    rgb = np.asarray(image.convert("RGB"))
+    if image.mode in ("P", "RGBA", "LA", "RGB") and _is_grey(rgb):
+        return np.ascontiguousarray(rgb[..., :1])
+    return rgb
+
+
+def _is_grey(rgb: Pixels) -> bool:
+    """Many radiographs are stored as RGB with three equal channels (Shenzhen, Kermany)."""
+    sample = rgb[:: max(1, rgb.shape[0] // 64)]
+    if (sample[..., 0] != sample[..., 1]).any() or (sample[..., 0] != sample[..., 2]).any():
+        return False
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all())
+
+
+def _tiff_mark(image: Image.Image) -> bool:
+    tags: Any = getattr(image, "tag_v2", {})
+    return PHANTOM_MARK in str(tags.get(270, ""))  # 270: ImageDescription
+
+
+def _size_of(path: Path) -> str:
+    return f"{path.stat().st_size:,} bytes" if path.exists() else "gone"
+
+
+def _read_dicom(path: Path) -> tuple[Pixels, bool]:
+    try:
+        dicom = pydicom.dcmread(path)
+        values = dicom.pixel_array
+    except InvalidDicomError as error:
+        raise Fault(f"{path}: not a DICOM file ({_size_of(path)}): copy it again from its source") from error
+    except (AttributeError, RuntimeError, NotImplementedError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
+    if values.dtype != np.uint8:
+        depth = 2 ** int(dicom.BitsStored) - 1
+        values = (values.astype(np.float64) * (255 / depth)).clip(0, 255).round().astype(np.uint8)
+    if dicom.PhotometricInterpretation == "MONOCHROME1":
+        values = 255 - values
+    pixels = values[..., None] if values.ndim == 2 else values
+    return pixels, PHANTOM_MARK in str(dicom.get("ImageComments", ""))
+
+
+def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
+    """The mask that an index names, in the image's own size (`shape`: height, width).
+
+    Mask images count as set from half of their range on, since some copies are not 0/255. Raises Fault where a mask
+    has another size than its image.
+    """
+    mask = np.zeros(shape, dtype=bool)
+    if named.startswith(RLE):
+        for encoding in named.removeprefix(RLE).split("|"):
+            mask |= decode_rle(encoding, shape)
+        return mask
+    for name in filter(None, named.split("|")):
+        pixels, _ = read_image(root / name)
+        if pixels.shape[:2] != shape:
+            found, wanted = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{shape[1]} x {shape[0]}"
+            raise Fault(f"{root / name}: the mask is {found} but its image is {wanted}: they are not of one case")
+        mask |= at_half(pixels[..., 0])
+    return mask
+
+
+def at_half(values: Pixels) -> Mask:
+    """Threshold a mask at half of its own range: 0/1, 0/255 and grey-edged masks alike. All zero is empty."""
+    top = int(values.max(initial=0))
+    return np.asarray(values > top / 2) if top else np.zeros(values.shape, dtype=bool)
+
+
+def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
+    """SIIM-ACR run lengths -> mask. Pairs of (gap since the last run's end, length), column by column; -1 is empty.
+
+    Source: the competition's own `mask_functions.py`. Raises Fault for what is no such encoding or leaves the image.
+    """
+    encoding = encoding.strip()
+    height, width = shape
+    flat = np.zeros(height * width, dtype=bool)
+    if encoding in ("", "-1"):
+        return flat.reshape(shape)
+    try:
+        numbers = np.array([int(n) for n in encoding.split()], dtype=np.int64)
+    except ValueError as error:
+        raise Fault(f"run lengths {encoding[:40]!r}: wanted whole numbers, in pairs") from error
+    if len(numbers) % 2 or (numbers < 0).any():
+        raise Fault(f"run lengths {encoding[:40]!r}: wanted pairs of gap and length, found {len(numbers)} numbers")
+    ends = np.cumsum(numbers)[1::2]
+    if ends[-1] > flat.size:
+        raise Fault(f"run lengths end at pixel {ends[-1]:,} of an image of {width} x {height} ({flat.size:,} pixels)")
+    for end, length in zip(ends, numbers[1::2], strict=True):
+        flat[end - length : end] = True
+    return flat.reshape(width, height).T
+
+
+def encode_rle(mask: Mask) -> str:
+    """The inverse of `decode_rle`; an empty mask is -1."""
+    flat = np.concatenate([[False], mask.T.reshape(-1), [False]])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return "-1"
+    gaps = starts - np.concatenate([[0], ends[:-1]])
+    return " ".join(f"{gap} {length}" for gap, length in zip(gaps, ends - starts, strict=True))
+
+
+def write_image(path: Path, pixels: Pixels) -> None:
+    """Write a phantom image (PNG, JPEG, TIFF or GIF by its name), marked as one inside the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        info = PngImagePlugin.PngInfo()
+        info.add_text("comment", PHANTOM_MARK)
+        image.save(path, pnginfo=info)
+    elif suffix in (".tif", ".tiff"):
+        image.save(path, tiffinfo={270: PHANTOM_MARK})
+    elif suffix in (".jpg", ".jpeg"):
+        image.save(path, quality=95, comment=PHANTOM_MARK)
+    else:
+        image.save(path, comment=PHANTOM_MARK)
+
+
+def write_mask(path: Path, mask: Mask) -> None:
+    """Write a phantom's mask as a 0/255 image."""
+    write_image(path, (mask * np.uint8(255))[..., None])
+
+
+def write_dicom(path: Path, pixels: Pixels, *, uid: str, tags: dict[str, str]) -> None:
+    """Write a grey phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = UID(uid)
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dicom = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dicom.SOPClassUID, dicom.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
+    for name, value in tags.items():
+        setattr(dicom, name, value)
+    dicom.Rows, dicom.Columns = pixels.shape[:2]
+    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
+    dicom.BitsAllocated = dicom.BitsStored = 8
+    dicom.HighBit, dicom.PixelRepresentation = 7, 0
+    frame = BytesIO()
+    Image.fromarray(pixels[..., 0]).save(frame, format="JPEG", quality=95)
+    dicom.PixelData = encapsulate([frame.getvalue()])
+    dicom["PixelData"].VR = "OB"
+    dicom.LossyImageCompression = "01"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dicom.save_as(path, enforce_file_format=True)

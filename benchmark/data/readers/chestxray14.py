@@ -1,0 +1,109 @@
+"""NIH ChestX-ray14 (Wang et al. 2017), official layout:
+
+Data_Entry_2017_v2020.csv   (or Data_Entry_2017.csv) one row per image, findings separated by |
+train_val_list.txt          86,524 file names
+test_list.txt               25,596 file names
+images/00000001_000.png …   or images_001/images/… to images_012/images/…
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import listing, paths_of, required
+from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.tasks import TaskSpec
+
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
+NO_FINDING = "No Finding"
+REMEDY = "download the missing images_0NN.tar.gz from https://nihcc.app.box.com/v/ChestXray-NIHCC"
+
+
+def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    """One row per image of the table; parts by the official lists."""
+    entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
+    required(entry, task.name, "it comes with the data set")
+    rows = pd.read_csv(entry, dtype=str, usecols=lambda c: not c.startswith("Unnamed"))
+    for column in ("Image Index", "Finding Labels", "Patient ID"):
+        if column not in rows:
+            raise Fault(f"{entry}: no column {column!r}, found {first_few(rows.columns, 6)}")
+    names = rows["Image Index"]
+    findings = _findings(rows["Finding Labels"], task.labels, entry)
+    table = pd.DataFrame(
+        {
+            "id": names,
+            "image": paths_of(names, listing(root, [".png"]), task=task.name, root=root, remedy=REMEDY),
+            "patient": rows["Patient ID"].str.strip(),
+            "part": _parts(names, root, task.name),
+            "sex": rows.get("Patient Gender", pd.Series("", index=rows.index)).fillna(""),
+            # older tables write "058Y"
+            "age": rows.get("Patient Age", pd.Series("", index=rows.index))
+            .fillna("")
+            .str.extract(r"(\d+)")[0]
+            .fillna(""),
+            "view": rows.get("View Position", pd.Series("", index=rows.index)).fillna(""),
+        }
+    )
+    return pd.concat([table, findings], axis=1), []
+
+
+def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.DataFrame:
+    said = written.fillna("").str.split("|")
+    vocabulary = {*labels, NO_FINDING}
+    if unknown := {finding for row in said for finding in row} - vocabulary:
+        finding = min(unknown)
+        row = next(i for i, row in enumerate(said) if finding in row)
+        raise Fault(f"{entry}: row {row + 2}: unknown finding {finding!r}: {did_you_mean(finding, vocabulary)}")
+    sets = [set(row) for row in said]
+    return pd.DataFrame({label: np.array([label in row for row in sets], dtype=float) for label in labels})
+
+
+def _parts(names: pd.Series, root: Path, task: str) -> pd.Series:
+    parts = pd.Series("", index=names.index)
+    for part, list_name in LISTS.items():
+        listed = set(required(root / list_name, task, "it comes with the data set").read_text().split())
+        parts[names.isin(listed)] = part
+    if unlisted := names[parts == ""].tolist():
+        raise Fault(
+            f"{task}: {len(unlisted):,} images are in neither of {first_few(LISTS.values())}: {first_few(unlisted)}"
+        )
+    return parts
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
+    """Patients of one to three images; one image in two has findings, of one to three kinds."""
+    rng = np.random.default_rng(order.seed)
+    rows: list[dict[str, object]] = []
+    patient = 0
+    while len(rows) < order.num:
+        patient += 1
+        sex, age = rng.choice(["F", "M"]), int(rng.integers(18, 90))
+        for follow_up in range(min(int(rng.integers(1, 4)), order.num - len(rows))):
+            count = int(rng.integers(1, 4)) if rng.random() < 0.5 else 0
+            kinds = [str(kind) for kind in rng.choice(task.labels, count, replace=False)]
+            rows.append(
+                {
+                    "Image Index": f"{patient:08d}_{follow_up:03d}.png",
+                    "Finding Labels": "|".join(kinds) or NO_FINDING,
+                    "Follow-up #": follow_up,
+                    "Patient ID": patient,
+                    "Patient Age": age,
+                    "Patient Gender": sex,
+                    "View Position": rng.choice(["PA", "AP"]),
+                    "OriginalImage[Width": order.size,
+                    "Height]": order.size,
+                    "OriginalImagePixelSpacing[x": 0.139,
+                    "y]": 0.139,
+                }
+            )
+            image = phantom.chest(rng, order.size, kinds)
+            pixels.write_image(root / "images" / f"{patient:08d}_{follow_up:03d}.png", image.pixels)
+    table = pd.DataFrame(rows)
+    table.to_csv(root / TABLES[0], index=False)
+    in_test = table["Patient ID"] > 0.75 * table["Patient ID"].max()
+    for part, list_name in LISTS.items():
+        chosen = table["Image Index"][in_test if part == "test" else ~in_test]
+        (root / list_name).write_text("\n".join(chosen) + "\n")

@@ -1,0 +1,68 @@
+"""NIH/NLM Shenzhen set (Jaeger et al. 2014), official layout:
+
+CXR_png/CHNCXR_0001_0.png …            the last digit: 1 tuberculosis, 0 normal
+ClinicalReadings/CHNCXR_0001_0.txt …   "male 45yrs", then the reading; may be absent
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import listing, required
+from benchmark.fault import Fault
+from benchmark.tasks import TaskSpec
+
+NAME = re.compile(r"CHNCXR_(\d{4})_([01])\.png")
+SEX = {"m": "M", "f": "F"}
+
+
+def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    """One row per radiograph, one radiograph per patient."""
+    folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
+    rows = []
+    for name in sorted(listing(folder, [".png"])):
+        match = NAME.fullmatch(name)
+        if not match:
+            raise Fault(f"{task.name}: {folder / name}: wanted names like CHNCXR_0001_0.png")
+        sex, age = _reading(root / "ClinicalReadings" / f"{name[:-4]}.txt")
+        rows.append(
+            {
+                "id": name[:-4],
+                "image": f"CXR_png/{name}",
+                "patient": match[1],
+                "part": "",
+                "sex": sex,
+                "age": age,
+                task.labels[0]: float(match[2]),
+            }
+        )
+    table = pd.DataFrame(rows, columns=["id", "image", "patient", "part", "sex", "age", task.labels[0]])
+    wanted = task.counts.get("images", 0)
+    short = len(table) < wanted and not phantom.marker(root)
+    return table, [f"{len(table):,} of the published {wanted:,} images are here"] if short else []
+
+
+def _reading(path: Path) -> tuple[str, str]:
+    """Sex and age from a reading's first line, empty where it does not tell."""
+    if not path.is_file():
+        return "", ""
+    first = path.read_text(encoding="utf-8", errors="replace").strip().split("\n")[0].lower()
+    sex = re.search(r"\b(male|female)", first)
+    age = re.search(r"(\d+)\s*y", first)
+    return SEX[sex[1][0]] if sex else "", age[1] if age else ""
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Half of the patients have tuberculosis."""
+    rng = np.random.default_rng(order.seed)
+    for number in range(1, order.num + 1):
+        ill = number % 2
+        stem = f"CHNCXR_{number:04d}_{ill}"
+        image = phantom.chest(rng, order.size, ["TB"] if ill else [])
+        pixels.write_image(root / "CXR_png" / f"{stem}.png", image.pixels)
+        reading = root / "ClinicalReadings" / f"{stem}.txt"
+        reading.parent.mkdir(parents=True, exist_ok=True)
+        reading.write_text(f"{rng.choice(['male', 'female'])} {rng.integers(18, 80)}yrs\n{'TB' if ill else 'normal'}\n")

@@ -1,0 +1,96 @@
+"""SIIM-ACR Pneumothorax Segmentation (2019), official layout:
+
+    dicom-images-train/<study>/<series>/<image>.dcm   1024 x 1024, JPEG baseline
+    train-rle.csv                                      ImageId, EncodedPixels; -1: none; several rows for one image
+
+Some copies of the table have no header, a blank before `EncodedPixels`, or a byte-order mark.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import listing, required
+from benchmark.fault import Fault, first_few
+from benchmark.tasks import TaskSpec
+
+TAGS = ["PatientID", "PatientSex", "PatientAge", "ViewPosition"]
+
+
+def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    """One row per image of the table, its runs joined; patient, sex, age and view from the DICOM headers."""
+    table_path = required(root / "train-rle.csv", task.name, f"it comes with the data set: {task.get}")
+    folder = required(root / "dicom-images-train", task.name, "unpack the data set's dicom-images-train folder there")
+    encodings = _encodings(table_path)
+    files = {name.removesuffix(".dcm"): f"{folder.name}/{path}" for name, path in listing(folder, [".dcm"]).items()}
+    if absent := sorted(set(encodings) - set(files)):
+        raise Fault(
+            f"{task.name}: {len(absent):,} of {len(encodings):,} images of {table_path.name} are missing under {folder} "
+            f"({first_few(absent)}): the copy is not complete; {task.get}"
+        )
+    names = sorted(encodings)
+    with ThreadPoolExecutor(4) as pool:
+        headers = list(pool.map(_header, [root / files[name] for name in names]))
+    table = pd.DataFrame(headers, columns=["patient", "sex", "age", "view"])
+    table.insert(0, "id", names)
+    table.insert(1, "image", [files[name] for name in names])
+    table["patient"] = table["patient"].where(table["patient"] != "", table["id"])
+    table["part"] = ""
+    table["mask"] = [pixels.RLE + encodings[name] if encodings[name] else "" for name in names]
+    unread = len(files) - len(names)
+    return table, [f"{unread:,} images have no row in {table_path.name} and are left out"] if unread else []
+
+
+def _encodings(path: Path) -> dict[str, str]:
+    """Image -> its run lengths, several joined by |, nothing where there is no pneumothorax."""
+    rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+    if rows.shape[1] != 2:
+        raise Fault(f"{path}: wanted the columns ImageId,EncodedPixels, found {rows.shape[1]} columns")
+    if str(rows.iloc[0, 0]).strip() == "ImageId":
+        rows = rows.iloc[1:]
+    joined: dict[str, list[str]] = {}
+    for name, encoding in zip(rows[0].str.strip(), rows[1].str.strip(), strict=True):
+        joined.setdefault(name, []).extend([encoding] if encoding not in ("-1", "") else [])
+    return {name: "|".join(runs) for name, runs in joined.items()}
+
+
+def _header(path: Path) -> tuple[str, str, str, str]:
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+    except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+        raise Fault(
+            f"{path}: not a DICOM file ({path.stat().st_size:,} bytes): copy it again from its source"
+        ) from error
+    patient, sex, age, view = (str(header.get(tag, "") or "") for tag in TAGS)
+    return patient, sex, age.rstrip("Y").lstrip("0"), view
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Two images in five have a pneumothorax (in the real set about one in four); a few in two runs."""
+    rng = np.random.default_rng(order.seed)
+    lines = ["ImageId, EncodedPixels"]
+    for number in range(order.num):
+        # 2.25: UIDs derived from numbers of one's own
+        study, series, image_id = (f"2.25.{order.seed}.{number + 1}.{level}" for level in (1, 2, 3))
+        ill = number % 5 in (0, 2)
+        image = phantom.chest(rng, order.size, ["Pneumothorax"] if ill else [])
+        patient = f"phantom-{number * 2 // 3:05d}"
+        tags = {
+            "PatientID": patient,
+            "PatientSex": str(rng.choice(["F", "M"])),
+            "PatientAge": f"{rng.integers(18, 90):03d}Y",
+            "ViewPosition": str(rng.choice(["PA", "AP"])),
+        }
+        place = root / "dicom-images-train" / study / series / f"{image_id}.dcm"
+        pixels.write_dicom(place, image.pixels, uid=image_id, tags=tags)
+        halves = [image.pneumothorax]
+        if ill and number % 10 == 0:  # official tables give separate areas of one image in separate rows
+            upper = image.pneumothorax.copy()
+            upper[order.size // 3 :] = False
+            halves = [upper, image.pneumothorax & ~upper]
+        lines += [f"{image_id},{pixels.encode_rle(mask)}" for mask in halves]
+    (root / "train-rle.csv").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,166 @@
+"""Training augmentation of one image: parameters are drawn from a stream, then rendered.
+
+Classification draws the same parameters in both modes, in the order in which torchvision's RandomResizedCrop,
+RandomHorizontalFlip and RandomRotation draw them; `exact` renders them with the same PIL operations, bit for bit, and
+`fast` with OpenCV. Segmentation is albumentations throughout; this is the one file that imports it.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.data.pixels import Pixels
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the package index for a newer version
+import albumentations as A  # noqa: N812 - after the variable; its own documentation's name
+
+AREA = (0.08, 1.0)  # RandomResizedCrop's defaults: share of the area, aspect ratio
+RATIO = (3.0 / 4.0, 4.0 / 3.0)
+MAX_ROTATION = 7.0  # degrees either way (code)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One image's augmentation: the crop (pixels of the source), whether it is mirrored, the rotation in degrees."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+    angle: float
+
+
+def draw(height: int, width: int, generator: torch.Generator) -> Draw:
+    """Draw a crop, a flip and a rotation as torchvision's transforms do from a generator in the same state."""
+    top, left, crop_height, crop_width = _draw_crop(height, width, generator)
+    mirrored = bool(torch.rand(1, generator=generator) < 0.5)
+    angle = float(torch.empty(1).uniform_(-MAX_ROTATION, MAX_ROTATION, generator=generator).item())
+    return Draw(top, left, crop_height, crop_width, mirrored, angle)
+
+
+def _draw_crop(height: int, width: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+    log_ratio = torch.log(torch.tensor(RATIO))
+    for _ in range(10):
+        area = height * width * torch.empty(1).uniform_(*AREA, generator=generator).item()
+        low, high = float(log_ratio[0]), float(log_ratio[1])
+        aspect = torch.exp(torch.empty(1).uniform_(low, high, generator=generator)).item()
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(torch.randint(0, height - h + 1, size=(1,), generator=generator).item())
+            left = int(torch.randint(0, width - w + 1, size=(1,), generator=generator).item())
+            return top, left, h, w
+    # no crop fitted: the largest central one within the ratios, as torchvision falls back
+    in_ratio = width / height
+    w, h = width, height
+    if in_ratio < min(RATIO):
+        h = round(w / min(RATIO))
+    elif in_ratio > max(RATIO):
+        w = round(h * max(RATIO))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def render_exact(pixels: Pixels, drawn: Draw, size: int) -> Pixels:
+    """The papers' pixels: PIL crop, antialiased bilinear resize, mirror, rotation by nearest neighbour on black."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    box = (drawn.left, drawn.top, drawn.left + drawn.width, drawn.top + drawn.height)
+    image = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
+    if drawn.mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = image.rotate(drawn.angle, Image.Resampling.NEAREST)
+    rendered = np.asarray(image)
+    return rendered[..., None] if rendered.ndim == 2 else rendered
+
+
+def render_fast(pixels: Pixels, drawn: Draw, size: int) -> Pixels:
+    """The same crop, mirror and rotation in one bilinear warp. A warp alone would alias a crop of twice `size` and
+    more, so such a crop is first averaged over whole blocks of pixels (and loses less than a block at its far edges).
+    """
+    crop = pixels[drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width]
+    block = min(drawn.height, drawn.width) // size
+    if block >= 2:
+        height, width = drawn.height // block, drawn.width // block
+        crop = cv2.resize(crop[: height * block, : width * block], (width, height), interpolation=cv2.INTER_AREA)
+    height, width = crop.shape[:2]
+    # output pixel centre -> centred, rotated, mirrored -> crop pixel centre; OpenCV wants that inverse map
+    cosine, sine = math.cos(math.radians(drawn.angle)), math.sin(math.radians(drawn.angle))
+    across, down, centre = width / size, height / size, (size - 1) / 2
+    sign = -1.0 if drawn.mirrored else 1.0
+    inverse = np.array(
+        [
+            [sign * across * cosine, -sign * across * sine, 0.0],
+            [down * sine, down * cosine, 0.0],
+        ]
+    )
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    inverse[:, 2] = middle - inverse[:, :2] @ np.array([centre, centre])
+    warped = cv2.warpAffine(
+        crop, inverse, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(warped if warped.ndim == 3 else warped[..., None], dtype=np.uint8)
+
+
+RENDERERS: dict[str, Callable[[Pixels, Draw, int], Pixels]] = {"exact": render_exact, "fast": render_fast}
+
+
+def xray_segmentation(size: int) -> A.Compose:
+    """The first paper's augmentation of X-ray segmentation (appendix B; its code's numbers).
+
+    Departs: albumentations 2 has no `alpha_affine` in ElasticTransform and no `shift_limit` in OpticalDistortion.
+    """
+    crop = A.RandomSizedCrop(min_max_height=(round(size * 156 / 224), size), size=(size, size), p=0.25)
+    return A.Compose(
+        [
+            A.OneOf([A.RandomBrightnessContrast(p=1), A.RandomGamma(p=1)], p=0.3),
+            A.OneOf(
+                [
+                    A.ElasticTransform(alpha=120 * size / 224, sigma=6 * size / 224, p=1),
+                    A.GridDistortion(p=1),
+                    A.OpticalDistortion(distort_limit=2, p=1),
+                ],
+                p=0.3,
+            ),
+            crop,
+        ]
+    )
+
+
+def fundus_segmentation(size: int) -> A.Compose:
+    """The first paper's augmentation of fundus photographs: rotation, noise, colour, the three flips.
+
+    Departs: the paper names the operations and no strengths, and its code none at all; the strengths here are ours.
+    """
+    del size  # none of these depends on it
+    return A.Compose(
+        [
+            A.Rotate(limit=45, border_mode=cv2.BORDER_CONSTANT, p=0.5),
+            A.GaussNoise(std_range=(0.01, 0.05), p=0.3),
+            A.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02, p=0.3),
+            A.HorizontalFlip(p=0.5),
+            A.VerticalFlip(p=0.5),
+            A.Transpose(p=0.5),
+        ]
+    )
+
+
+SEGMENTATION: dict[str, Callable[[int], A.Compose]] = {
+    "xray-segmentation": xray_segmentation,
+    "fundus-segmentation": fundus_segmentation,
+}
+
+
+def render_segmentation(
+    composed: A.Compose, pixels: Pixels, masks: NDArray[np.uint8], seed: int
+) -> tuple[Pixels, NDArray[np.uint8]]:
+    """One image and its masks (size x size x their number), augmented alike from a stream's seed."""
+    composed.set_random_seed(seed % 2**32)  # albumentations seeds NumPy's legacy way
+    grown = composed(image=pixels, mask=masks)
+    image, mask = grown["image"], grown["mask"]
+    return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]

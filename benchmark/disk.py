@@ -1,0 +1,161 @@
+"""Files: written whole or not at all, digested, and where they lie.
+
+Nothing below `Places` knows a path of its own: verbs and tests hand one down.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.fault import Fault
+
+
+class DiskFull(Fault):
+    """No space was left: a fault of the moment, not of the cell, which stays as it was and can be continued."""
+
+
+_OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def space_for(path: Path) -> Iterator[None]:
+    """Turn a full disk met inside into one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OUT_OF_SPACE:
+            what = "quota reached" if error.errno == errno.EDQUOT else "disk full"
+            message = (
+                f"{what} while writing {path}: nothing half-written was left there; free some space or point "
+                "BENCHMARK_HOME (caches) or --results (records) at another disk, then give the same command again"
+            )
+            raise DiskFull(message) from error
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary neighbour of `path`; it becomes `path` only if the block ends well.
+
+    The content is on the disk before the name is: after a power cut there is the old file or the new one.
+    """
+    with space_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+        try:
+            yield partial
+            with partial.open("rb+") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def canonical_json(value: object) -> str:
+    """The one spelling of a value that is digested: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest_of(value: object) -> str:
+    """sha256, in hex, of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """sha256, in hex, of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things lie. `project` holds model_zoo.yaml, tasks/ and results/published (read only);
+    `results` is what runs write; `home` keeps what is costly to make again (weights, pixels) and the user's own
+    zoo; `data` holds the official data sets, one folder each (None: not told).
+    """
+
+    project: Path
+    results: Path
+    home: Path
+    data: Path | None
+
+    @property
+    def own_zoo(self) -> Path:
+        """The user's own entries, written by `zoo add` and `pretrain`."""
+        return self.home / "zoo.yaml"
+
+    @property
+    def weights(self) -> Path:
+        """Verified weight files."""
+        return self.home / "weights"
+
+    @property
+    def pixels(self) -> Path:
+        """Decode-once caches."""
+        return self.home / "pixels"
+
+    @property
+    def published(self) -> Path:
+        """The papers' printed numbers."""
+        return self.project / "results" / "published"
+
+
+def find_places(
+    *,
+    project: Path | None = None,
+    results: Path | None = None,
+    data: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    here: Path | None = None,
+) -> Places:
+    """Places by this order: what is given, the BENCHMARK_* variables, a checkout around `here`, the installed package.
+
+    Raises Fault where a given project folder lacks model_zoo.yaml or tasks/.
+    """
+    here = here or Path.cwd()
+    told = project or _path(environment.get("BENCHMARK_PROJECT"))
+    if told is not None:
+        if not _is_project(told):
+            raise Fault(f"{told} is not a project folder: wanted model_zoo.yaml and tasks/ in it")
+        found = told
+    else:
+        package = Path(__file__).parent
+        around = next((p for p in (here, *here.parents) if _is_project(p)), None)
+        found = around or (package.parent if _is_project(package.parent) else package / "shipped")
+    # an installed wheel's own folder is no place to write results
+    beside = here if found == Path(__file__).parent / "shipped" else found
+    default_home = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return Places(
+        project=found.resolve(),
+        results=(results or _path(environment.get("BENCHMARK_RESULTS")) or beside / "results").resolve(),
+        home=(_path(environment.get("BENCHMARK_HOME")) or default_home / "medical-transfer-benchmark").resolve(),
+        data=_resolved(data or _path(environment.get("BENCHMARK_DATA"))),
+    )
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "model_zoo.yaml").is_file() and (folder / "tasks").is_dir()
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _resolved(path: Path | None) -> Path | None:
+    return path.resolve() if path else None

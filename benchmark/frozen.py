@@ -1,0 +1,27 @@
+"""The base of the nouns that travel, and what is wrong with a YAML entry of one, in words."""
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.fault import did_you_mean, first_few
+
+
+class Frozen(BaseModel):
+    """Immutable, keyword-only, unknown keys refused."""
+
+    # defer_build: `benchmark --help` should not pay for schemas that it never uses
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def explain(error: ValidationError, model: type[Frozen]) -> str:
+    """What is wrong, in one line: every fault with its key, the value found and what was wanted."""
+    faults = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            faults.append(f"unknown key {place!r}: {did_you_mean(place.rsplit('.', 1)[-1], model.model_fields)}")
+        elif fault["type"] == "missing":
+            faults.append(f"key {place!r} is missing")
+        else:
+            found = f", found {fault['input']!r}" if place else ""
+            faults.append(f"{place + ': ' if place else ''}{fault['msg']}{found}")
+    return first_few(faults).replace("Value error, ", "")

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: metrics and significance, with numpy and scipy alone."""

@@ -1,0 +1,57 @@
+"""An encoder with what a task puts on it: a linear classifier, or a U-Net's decoder."""
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+from benchmark.models.intake import Intake
+from benchmark.models.seeded import seeded
+
+
+class Classifier(nn.Module):
+    """uint8 images -> logits, B x outputs: intake, pooled encoder, one linear layer drawn from `seed`."""
+
+    def __init__(self, encoder: nn.Module, intake: Intake, outputs: int, seed: int) -> None:
+        super().__init__()
+        self.intake = intake
+        self.encoder = encoder
+        with seeded(seed):
+            self.head = nn.Linear(feature_width(encoder), outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.encoder(self.intake(images)))
+        return logits.float()
+
+
+class Segmenter(nn.Module):
+    """uint8 images -> logits, B x 1 x H x W: segmentation_models_pytorch's U-Net around a pyramid encoder.
+
+    The decoder is drawn from `seed`. Sides need not be multiples of 32: images are padded at the far edges and the
+    logits cut back.
+    """
+
+    def __init__(self, encoder: nn.Module, intake: Intake, seed: int) -> None:
+        super().__init__()
+        self.intake = intake
+        with seeded(seed):
+            # smp builds an encoder of its own first; ours, of the same architecture, takes its place
+            self.unet = smp.Unet(encoder_name=f"tu-{encoder.name}", encoder_weights=None, classes=1)
+        self.unet.encoder = encoder
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder inside."""
+        inner: nn.Module = self.unet.encoder
+        return inner
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        padded = nn.functional.pad(self.intake(images), (0, -width % 32, 0, -height % 32))
+        logits: torch.Tensor = self.unet(padded)
+        return logits[..., :height, :width].float()
+
+
+def feature_width(encoder: nn.Module) -> int:
+    """How many features a pooled timm encoder gives."""
+    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    return int(width)

@@ -1,0 +1,188 @@
+"""A grid -> cells: which there are, which are done, pending or failed, how long they may take. Torch-free."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell, Recipe, Weights
+from benchmark.data.index import Index
+from benchmark.data.splits import assign_parts
+from benchmark.fault import Fault, did_you_mean
+from benchmark.frozen import Frozen, explain
+from benchmark.record import RunRecord
+from benchmark.store import Store
+from benchmark.tasks import TaskSpec
+from benchmark.zoo.catalog import ZooEntry
+
+
+class PhantomOrder(Frozen):
+    """Phantoms that a suite brings along: how many images of what side."""
+
+    num: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Field(ge=16)]
+    seed: int = 0
+
+
+class Pretraining(Frozen):
+    """An encoder that a suite trains first: on `task`, starting from the entry `start`."""
+
+    name: str
+    start: str
+    task: str
+    title: str = ""
+    recipe: dict[str, Any] = {}
+
+
+class Suite(Frozen):
+    """A grid in a file: what `benchmark run --suite NAME` runs. `recipe` changes every task's own, `recipes` one
+    task's; `phantoms` (task -> order) make the suite run on synthetic images that it writes itself.
+    """
+
+    name: str
+    title: str
+    about: str = ""
+    models: str
+    tasks: str
+    seeds: str = "10"
+    baseline: str = ""
+    recipe: dict[str, Any] = {}
+    recipes: dict[str, dict[str, Any]] = {}
+    phantoms: dict[str, PhantomOrder] = {}
+    pretrain: tuple[Pretraining, ...] = ()
+
+
+def read_suite(name: str, folder: Path) -> Suite:
+    """The suite of that name, or at that path. Raises Fault."""
+    path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [file.stem for file in folder.glob("*.yaml")]
+        raise Fault(f"no suite {name!r}: {did_you_mean(name, known)}")
+    try:
+        return Suite.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        told = explain(error, Suite) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        raise Fault(f"{path}: {told}") from error
+
+
+def weights_of(entry: ZooEntry, sha256: str, recipe: Recipe) -> Weights:
+    """An entry as a cell knows it: its file's digest, and the input statistics that the recipe asks for."""
+    native = recipe.input == "native"
+    return Weights(
+        name=entry.name,
+        architecture=entry.architecture,
+        sha256=sha256,
+        naming=entry.naming,
+        mean=entry.input.mean if native else IMAGENET_MEAN,
+        std=entry.input.std if native else IMAGENET_STD,
+    )
+
+
+def cells_of(
+    models: Iterable[tuple[ZooEntry, str]],
+    tasks: Iterable[tuple[TaskSpec, Index, Recipe]],
+    seeds: Iterable[int],
+    *,
+    fraction: float = 1.0,
+) -> list[Cell]:
+    """The grid's cells, seed by seed, so that an unfinished grid has as many seeds of each model as of the others.
+
+    `models` come with the digest of their files (empty for fresh weights).
+    """
+    models, tasks = list(models), list(tasks)
+    return [
+        Cell(
+            weights=(weights_of(entry, sha256, recipe),),
+            task=task.name,
+            task_digest=task.digest,
+            data="phantom" if index.phantom else "official",
+            data_digest=index.digest,
+            recipe=recipe,
+            fraction=fraction,
+            seed=seed,
+        )
+        for seed in seeds
+        for task, index, recipe in tasks
+        for entry, sha256 in models
+    ]
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One task and model of a plan. `images`: in the parts (train, validation, test); `hours` of what is pending, None
+    while nothing alike was measured.
+    """
+
+    task: str
+    model: str
+    images: tuple[int, int, int]
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    pending: list[Cell] = field(default_factory=list)
+    hours: float | None = None
+
+
+def plan_rows(cells: list[Cell], indexes: dict[str, Index], tasks: dict[str, TaskSpec], store: Store) -> list[Row]:
+    """The grid by task and model, with what is done and an estimate from the records of like cells."""
+    measured, _ = store.records()
+    sizes: dict[str, tuple[int, int, int]] = {}
+    rows: dict[tuple[str, str], Row] = {}
+    for cell in cells:
+        if cell.task not in sizes:
+            parts = assign_parts(indexes[cell.task], tasks[cell.task].split).value_counts()
+            sizes[cell.task] = (int(parts["train"]), int(parts["validation"]), int(parts["test"]))
+        row = rows.setdefault((cell.task, cell.model), Row(task=cell.task, model=cell.model, images=sizes[cell.task]))
+        record = store.get(cell)
+        if record is not None:
+            row.done += record.status == "done"
+            row.failed += record.status == "failed"
+        else:
+            row.running += store.is_claimed(cell)
+            row.pending.append(cell)
+    for row in rows.values():
+        if row.pending:
+            seconds = seconds_of(row.pending[0], row.images, measured)
+            row.hours = None if seconds is None else seconds * len(row.pending) / 3600
+    return list(rows.values())
+
+
+_SAME_PACE = ("image_size", "precision", "loss", "pixels")
+_SAME_LENGTH = ("max_epochs", "early_stop", "schedule", "learning_rate")
+
+
+def seconds_of(cell: Cell, images: tuple[int, int, int], records: list[RunRecord]) -> float | None:
+    """An estimate of a cell's wall time from the records of like cells: their seconds per image, and their epochs.
+
+    `images`: in the parts (train, validation, test). The pace is that of cells of the same architecture and image
+    size; the epochs those of cells that stop by the same rules, of the same task where there are any, else the cap.
+    None where no pace was measured.
+    """
+    like = [record for record in records if record.status == "done" and _alike(record.cell, cell, _SAME_PACE)]
+    like = [record for record in like if record.timings["train"] > 0]
+    if not like:
+        return None
+    stopping_alike = [record for record in like if _alike(record.cell, cell, _SAME_LENGTH)]
+    of_task = [record for record in stopping_alike if record.cell.task == cell.task] or stopping_alike
+    own = [record for record in of_task if record.cell.model == cell.model] or of_task
+    epochs = mean(record.epochs_trained or 0 for record in own) if own else cell.recipe.max_epochs
+
+    def per_image(timing: str, part: str) -> float:
+        passes = [1 if part == "test" else record.epochs_trained or 1 for record in like]
+        return median(
+            record.timings[timing] / (count * record.num_examples[part])
+            for record, count in zip(like, passes, strict=True)
+        )
+
+    train, validation, test = images
+    epoch = per_image("train", "train") * train * cell.fraction + per_image("validation", "validation") * validation
+    return epochs * epoch + per_image("test", "test") * test
+
+
+def _alike(one: Cell, other: Cell, fields: tuple[str, ...]) -> bool:
+    same_net = one.weights[0].architecture == other.weights[0].architecture and one.protocol == other.protocol
+    return same_net and all(getattr(one.recipe, name) == getattr(other.recipe, name) for name in fields)

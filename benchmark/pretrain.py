@@ -1,0 +1,105 @@
+"""New encoders from old: train one on a task and register it as an entry of the user's zoo, with its provenance."""
+
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from benchmark.cell import Cell, Recipe
+from benchmark.data.index import Index
+from benchmark.disk import whole_file
+from benchmark.evaluate import scores_of
+from benchmark.fault import Fault
+from benchmark.plan import cells_of
+from benchmark.runner import Runner
+from benchmark.store import Store
+from benchmark.tasks import TaskSpec
+from benchmark.zoo import backbone, fetch
+from benchmark.zoo.catalog import ZooEntry, add_entry, read_catalog
+
+
+def supervised(
+    *,
+    runner: Runner,
+    start: ZooEntry,
+    task: TaskSpec,
+    index: Index,
+    recipe: Recipe,
+    seed: int,
+    name: str,
+    title: str = "",
+) -> ZooEntry:
+    """Train `start`'s encoder on a task, by the fine-tuning protocol, and add it to the user's zoo as `name`.
+
+    It is a cell like any other, so an interrupted training continues; its test score is kept in the entry. The encoder
+    has seen the training and validation parts of the task's data set. Raises Fault where the name is taken.
+    """
+    places = runner.places
+    sha256 = "" if start.is_scratch else fetch.fetch(start, places.weights, offline=True).sha256
+    (cell,) = cells_of([(start, sha256)], [(task, index, recipe)], [seed])
+    taken = read_catalog(places.project / "model_zoo.yaml", places.own_zoo).get(name)
+    if taken is not None:
+        if taken.made_by and taken.made_by["key"] == cell.key and fetch.located(taken, places.weights):
+            return taken
+        raise Fault(
+            f"the zoo has an entry {name!r} already, made otherwise: choose another name, or `benchmark zoo remove {name}`"
+        )
+    scratch = Store(places.results).encoder_scratch(cell.key)
+    answer, _ = runner.answer(cell, scratch)
+    scores, _ = scores_of(answer.predictions)
+    tensors, fresh = encoder_in_full(answer.encoder, start.architecture)
+    made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})
+    file = scratch / "encoder.safetensors"
+    with whole_file(file) as partial:
+        save_file(tensors, partial, metadata={"format": "pt"})
+    kept = fetch.admit_file(made, file, places.weights)
+    entry = made.model_copy(update={"sha256": kept.sha256})
+    backbone.encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
+    add_entry(places.own_zoo, entry)
+    Store(places.results).remove_encoder_scratch(cell.key)
+    return entry
+
+
+def _entry(
+    name: str, title: str, start: ZooEntry, task: TaskSpec, cell: Cell, fresh: list[str], scores: dict[str, float]
+) -> ZooEntry:
+    seen = f"{task.root} (phantom)" if cell.data == "phantom" else task.root
+    return ZooEntry(
+        name=name,
+        title=title or f"{start.name}, then supervised on {task.name}",
+        family="in-domain" if start.is_scratch else "domain-adapted",
+        method="supervised",
+        architecture=start.architecture,
+        pretrained_on=(*start.pretrained_on, seen),
+        source=f"file:{name}.safetensors",
+        container="safetensors",
+        naming="timm",
+        licence=start.licence if not start.is_scratch else task.licence,
+        cite=f"made by `benchmark pretrain supervised` from {start.name} on {task.name}",
+        fresh=tuple(fresh),
+        made_by={
+            "from": start.name,
+            "from_sha256": cell.weights[0].sha256,
+            "task": task.name,
+            "data": cell.data,
+            "data_digest": cell.data_digest,
+            "seed": cell.seed,
+            "key": cell.key,
+            "recipe": cell.recipe.model_dump(mode="json"),
+            "scores": scores,
+        },
+    )
+
+
+def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """A trained encoder, of either form, under timm's names for the whole model; and the tensors that a pyramid has
+    not (the final convolution of a MobileNet), which stay untrained.
+    """
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    with torch.device("meta"):
+        whole = list(timm.create_model(architecture, pretrained=False, num_classes=0).state_dict())
+    if set(own) == set(whole):
+        return own, []
+    places = backbone.pyramid_places(own, whole)
+    untrained = [name for name in whole if name not in places and not name.endswith(backbone.COUNTER)]
+    return {name: own[place] for name, place in places.items()}, untrained

@@ -1,0 +1,59 @@
+"""What every protocol receives and returns."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmark.cell import Recipe
+from benchmark.record import Predictions
+from benchmark.training.loop import Fit
+
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+class Part(Protocol):
+    """One part of a task: batches of uint8 images and targets (`data.parts.Part`)."""
+
+    ids: NDArray[np.str_]
+    groups: dict[str, NDArray[np.str_]]
+    present: dict[str, NDArray[np.bool_]]
+
+    def __len__(self) -> int: ...
+    def batches(self, size: int) -> Iterator[Any]: ...
+    def epoch(self, number: int, size: int) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """`encoders`: with the (mean, std) that each is fed. `columns`: labels, or names of masks. `seed`: the cell's, from
+    which all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
+    """
+
+    kind: Literal["binary", "multilabel", "segmentation"]
+    encoders: tuple[tuple[nn.Module, Statistics], ...]
+    train: Part
+    validation: Part
+    test: Part
+    columns: tuple[str, ...]
+    recipe: Recipe
+    seed: int
+    scratch: Path
+    device: torch.device
+    micro_batch: int
+    watch: Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Predictions on the test part, how the training went, the trained encoder, and the seconds that the test took."""
+
+    predictions: Predictions
+    fit: Fit
+    encoder: nn.Module
+    test_seconds: float

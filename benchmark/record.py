@@ -1,0 +1,112 @@
+"""The answer and the verdict: what a cell's model predicted, and what that is worth. Torch-free, one file each."""
+
+import io
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from benchmark.cell import Cell
+from benchmark.fault import Fault
+from benchmark.frozen import Frozen
+
+Kind = Literal["classification", "segmentation"]
+
+
+class Predictions:
+    """What a model said of each test example.
+
+    `ids`: N. `groups`: name -> N values (patient, sex, site …). `columns`: what is predicted.
+    Classification: `truth` N x labels (1, 0, NaN), `score` N x labels, probabilities in 0..1.
+    Segmentation: columns are references (an observer's mask, or that mask within the field of view); `truth` N x
+    references, pixels that the reference marks (NaN where an image has none); `score` N x references x 2, pixels that
+    the model marks and pixels that both mark, at a threshold of one half.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: Kind,
+        ids: NDArray[np.str_],
+        groups: dict[str, NDArray[np.str_]],
+        columns: tuple[str, ...],
+        truth: NDArray[np.floating[Any]],
+        score: NDArray[np.floating[Any]],
+    ) -> None:
+        wanted = (len(ids), len(columns))
+        if truth.shape != wanted or score.shape[:2] != wanted:
+            raise ValueError(f"predictions: wanted {wanted}, found truth {truth.shape} and score {score.shape}")
+        self.kind: Kind = kind
+        self.ids = ids
+        self.groups = groups
+        self.columns = columns
+        self.truth = truth.astype(np.float32)
+        self.score = score.astype(np.float32)
+
+    def to_bytes(self) -> bytes:
+        """A compressed .npz, without pickles."""
+        groups: dict[str, Any] = {f"group:{name}": values for name, values in self.groups.items()}
+        buffer = io.BytesIO()
+        held: dict[str, Any] = {"kind": np.array(self.kind), "ids": self.ids, "columns": np.array(self.columns)}
+        np.savez_compressed(buffer, **held, truth=self.truth, score=self.score, **groups)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Predictions":
+        """The inverse. Raises Fault for a damaged file."""
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                groups = {name.removeprefix("group:"): held[name] for name in held.files if name.startswith("group:")}
+                kind: Any = str(held["kind"])
+                columns = tuple(held["columns"].tolist())
+                return cls(
+                    kind=kind, ids=held["ids"], groups=groups, columns=columns, truth=held["truth"], score=held["score"]
+                )
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise Fault(f"{path}: damaged predictions ({error}): delete the cell's folder and run it again") from error
+
+
+class RunRecord(Frozen):
+    """The verdict on one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
+
+    `scores` are named by `evaluate`; `per_label` has them per label; seconds are wall time; `images_per_second` is
+    training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell what a reader must know.
+    """
+
+    format: Literal[1] = 1
+    key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    cell: Cell
+    status: Literal["done", "failed"]
+    attempt: int = 1
+    finished: str
+    scores: dict[str, float | None] = {}
+    per_label: dict[str, dict[str, float | None]] = {}
+    num_examples: dict[str, int] = {}
+    epochs_trained: int | None = None
+    best_epoch: int | None = None
+    stopped: str = ""
+    history: list[dict[str, float]] = []
+    timings: dict[str, float] = {}
+    images_per_second: float | None = None
+    peak_memory_gb: float | None = None
+    weights_account: list[dict[str, Any]] = []
+    environment: dict[str, str] = {}
+    notes: list[str] = []
+    error: str = ""
+    traceback: str = ""
+
+
+def read_record(path: Path) -> RunRecord:
+    """One record. Raises Fault for one that is damaged, foreign or of a newer format."""
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise Fault(f"{path}: not a record that this version reads ({reason})") from error
+    if record.key != record.cell.key:
+        raise Fault(
+            f"{path}: its key {record.key} is not its cell's ({record.cell.key}): it was edited or is of another version"
+        )
+    return record

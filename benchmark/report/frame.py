@@ -1,0 +1,87 @@
+"""Records -> one tidy frame, the only join of what reports are made from.
+
+A row is a done cell. `block` is what must be alike for two rows to stand in one table: task, kind of data and its
+digest, protocol, recipe and fraction; so other hyper-parameters or other images never mix into one mean, and phantoms
+never meet official images.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from benchmark.cell import Recipe
+from benchmark.disk import digest_of
+from benchmark.record import RunRecord
+from benchmark.tasks import TaskSpec
+
+COLUMNS = [
+    "block",
+    "task",
+    "title",
+    "data",
+    "data_digest",
+    "protocol",
+    "setting",
+    "fraction",
+    "model",
+    "seed",
+    "metric",
+    "score",
+    "epochs_trained",
+    "best_epoch",
+    "num_train",
+    "num_test",
+    "key",
+]
+
+
+def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.DataFrame:
+    """The done records as rows of COLUMNS, ordered by task, model and seed; `score` is the task's primary metric.
+
+    A name that stands for two files (weights that were replaced) is told apart by the file's digest.
+    """
+    done = [record for record in records if record.status == "done"]
+    ambiguous = _ambiguous(done)
+    rows = []
+    for record in done:
+        cell = record.cell
+        task = tasks.get(cell.task)
+        metric = task.metric if task else next(iter(record.scores), "")
+        alike = cell.model_copy(update={"weights": (), "seed": 0})
+        model = cell.model + (f"@{cell.weights[0].sha256[:8] or 'fresh'}" if cell.model in ambiguous else "")
+        row = {
+            "block": digest_of(alike.model_dump(mode="json", exclude_none=True))[:8],
+            "task": cell.task,
+            "title": task.title if task else cell.task,
+            "data": cell.data,
+            "data_digest": cell.data_digest,
+            "protocol": cell.protocol,
+            "setting": setting_of(cell.recipe, task),
+            "fraction": cell.fraction,
+            "model": model,
+            "seed": cell.seed,
+            "metric": metric,
+            "score": record.scores.get(metric),
+            "epochs_trained": record.epochs_trained,
+            "best_epoch": record.best_epoch,
+            "num_train": record.num_examples.get("train"),
+            "num_test": record.num_examples.get("test"),
+            "key": record.key,
+        }
+        rows.append(row)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values(["task", "block", "model", "seed"], ignore_index=True)
+
+
+def setting_of(recipe: Recipe, task: TaskSpec | None) -> str:
+    """What a recipe changes in its task's own: `image_size=96, precision=bf16`; nothing where it is the task's."""
+    own = task.complete_recipe() if task else Recipe()
+    changed = {name: value for name, value in recipe.model_dump().items() if value != getattr(own, name)}
+    return ", ".join(f"{name}={value}" for name, value in changed.items())
+
+
+def _ambiguous(records: list[RunRecord]) -> set[str]:
+    files: dict[str, set[str]] = {}
+    for record in records:
+        files.setdefault(record.cell.model, set()).add(",".join(w.sha256 for w in record.cell.weights))
+    return {model for model, digests in files.items() if len(digests) > 1}

@@ -1,0 +1,135 @@
+"""The results folder: claimed, written and read here alone. Safe for many processes, and for a kill at any moment.
+
+results/cells/<task>/<key>/cell.json        the question
+                           predictions.npz  the answer
+                           record.json      the verdict, written last: its existence means done (or failed)
+                           .lock            held while a process works on the cell
+                           scratch/         the state of an unfinished training, removed when done
+results/encoders/<key>/                     scratch of `pretrain`
+results/reports/<name>/                     tables and figures
+results/published/                          the papers' numbers (shipped, never written)
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from benchmark.cell import Cell
+from benchmark.disk import space_for, write_whole
+from benchmark.fault import Fault
+from benchmark.record import Predictions, RunRecord, read_record
+
+QUESTION = "cell.json"
+RECORD = "record.json"
+CLAIM_SECONDS = 1.0  # a killed process's lock may take a moment to go
+
+
+class Claimed(Exception):
+    """Another process works on the cell."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder."""
+
+    root: Path
+
+    def folder(self, cell: Cell) -> Path:
+        """The cell's folder."""
+        return self.root / "cells" / cell.task / cell.key
+
+    @contextmanager
+    def claim(self, cell: Cell) -> Iterator[Path]:
+        """Work on a cell: yields its scratch folder, which outlives a kill. Raises Claimed where another process does.
+
+        The lock is the operating system's: it goes with the process that held it, however that ended.
+        """
+        folder = self.folder(cell)
+        with space_for(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / ".lock", timeout=CLAIM_SECONDS):
+                if not (folder / QUESTION).is_file():
+                    write_whole(folder / QUESTION, cell.model_dump_json(indent=1, exclude_none=True) + "\n")
+                scratch = folder / "scratch"
+                scratch.mkdir(exist_ok=True)
+                yield scratch
+        except Timeout as error:
+            raise Claimed(cell.key) from error
+
+    def is_claimed(self, cell: Cell) -> bool:
+        """Whether a process works on the cell at this moment."""
+        return _is_held(self.folder(cell) / ".lock")
+
+    def put(self, record: RunRecord, predictions: Predictions | None) -> None:
+        """Write a verdict: predictions first, the record last. A done cell's scratch is removed; a failed one's too,
+        since its next attempt starts anew.
+        """
+        folder = self.folder(record.cell)
+        if predictions is not None:
+            write_whole(folder / "predictions.npz", predictions.to_bytes())
+        write_whole(folder / RECORD, record.model_dump_json(indent=1, exclude_none=True) + "\n")
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+
+    def get(self, cell: Cell) -> RunRecord | None:
+        """The cell's record, None where it has none. Raises Fault for a damaged one."""
+        path = self.folder(cell) / RECORD
+        return read_record(path) if path.is_file() else None
+
+    def predictions(self, cell: Cell) -> Predictions:
+        """The answer of a done cell."""
+        return Predictions.from_file(self.folder(cell) / "predictions.npz")
+
+    def records(self) -> tuple[list[RunRecord], list[str]]:
+        """All records, in order of task and key, and one line for each that could not be read."""
+        records, unread = [], []
+        for path in sorted((self.root / "cells").glob(f"*/*/{RECORD}")):
+            try:
+                records.append(read_record(path))
+            except Fault as fault:
+                unread.append(str(fault))
+        return records, unread
+
+    def unfinished(self) -> list[tuple[Cell, bool]]:
+        """Cells that were begun and have no record: the cell, and whether a process works on it now."""
+        begun = []
+        for path in sorted((self.root / "cells").glob(f"*/*/{QUESTION}")):
+            if not path.with_name(RECORD).is_file():
+                try:
+                    cell = Cell.model_validate_json(path.read_bytes())
+                except (ValidationError, OSError):
+                    continue  # of another version: `records` names what it cannot read, a question alone is no result
+                begun.append((cell, _is_held(path.with_name(".lock"))))
+        return begun
+
+    def encoder_scratch(self, key: str) -> Path:
+        """Where `pretrain` keeps the state of an unfinished training."""
+        folder = self.root / "encoders" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def remove_encoder_scratch(self, key: str) -> None:
+        """Remove it, when the encoder is in the zoo."""
+        shutil.rmtree(self.root / "encoders" / key, ignore_errors=True)
+
+    def put_report(self, name: str, files: dict[str, bytes]) -> Path:
+        """Write a report's files, each whole; the folder."""
+        folder = self.root / "reports" / name
+        for file, content in files.items():
+            write_whole(folder / file, content)
+        return folder
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -1,0 +1,62 @@
+"""A training's exact state on disk, after every epoch: what a killed cell continues from, bit for bit.
+
+`state.pt` is replaced whole each epoch. The best weights lie in a file of their own, named by their epoch and written
+before the state that speaks of them, only when they are new; the state is thus never ahead of what it needs.
+"""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.disk import whole_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """The state of one training, in a folder of its own."""
+
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The state's file."""
+        return self.folder / "state.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the state, whole or not at all; older best weights go afterwards."""
+        with whole_file(self.path) as partial:
+            torch.save({"format": FORMAT, **state}, partial)
+        for file in self.folder.glob("best-*.pt"):
+            if file != self._best(state["best_epoch"]):
+                file.unlink()
+
+    def save_best(self, epoch: int, weights: dict[str, torch.Tensor]) -> None:
+        """Keep the weights of an epoch; the state that follows may name it as the best."""
+        with whole_file(self._best(epoch)) as partial:
+            torch.save(weights, partial)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, with its best weights; None where there is none, or one that is damaged or of another format
+        (the training then starts anew, which costs time and changes nothing).
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            if state["format"] != FORMAT:
+                return None
+            if state["best_epoch"] is not None:
+                state["best_weights"] = torch.load(
+                    self._best(state["best_epoch"]), map_location="cpu", weights_only=True
+                )
+        except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError):
+            return None
+        return dict(state)
+
+    def _best(self, epoch: int | None) -> Path:
+        return self.folder / f"best-{epoch or 0:05d}.pt"

@@ -1,0 +1,151 @@
+"""The door of the zoo: an entry and its file -> an encoder, with an account of every tensor.
+
+Two forms of one encoder: `pooled` (timm's model without classifier: images -> vectors) and `pyramid` (the feature maps
+that a U-Net decodes). The account is always taken on the pooled form, the whole encoder. Every tensor of the file is
+loaded, dropped by its naming, or an error that prints both sides; so is every tensor of the encoder that the file
+lacks, but for batch norms' counters, which change nothing here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from segmentation_models_pytorch.encoders import get_encoder
+from torch import nn
+
+from benchmark.fault import Fault
+from benchmark.models.seeded import seeded
+from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.naming import rename
+from benchmark.zoo.unpack import unpack
+
+Form = Literal["pooled", "pyramid"]
+COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Where an encoder's weights came from. `share` is the part of its parameters that the file gave (1.0: all)."""
+
+    loaded: int = 0
+    dropped: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    share: float = 0.0
+
+
+def build(architecture: str, form: Form, seed: int) -> nn.Module:
+    """A fresh encoder in one of its forms, its first weights drawn from `seed`.
+
+    Raises Fault where the architecture gives no feature maps that a U-Net can decode.
+    """
+    with seeded(seed):
+        if form == "pooled":
+            return timm.create_model(architecture, pretrained=False, num_classes=0)
+        try:
+            encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None)
+        except (RuntimeError, ValueError, AssertionError, AttributeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise Fault(f"{architecture} gives no feature maps that a U-Net can decode ({reason})") from error
+        return encoder
+
+
+def load(entry: ZooEntry, path: Path | None, form: Form, seed: int) -> tuple[nn.Module, Account]:
+    """The entry's encoder in the form asked for, and the account. `path` is its file (None: fresh weights).
+
+    Raises Fault for a file that is no such container, or whose tensors are not exactly the encoder's.
+    """
+    encoder = build(entry.architecture, form, seed)
+    if path is None:
+        return encoder, Account(fresh=["all of it"])
+    tensors, account = encoder_tensors(entry, path)
+    if form == "pooled":
+        _fill(encoder, tensors)
+        return encoder, account
+    places = pyramid_places(encoder.state_dict(), [*tensors, *account.fresh])
+    _fill(encoder, {place: tensors[name] for name, place in places.items() if name in tensors})
+    return encoder, account
+
+
+def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor], Account]:
+    """The file's tensors under the encoder's names, each checked against the encoder's own shape."""
+    arrays = unpack(path, entry.container)
+    with torch.device("meta"):
+        whole = timm.create_model(entry.architecture, pretrained=False, num_classes=0)
+    wanted = dict(whole.state_dict())
+    renamed = rename(list(arrays.tensors), entry.naming, classifier_names(whole))
+    tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}
+    fresh = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n.startswith(entry.fresh or ("\0",))]
+    missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n not in set(fresh)]
+    stray = [n for n in tensors if n not in wanted and not n.endswith(COUNTER)]
+    misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
+    if missing or stray or misshapen:
+        raise Fault(_both_sides(entry, path, arrays.tensors, renamed.names, wanted, missing, stray, misshapen))
+    tensors = {n: t for n, t in tensors.items() if n in wanted}
+    sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
+    share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
+    account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
+    return tensors, account
+
+
+def classifier_names(model: nn.Module) -> tuple[str, ...]:
+    """Timm's names of a model's classifier modules."""
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    named = config.get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def pyramid_places(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, str]:
+    """Where the whole encoder's tensors lie in its pyramid form: whole name -> pyramid name.
+
+    timm wraps a model's stages under `model.` and joins nested names by underscores (`blocks.0.0` becomes
+    `blocks_0.0`). What the pyramid leaves out (the last pooling's norm, a final convolution) has no place there. Raises
+    Fault where a tensor of the pyramid would stay without its weights.
+    """
+    names = set(pyramid)
+    places = {}
+    for name in whole:
+        parts = name.split(".")
+        spelled = (f"model.{'_'.join(parts[:n])}.{'.'.join(parts[n:])}" for n in range(1, len(parts)))
+        inner = f"model.model.{name}"  # timm's FeatureGetterNet keeps the model whole
+        if place := next((s for s in (*spelled, f"model.{name}", inner) if s in names), None):
+            places[name] = place
+    unfilled = [n for n in names - set(places.values()) if not n.endswith(COUNTER)]
+    if unfilled:
+        raise Fault(f"the U-Net's encoder has tensors that the weights do not name: {', '.join(sorted(unfilled)[:5])}")
+    return places
+
+
+def _fill(encoder: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy tensors into the encoder's own; the names have been accounted for."""
+    own = encoder.state_dict()
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def _both_sides(
+    entry: ZooEntry,
+    path: Path,
+    file: dict[str, torch.Tensor],
+    names: dict[str, str],
+    wanted: dict[str, torch.Tensor],
+    missing: list[str],
+    stray: list[str],
+    misshapen: list[str],
+) -> str:
+    lines = [f" - {n} {tuple(wanted[n].shape)}: the file lacks it" for n in missing]
+    lines += [f" + {names[n]} {tuple(file[names[n]].shape)}: {entry.architecture} has no such tensor" for n in stray]
+    lines += [
+        f" ≠ {names[n]}: {tuple(file[names[n]].shape)} in the file, {tuple(wanted[n].shape)} in {entry.architecture}"
+        for n in misshapen
+    ]
+    head = (
+        f"{entry.name}: {path.name} does not hold exactly a {entry.architecture} in naming {entry.naming!r}: "
+        f"{len(missing)} missing, {len(stray)} stray, {len(misshapen)} of another shape, of {len(wanted)} wanted"
+    )
+    shown = lines[:12] + ([f" … and {len(lines) - 12} more"] if len(lines) > 12 else [])
+    return "\n".join([head, *shown])

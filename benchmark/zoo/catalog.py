@@ -1,0 +1,125 @@
+"""The zoo's entries: model_zoo.yaml of the project, and the user's own beside it. Torch-free."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.disk import write_whole
+from benchmark.fault import Fault, did_you_mean
+from benchmark.frozen import Frozen, explain
+
+SCRATCH_ARCHITECTURE = "resnet50"
+Channels = tuple[float, float, float]
+
+
+class InputStatistics(Frozen):
+    """What a network was trained on: images scaled to 0..1, minus `mean`, divided by `std`, per RGB channel."""
+
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
+
+
+class ZooEntry(Frozen):
+    """One set of weights, told well enough to be loaded exactly and cited.
+
+    `architecture` is a timm name; `source` a URL, `file:` for a file that the user added, empty for fresh weights;
+    `container` and `naming` say how the file is read (`zoo.unpack`, `zoo.naming`); `sha256` is the file's digest, or
+    its first digits where only those are known, or empty until the first fetch pins it; `fresh` names the tensor
+    prefixes that the file is known to lack and that start at random; `made_by` is how `pretrain` made the weights.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+    title: str = ""
+    family: str
+    method: str = ""
+    architecture: str
+    pretrained_on: tuple[str, ...] = ()
+    source: str = ""
+    container: Literal["none", "torch", "safetensors"]
+    naming: str
+    input: InputStatistics = InputStatistics()
+    licence: str
+    cite: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")] = ""
+    fresh: tuple[str, ...] = ()
+    made_by: dict[str, Any] | None = None
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether there is no file: training starts from random weights."""
+        return self.container == "none"
+
+
+def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
+    """Fresh weights of any timm architecture."""
+    plain = architecture == SCRATCH_ARCHITECTURE
+    return ZooEntry(
+        name="scratch" if plain else f"scratch:{architecture}",
+        title=f"random initialisation of {architecture}",
+        family="scratch",
+        architecture=architecture,
+        container="none",
+        naming="none",
+        licence="–",
+        cite="–",
+    )
+
+
+def read_zoo(path: Path) -> dict[str, ZooEntry]:
+    """Entries of one zoo file (a YAML list under `entries`), by name. Raises Fault with file, entry, key, value."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise Fault(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    listed = content.get("entries") if isinstance(content, dict) else None
+    if not isinstance(listed, list):
+        raise Fault(f"{path}: wanted a list under the key `entries`")
+    entries: dict[str, ZooEntry] = {}
+    for number, fields in enumerate(listed, 1):
+        place = f"{path}: entry {number}"
+        if isinstance(fields, dict) and "name" in fields:
+            place += f" ({fields['name']})"
+        try:
+            entry = ZooEntry.model_validate(fields)
+        except ValidationError as error:
+            raise Fault(f"{place}: {explain(error, ZooEntry)}") from error
+        if entry.name in entries:
+            raise Fault(f"{place}: the name is taken by an earlier entry of this file")
+        entries[entry.name] = entry
+    return entries
+
+
+def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
+    """The shipped entries and the user's own (a file that need not exist). Raises Fault where a name is in both."""
+    entries = read_zoo(shipped)
+    if own.is_file():
+        added = read_zoo(own)
+        if twice := sorted(entries.keys() & added.keys()):
+            raise Fault(f"{own}: {', '.join(twice)} is an entry of {shipped.name} too: give yours another name")
+        entries |= added
+    return entries
+
+
+def add_entry(own: Path, entry: ZooEntry) -> None:
+    """Append an entry to the user's own zoo file, whole or not at all."""
+    entries = read_zoo(own) if own.is_file() else {}
+    write_own(own, [*entries.values(), entry])
+
+
+def write_own(own: Path, entries: list[ZooEntry]) -> None:
+    """Write the user's own zoo file."""
+    listed = [e.model_dump(mode="json", exclude_defaults=True) for e in entries]
+    head = "# Entries added by `benchmark zoo add` and `benchmark pretrain`; the shipped ones are in model_zoo.yaml.\n"
+    write_whole(own, head + yaml.safe_dump({"entries": listed}, sort_keys=False, allow_unicode=True))
+
+
+def find_entry(name: str, entries: dict[str, ZooEntry]) -> ZooEntry:
+    """The entry of that name, or fresh weights for `scratch:ARCHITECTURE`. Raises Fault with "did you mean"."""
+    if name in entries:
+        return entries[name]
+    if name.startswith("scratch:"):
+        return scratch(name.removeprefix("scratch:"))
+    raise Fault(f"no model {name!r}: {did_you_mean(name, entries)}, or scratch:ARCHITECTURE")
