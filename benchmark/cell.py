@@ -8,15 +8,16 @@ with None meaning "as before", since None is left out of the key.
 import hashlib
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from benchmark.disk import digest_of
 from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen
 
 KEY_FORMAT = 1
+Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -25,32 +26,28 @@ class Recipe(Frozen):
     """Hyper-parameters. The defaults are the first paper's for X-ray classification (Hosseinzadeh Taher 2021,
     appendix B; what only its code tells is marked "code"); a task's own recipe changes them, `--set` changes both.
 
-    Sizes are in pixels, `validation` is a share of the training patients.
+    Sizes are in pixels.
     """
 
-    optimizer: Literal["adam"] = Field("adam", description="Adam with betas 0.9 and 0.999")
-    learning_rate: Annotated[float, Field(gt=0, description="initial learning rate")] = 2e-4
-    batch_size: Annotated[int, Field(ge=1, description="images per step (32: code)")] = 32
-    max_epochs: Annotated[int, Field(ge=1, description="cap on training epochs")] = 200
-    schedule: Literal["plateau", "cosine", "constant"] = Field("plateau", description="learning rate schedule")
-    plateau_patience: Annotated[int, Field(ge=0, description="epochs without a lower validation loss (5: code)")] = 5
-    plateau_factor: Annotated[float, Field(gt=0, lt=1, description="what a plateau multiplies the rate by")] = 0.5
-    early_stop: (
-        Annotated[int, Field(ge=1, description="stop after this many epochs without gain (10: code)")] | None
-    ) = 10
-    loss: Literal["bce", "ce", "dice"] = Field("bce", description="training and validation loss")
-    image_size: Annotated[int, Field(ge=16, description="side of the square that the encoder sees")] = 224
-    train_resolution: (
-        Annotated[int, Field(ge=16, description="short side kept for training crops")] | Literal["native"]
-    ) = 512
-    pixels: Literal["fast", "exact"] = Field(
-        "fast", description="training augmentation: OpenCV on the cache, or PIL bit for bit"
-    )
+    optimizer: Literal["adam"] = "adam"  # betas 0.9 and 0.999
+    learning_rate: PositiveFloat = 2e-4
+    batch_size: PositiveInt = 32  # code
+    max_epochs: PositiveInt = 200
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    plateau_patience: NonNegativeInt = 5  # epochs without a lower validation loss; code
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    early_stop: PositiveInt | None = 10  # epochs without a lower validation loss; code
+    loss: Literal["bce", "ce", "dice"] = "bce"
+    image_size: Side = 224  # what the encoder sees, square
+    # Departs: training crops are cut from images whose short side is reduced to 512, unless train_resolution=native.
+    train_resolution: Side | Literal["native"] = 512
+    # Departs: crops are resized and rotated in one OpenCV warp, not by PIL in two steps, unless pixels=exact.
+    pixels: Literal["fast", "exact"] = "fast"
     augmentation: Literal["crop-flip-rotate", "xray-segmentation", "fundus-segmentation", "none"] = "crop-flip-rotate"
-    resize: Literal["nearest", "bilinear"] = Field("bilinear", description="to working size, segmentation only")
-    test_crops: Literal[1, 10] = Field(10, description="ten-crop or centre crop at test, classification only")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward and backward passes")
-    input: Literal["imagenet", "native"] = Field("imagenet", description="whose input statistics the images get")
+    resize: Literal["nearest", "bilinear"] = "bilinear"  # images to working size, in segmentation
+    test_crops: Literal[1, 10] = 10  # in classification; code
+    precision: Literal["fp32", "bf16"] = "fp32"  # of forward and backward passes
+    input: Literal["imagenet", "native"] = "imagenet"  # whose input statistics: the papers' control, or the entry's own
 
     @property
     def evaluation_size(self) -> int:
@@ -67,8 +64,11 @@ class Recipe(Frozen):
             name, equals, value = setting.partition("=")
             if not equals:
                 raise Fault(f"--set {setting}: wanted NAME=VALUE, such as --set image_size=96")
-            none = value.lower() in ("none", "null")
-            fields[name.strip()] = None if none else value.strip()
+            name, value = name.strip(), value.strip()
+            # augmentation=none is a word; only where nothing is allowed does none stand for it
+            optional = name in cls.model_fields and type(None) in get_args(cls.model_fields[name].annotation)
+            number = int(value) if value.isdecimal() else value  # pydantic reads other numbers from text, not choices
+            fields[name] = None if optional and value.lower() in ("none", "null") else number
         for name in fields:
             if name not in cls.model_fields:
                 raise Fault(f"recipe has no field {name!r}: {did_you_mean(name, cls.model_fields)}")

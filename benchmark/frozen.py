@@ -1,5 +1,7 @@
 """The base of the nouns that travel, and what is wrong with a YAML entry of one, in words."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.fault import did_you_mean, first_few
@@ -18,10 +20,21 @@ def explain(error: ValidationError, model: type[Frozen]) -> str:
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            faults.append(f"unknown key {place!r}: {did_you_mean(place.rsplit('.', 1)[-1], model.model_fields)}")
+            faults.append(
+                f"unknown key {place!r}: {did_you_mean(str(fault['loc'][-1]), _keys(model, fault['loc'][:-1]))}"
+            )
         elif fault["type"] == "missing":
             faults.append(f"key {place!r} is missing")
         else:
             found = f", found {fault['input']!r}" if place else ""
             faults.append(f"{place + ': ' if place else ''}{fault['msg']}{found}")
     return first_few(faults).replace("Value error, ", "")
+
+
+def _keys(model: type[Frozen], place: tuple[int | str, ...]) -> list[str]:
+    """The keys that a model knows at a place inside it."""
+    inner: Any = model
+    for part in place:
+        field = getattr(inner, "model_fields", {}).get(part)
+        inner = field.annotation if field else None
+    return list(getattr(inner, "model_fields", {}))

@@ -202,7 +202,7 @@ class Runner:
                     f"{entry.name}: its file or naming changed since this cell was planned: give the command again"
                 )
             path = file.path
-        return backbone.load(entry, path, form, stream(cell.seed, "encoder"))
+        return backbone.load(entry, path, form, stream(cell.seed, "encoder"), cell.recipe.image_size)
 
     def _failed(self, cell: Cell, error: Exception, attempt: int) -> RunRecord:
         known = isinstance(error, Fault | Diverged)

@@ -18,23 +18,25 @@ def select(
     """Names chosen by `text`, in the order in which they are named, each once.
 
     `known` maps names to families; `text` is a comma-separated list of names, `all` (`everything`, or all that is
-    known), `family:NAME`, wildcards (`moco*`) and negations of any of these (`!moco-v1`). A negation alone means all
-    but it. `coin` may accept a name that is not listed (`scratch:resnet18`). Raises Fault for what matches nothing.
+    known), `family:NAME`, wildcards (`moco*`) and negations of any of these (`!moco-v1`). What is negated is left out,
+    wherever in the list the negation stands; a negation alone means all but it. `coin` may accept a name that is not
+    listed (`scratch:resnet18`). Raises Fault for what matches nothing.
     """
     everything = list(known) if everything is None else everything
     terms = [t.strip() for t in text.split(",") if t.strip()]
     if not terms:
         raise Fault(f"no {noun} named: wanted a list such as {', '.join(everything[:2])}, or `all`")
-    chosen: list[str] = []
-    if all(term.startswith("!") for term in terms):
-        chosen = list(everything)
+    wanted: list[str] = []
+    unwanted: set[str] = set()
     for term in terms:
-        negated, pattern = term.startswith("!"), term.removeprefix("!")
-        matched = _matches(pattern, known, everything, noun, coin)
-        if negated:
-            chosen = [name for name in chosen if name not in matched]
+        matched = _matches(term.removeprefix("!").strip(), known, everything, noun, coin)
+        if term.startswith("!"):
+            unwanted.update(matched)
         else:
-            chosen += [name for name in matched if name not in chosen]
+            wanted += matched
+    if all(term.startswith("!") for term in terms):
+        wanted = everything
+    chosen = [name for name in dict.fromkeys(wanted) if name not in unwanted]
     if not chosen:
         raise Fault(f"{text!r} leaves no {noun}")
     return chosen
@@ -47,7 +49,7 @@ def _matches(
         return everything
     if pattern.startswith("family:"):
         family = pattern.removeprefix("family:")
-        members = [name for name, its in known.items() if its == family]
+        members = [name for name, its in known.items() if its and its == family]
         if not members:
             raise Fault(f"no {noun} family {family!r}: {did_you_mean(family, {f for f in known.values() if f})}")
         return members
@@ -78,7 +80,9 @@ def seeds_from(text: str) -> list[int]:
         if not span:
             raise Fault(f"--seeds {text}: wanted a count (10), a list (3,7) or a range (0-4), found {term!r}")
         first, last = int(span[1]), int(span[2] or span[1])
-        seeds += [seed for seed in range(first, last + 1) if seed not in seeds]
+        if last < first:
+            raise Fault(f"--seeds {text}: {term} runs backwards, wanted {last}-{first}")
+        seeds += range(first, last + 1)
     if not seeds:
         raise Fault(f"--seeds {text!r}: names no seed")
-    return seeds
+    return list(dict.fromkeys(seeds))

@@ -55,7 +55,7 @@ class Store:
         try:
             with FileLock(folder / ".lock", timeout=CLAIM_SECONDS):
                 if not (folder / QUESTION).is_file():
-                    write_whole(folder / QUESTION, cell.model_dump_json(indent=1, exclude_none=True) + "\n")
+                    write_whole(folder / QUESTION, cell.model_dump_json(indent=1) + "\n")
                 scratch = folder / "scratch"
                 scratch.mkdir(exist_ok=True)
                 yield scratch
@@ -73,7 +73,7 @@ class Store:
         folder = self.folder(record.cell)
         if predictions is not None:
             write_whole(folder / "predictions.npz", predictions.to_bytes())
-        write_whole(folder / RECORD, record.model_dump_json(indent=1, exclude_none=True) + "\n")
+        write_whole(folder / RECORD, record.model_dump_json(indent=1) + "\n")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
 
     def get(self, cell: Cell) -> RunRecord | None:

@@ -3,7 +3,6 @@
 import os
 import sys
 
-import click
 import typer
 
 from benchmark import __version__
@@ -47,21 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
     """
-    command = typer.main.get_command(app)
     try:
-        code = command.main(args=arguments, prog_name="benchmark", standalone_mode=False)
+        app(args=arguments, prog_name="benchmark")
     except Fault as fault:
         if os.environ.get("BENCHMARK_DEBUG"):
             raise
         typer.secho(f"error: {fault}", err=True, fg="red")
-        code = 2
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
-        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
-        code = 130
-    except BrokenPipeError:  # `benchmark … | head`
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(2)

@@ -68,7 +68,7 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     """Train and register one encoder, in this process, with its progress."""
     from rich.console import Console
 
-    from benchmark.cli.progress import GridProgress
+    from benchmark.cli.progress import GridProgress, resumable
     from benchmark.memory import keep_pages
 
     keep_pages()
@@ -80,7 +80,7 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     found = "cuda" if torch.cuda.is_available() else "cpu"
     cells = grid.cells(indexes)
     ((task, recipe),) = grid.tasks
-    with GridProgress(cells, Console(stderr=True)) as progress:
+    with resumable(), GridProgress(cells, Console(stderr=True)) as progress:
         progress.tell({"event": "started", "key": cells[0].key})
         runner = Runner(
             places=grid.places, device=torch.device(found if device == "auto" else device), watch=progress.tell

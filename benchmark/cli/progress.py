@@ -107,6 +107,16 @@ class GridProgress:
 
 
 @contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C inside ends the command in one line, exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
 def bytes_bar(name: str) -> Iterator[Any]:
     """A download's progress: call with bytes so far and in all."""
     console = Console(stderr=True)

@@ -96,7 +96,7 @@ def run(
     from rich.console import Console
 
     from benchmark.cli.pretrain import pretrain_first
-    from benchmark.cli.progress import GridProgress
+    from benchmark.cli.progress import GridProgress, resumable
     from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
     from benchmark.scheduler.local import LocalScheduler
     from benchmark.store import Store
@@ -125,7 +125,7 @@ def run(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]
     if due:
-        with GridProgress(due, console) as progress:
+        with resumable(), GridProgress(due, console) as progress:
             scheduler = LocalScheduler(
                 places=grid.places, workers=workers, device=device, retry_failed=retry_failed, tell=progress.tell
             )

@@ -30,10 +30,11 @@ class Batch:
         return len(self.rows)
 
     def pieces(self, size: int) -> Iterator["Batch"]:
-        """The batch in pieces of at most `size` images."""
-        for start in range(0, len(self), size):
-            cut = slice(start, start + size)
-            yield Batch(images=self.images[cut], targets=self.targets[cut], rows=self.rows[cut])
+        """The batch in pieces of `size` images, a last piece of one joined to the one before."""
+        starts = [piece[0] for piece in cut(np.arange(len(self)), size)]
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            within = slice(start, end)
+            yield Batch(images=self.images[within], targets=self.targets[within], rows=self.rows[within])
 
 
 Render = Callable[[Rows], Batch]
@@ -42,7 +43,7 @@ Render = Callable[[Rows], Batch]
 def cut(order: Rows, size: int) -> list[Rows]:
     """An order cut into batches. A last batch of one joins the batch before: batch norm cannot learn from one value."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
 

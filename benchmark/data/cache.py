@@ -51,8 +51,9 @@ class Working:
         if self.shape == "short_side":
             if min(height, width) <= self.size:
                 return pixels
-            scale = self.size / min(height, width)
-            new = (round(width * scale), round(height * scale))
+            # torchvision cuts the long side's fraction off, it does not round
+            long = int(self.size * max(height, width) / min(height, width))
+            new = (self.size, long) if width <= height else (long, self.size)
         else:
             new = (self.size, self.size)
         if new == (width, height):
@@ -222,5 +223,8 @@ def _decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray
         raise Fault(f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones")
     if not working.masks:
         return working.image(pixels), np.empty(0, np.uint8)
-    masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
+    try:
+        masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
+    except Fault as fault:
+        raise Fault(f"{path}: its mask: {fault}") from fault  # run lengths have no file of their own to be named by
     return working.image(pixels), np.stack(masks, axis=-1)

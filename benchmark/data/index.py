@@ -9,7 +9,8 @@ view, site …) are carried to the predictions.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmark.data.pixels import files_of
 from benchmark.disk import canonical_json, sha256_of
 from benchmark.fault import Fault, first_few, plural
 
@@ -40,7 +42,7 @@ class Index:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits for the examples: the whole table, and the bytes of a few images spread over it.
+        """16 hex digits for the examples: the whole table, and the bytes of a few images and their masks spread over it.
 
         The sample tells copies of one data set at other sizes apart without opening all images.
         """
@@ -53,8 +55,10 @@ class Index:
             else:
                 digest.update("\0".join(values.astype(str)).encode())
         rows = np.unique(np.linspace(0, len(table) - 1, NUM_SAMPLED).round().astype(int))
-        for name in table["image"].iloc[rows]:
-            digest.update(bytes.fromhex(sha256_of(self.root / str(name))))
+        for column in ("image", *MASKS):
+            for named in table[column].iloc[rows] if column in table else ():
+                for name in files_of(named):
+                    digest.update(bytes.fromhex(sha256_of(self.root / name)))
         return digest.hexdigest()[:16]
 
 
@@ -109,6 +113,16 @@ def required(path: Path, task: str, remedy: str) -> Path:
     if not path.exists():
         raise Fault(f"{task}: {path} is missing: {remedy}")
     return path
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what pandas says of a file that is no table into one line with its path."""
+    try:
+        yield
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise Fault(f"{path}: unreadable table ({reason}): copy it again from its source") from error
 
 
 def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, remedy: str) -> pd.Series:

@@ -3,6 +3,8 @@
 Training batches are augmented, in an order and with draws that depend on the cell's seed, the epoch and the example
 alone. Validation and test batches are never augmented: classification gives images at the evaluation size (their
 crops are cut on the device), segmentation at working size.
+
+Departs: validation images are never augmented; the first paper's code augments those of X-ray segmentation.
 """
 
 import threading
@@ -83,7 +85,7 @@ class EpochRender:
             images = []
             for row in rows:
                 image = source.image(row)
-                generator = torch.Generator().manual_seed(stream(self.seed, "augmentation", epoch, int(row)))
+                generator = torch.Generator().manual_seed(source.stream(self.seed, epoch, row))
                 images.append(how(image, transforms.draw(*image.shape[:2], generator), recipe.image_size))
             return source.batch(rows, images)
 
@@ -98,7 +100,7 @@ class EpochRender:
                 composed.own = transforms.SEGMENTATION[recipe.augmentation](recipe.image_size)
             images, masks = [], []
             for row in rows:
-                seed = stream(self.seed, "augmentation", epoch, int(row))
+                seed = source.stream(self.seed, epoch, row)
                 image, mask = transforms.render_segmentation(composed.own, source.image(row), source.masks(row), seed)
                 images.append(image)
                 masks.append(mask)
@@ -123,6 +125,10 @@ class PixelSource:
     def masks(self, row: int) -> NDArray[np.uint8]:
         """One image's masks, height x width x their number."""
         return self.cache.masks(int(self.places[row]))
+
+    def stream(self, seed: int, epoch: int, row: int) -> int:
+        """The seed of one image's augmentation: by its place in the cache, which no label fraction changes."""
+        return stream(seed, "augmentation", epoch, int(self.places[row]))
 
     def batch(self, rows: Rows, images: list[Pixels], masks: list[NDArray[np.uint8]] | None = None) -> Batch:
         """Images (and masks) of these rows as tensors."""

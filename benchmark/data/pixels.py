@@ -1,10 +1,11 @@
 """Codecs, both ways: PNG, JPEG, TIFF, GIF, DICOM images; masks as images or as run lengths.
 
 Images come as uint8 arrays, height x width x channels, one channel where the file is grey. Masks are boolean, height x
-width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`,
-or nothing (an empty mask).
+width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`
+(`rle:` alone: an empty mask), or nothing: the image has no such mask.
 """
 
+import struct
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
 from benchmark.fault import Fault
@@ -24,8 +25,16 @@ Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 PHANTOM_MARK = "phantom, not a real image"
 RLE = "rle:"
-# a 40-megapixel film is legitimate here (Montgomery: 20); anything ten times that is a decompression bomb
-MAX_PIXELS = 400_000_000
+# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off or damaged
+DAMAGED_DICOM = (
+    AttributeError,
+    BytesLengthException,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+)
 
 
 def read_image(path: Path) -> tuple[Pixels, bool]:
@@ -37,12 +46,12 @@ def read_image(path: Path) -> tuple[Pixels, bool]:
         if path.suffix.lower() in (".dcm", ".dicom"):
             return _read_dicom(path)
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Fault(f"{path}: {image.width} x {image.height} pixels: refused as a decompression bomb")
             phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
             return _to_uint8(image), phantom
     except FileNotFoundError as error:
         raise Fault(f"{path}: no such image") from error
+    except Image.DecompressionBombError as error:  # Pillow's limit, 179 megapixels; Montgomery's films have 20
+        raise Fault(f"{path}: refused as a decompression bomb ({error})") from error
     except Fault:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
@@ -83,9 +92,10 @@ def _read_dicom(path: Path) -> tuple[Pixels, bool]:
     try:
         dicom = pydicom.dcmread(path)
         values = dicom.pixel_array
+        phantom = PHANTOM_MARK in str(dicom.get("ImageComments", ""))
     except InvalidDicomError as error:
         raise Fault(f"{path}: not a DICOM file ({_size_of(path)}): copy it again from its source") from error
-    except (AttributeError, RuntimeError, NotImplementedError, KeyError) as error:
+    except DAMAGED_DICOM as error:
         reason = " ".join(str(error).split())[:160]
         raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
     if values.dtype != np.uint8:
@@ -94,7 +104,7 @@ def _read_dicom(path: Path) -> tuple[Pixels, bool]:
     if dicom.PhotometricInterpretation == "MONOCHROME1":
         values = 255 - values
     pixels = values[..., None] if values.ndim == 2 else values
-    return pixels, PHANTOM_MARK in str(dicom.get("ImageComments", ""))
+    return pixels, phantom
 
 
 def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
@@ -108,13 +118,18 @@ def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
         for encoding in named.removeprefix(RLE).split("|"):
             mask |= decode_rle(encoding, shape)
         return mask
-    for name in filter(None, named.split("|")):
+    for name in files_of(named):
         pixels, _ = read_image(root / name)
         if pixels.shape[:2] != shape:
             found, wanted = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{shape[1]} x {shape[0]}"
             raise Fault(f"{root / name}: the mask is {found} but its image is {wanted}: they are not of one case")
         mask |= at_half(pixels[..., 0])
     return mask
+
+
+def files_of(named: str) -> list[str]:
+    """The files that an image's or mask's name in an index stands for: none for run lengths and for nothing."""
+    return [] if named.startswith(RLE) else [name for name in named.split("|") if name]
 
 
 def at_half(values: Pixels) -> Mask:
@@ -134,15 +149,18 @@ def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
     if encoding in ("", "-1"):
         return flat.reshape(shape)
     try:
-        numbers = np.array([int(n) for n in encoding.split()], dtype=np.int64)
+        numbers = [int(n) for n in encoding.split()]
     except ValueError as error:
         raise Fault(f"run lengths {encoding[:40]!r}: wanted whole numbers, in pairs") from error
-    if len(numbers) % 2 or (numbers < 0).any():
+    if min(numbers) < 0:
+        raise Fault(f"run lengths {encoding[:40]!r}: wanted pairs of gap and length, found the negative {min(numbers)}")
+    if len(numbers) % 2:
         raise Fault(f"run lengths {encoding[:40]!r}: wanted pairs of gap and length, found {len(numbers)} numbers")
-    ends = np.cumsum(numbers)[1::2]
-    if ends[-1] > flat.size:
-        raise Fault(f"run lengths end at pixel {ends[-1]:,} of an image of {width} x {height} ({flat.size:,} pixels)")
-    for end, length in zip(ends, numbers[1::2], strict=True):
+    last = sum(numbers)  # Python's integers: those of 64 bits could come round to a place inside the image
+    if last > flat.size:
+        told = f"end at pixel {last:,} of an image of {width} x {height} ({flat.size:,} pixels)"
+        raise Fault(f"run lengths {encoding[:40]!r} {told}")
+    for end, length in zip(np.cumsum(numbers)[1::2], numbers[1::2], strict=True):
         flat[end - length : end] = True
     return flat.reshape(width, height).T
 

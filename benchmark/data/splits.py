@@ -3,6 +3,8 @@
 Patients are ranked, not drawn: within each stratum by a hash of seed and patient, then spread evenly over the whole. A
 prefix of that ranking is a stratified subset, a longer prefix contains it, and a patient's rank asks nothing of the
 model. A patient's stratum is the rarest label that any of its images has (its mask being non-empty, for segmentation).
+
+Departs: random splits are stratified and follow a hash of the patient; the first paper's code has lists of its own.
 """
 
 import hashlib
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data.index import Index
+from benchmark.data.pixels import RLE
 from benchmark.fault import Fault
 from benchmark.tasks import Split
 
@@ -68,7 +71,9 @@ def ranking(index: Index, rows: pd.Index, stream: str) -> list[str]:
 def _strata(index: Index, rows: pd.Index) -> pd.Series:
     """Patient -> its stratum: the place of the rarest label that it has, -1 for none."""
     table = index.table.loc[rows]
-    labels = (table[["mask"]] != "").astype(float) if "mask" in table else table[list(index.labels)].fillna(0)
+    labels = (
+        (~table[["mask"]].isin(["", RLE])).astype(float) if "mask" in table else table[list(index.labels)].fillna(0)
+    )
     by_patient = labels.groupby(table["patient"]).max()
     rarest_first = by_patient.sum().sort_values(kind="stable").index
     has = by_patient[rarest_first].to_numpy() > 0

@@ -7,6 +7,7 @@ RandomHorizontalFlip and RandomRotation draw them; `exact` renders them with the
 
 import math
 import os
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -113,7 +114,7 @@ RENDERERS: dict[str, Callable[[Pixels, Draw, int], Pixels]] = {"exact": render_e
 def xray_segmentation(size: int) -> A.Compose:
     """The first paper's augmentation of X-ray segmentation (appendix B; its code's numbers).
 
-    Departs: albumentations 2 has no `alpha_affine` in ElasticTransform and no `shift_limit` in OpticalDistortion.
+    Departs: elastic transformation has no affine part and optical distortion no shift, which albumentations 2 has not.
     """
     crop = A.RandomSizedCrop(min_max_height=(round(size * 156 / 224), size), size=(size, size), p=0.25)
     return A.Compose(
@@ -121,7 +122,8 @@ def xray_segmentation(size: int) -> A.Compose:
             A.OneOf([A.RandomBrightnessContrast(p=1), A.RandomGamma(p=1)], p=0.3),
             A.OneOf(
                 [
-                    A.ElasticTransform(alpha=120 * size / 224, sigma=6 * size / 224, p=1),
+                    # albumentations takes no sigma below 1, which images of less than 38 pixels would have
+                    A.ElasticTransform(alpha=120 * size / 224, sigma=max(1, 6 * size / 224), p=1),
                     A.GridDistortion(p=1),
                     A.OpticalDistortion(distort_limit=2, p=1),
                 ],
@@ -135,7 +137,7 @@ def xray_segmentation(size: int) -> A.Compose:
 def fundus_segmentation(size: int) -> A.Compose:
     """The first paper's augmentation of fundus photographs: rotation, noise, colour, the three flips.
 
-    Departs: the paper names the operations and no strengths, and its code none at all; the strengths here are ours.
+    Departs: the strengths of the fundus augmentation are ours: the paper names its operations alone.
     """
     del size  # none of these depends on it
     return A.Compose(
@@ -160,7 +162,9 @@ def render_segmentation(
     composed: A.Compose, pixels: Pixels, masks: NDArray[np.uint8], seed: int
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """One image and its masks (size x size x their number), augmented alike from a stream's seed."""
-    composed.set_random_seed(seed % 2**32)  # albumentations seeds NumPy's legacy way
+    # not set_random_seed: it gives each operation a generator of its own from this one seed, so that all of them draw
+    # the same number first and are applied together or not at all
+    composed.set_random_state(np.random.default_rng(seed), random.Random(seed))  # noqa: S311 - nothing secret
     grown = composed(image=pixels, mask=masks)
     image, mask = grown["image"], grown["mask"]
     return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]

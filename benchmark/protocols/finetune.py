@@ -102,6 +102,8 @@ def _evaluator(question: Question, model: nn.Module) -> Callable[[torch.Tensor],
 def _validate(question: Question, model: Callable[[torch.Tensor], torch.Tensor], loss_of: Any) -> dict[str, float]:
     """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
     of a batch), and the task's scores.
+
+    Departs: the validation loss weighs images alike; the first paper's code weighs batches alike, the last one too.
     """
     total, seen = 0.0, 0
     gathered = []

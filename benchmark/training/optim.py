@@ -23,6 +23,7 @@ class _Plateau(ReduceLROnPlateau):
 
 
 class _Cosine(CosineAnnealingLR):
+    # Departs: the cosine schedule sets each epoch's own rate; the first paper's code sets it one epoch late.
     def after_epoch(self, validation_loss: float) -> None:  # noqa: ARG002 - a schedule's signature
         self.step()
 

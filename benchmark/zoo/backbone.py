@@ -24,6 +24,7 @@ from benchmark.zoo.unpack import unpack
 
 Form = Literal["pooled", "pyramid"]
 COUNTER = "num_batches_tracked"
+STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,28 +38,35 @@ class Account:
     share: float = 0.0
 
 
-def build(architecture: str, form: Form, seed: int) -> nn.Module:
+def build(architecture: str, form: Form, seed: int, image_size: int | None = None) -> nn.Module:
     """A fresh encoder in one of its forms, its first weights drawn from `seed`.
 
-    Raises Fault where the architecture gives no feature maps that a U-Net can decode.
+    `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it. Raises Fault where the
+    architecture gives no feature maps that a U-Net can decode.
     """
+    config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    fixed = config is not None and config.fixed_input_size and image_size is not None
     with seeded(seed):
         if form == "pooled":
-            return timm.create_model(architecture, pretrained=False, num_classes=0)
+            sized = {"img_size": image_size} if fixed else {}
+            return timm.create_model(architecture, pretrained=False, num_classes=0, **sized)
+        sized = {"img_size": -(-image_size // STRIDE) * STRIDE} if fixed and image_size else {}
         try:
-            encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None)
-        except (RuntimeError, ValueError, AssertionError, AttributeError, TypeError) as error:
+            encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None, **sized)
+        except (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError) as error:
             reason = " ".join(str(error).split())[:120]
             raise Fault(f"{architecture} gives no feature maps that a U-Net can decode ({reason})") from error
         return encoder
 
 
-def load(entry: ZooEntry, path: Path | None, form: Form, seed: int) -> tuple[nn.Module, Account]:
+def load(
+    entry: ZooEntry, path: Path | None, form: Form, seed: int, image_size: int | None = None
+) -> tuple[nn.Module, Account]:
     """The entry's encoder in the form asked for, and the account. `path` is its file (None: fresh weights).
 
     Raises Fault for a file that is no such container, or whose tensors are not exactly the encoder's.
     """
-    encoder = build(entry.architecture, form, seed)
+    encoder = build(entry.architecture, form, seed, image_size)
     if path is None:
         return encoder, Account(fresh=["all of it"])
     tensors, account = encoder_tensors(entry, path)
@@ -80,11 +88,10 @@ def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor
     tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}
     fresh = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n.startswith(entry.fresh or ("\0",))]
     missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n not in set(fresh)]
-    stray = [n for n in tensors if n not in wanted and not n.endswith(COUNTER)]
+    stray = [n for n in tensors if n not in wanted]
     misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
     if missing or stray or misshapen:
         raise Fault(_both_sides(entry, path, arrays.tensors, renamed.names, wanted, missing, stray, misshapen))
-    tensors = {n: t for n, t in tensors.items() if n in wanted}
     sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
     share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
     account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
@@ -122,6 +129,11 @@ def pyramid_places(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, st
 def _fill(encoder: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Copy tensors into the encoder's own; the names have been accounted for."""
     own = encoder.state_dict()
+    if resized := [name for name, tensor in tensors.items() if own[name].shape != tensor.shape]:
+        raise Fault(
+            f"{resized[0]} is {tuple(tensors[resized[0]].shape)} in the file and {tuple(own[resized[0]].shape)} in a net "
+            f"made for this image size: these weights work at the size they were trained at alone (--set image_size=…)"
+        )
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)

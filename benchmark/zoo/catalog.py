@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from filelock import FileLock
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.disk import write_whole
 from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen, explain
+from benchmark.zoo.naming import NAMINGS
 
 SCRATCH_ARCHITECTURE = "resnet50"
 Channels = tuple[float, float, float]
@@ -47,6 +49,14 @@ class ZooEntry(Frozen):
     fresh: tuple[str, ...] = ()
     made_by: dict[str, Any] | None = None
 
+    @field_validator("naming")
+    @classmethod
+    def _is_known(cls, naming: str, info: ValidationInfo) -> str:
+        known = ("none",) if info.data.get("container") == "none" else tuple(NAMINGS)
+        if naming not in known:
+            raise ValueError(f"no such naming, {did_you_mean(naming, known)}")
+        return naming
+
     @property
     def is_scratch(self) -> bool:
         """Whether there is no file: training starts from random weights."""
@@ -72,7 +82,7 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
     """Entries of one zoo file (a YAML list under `entries`), by name. Raises Fault with file, entry, key, value."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Fault(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     listed = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(listed, list):
@@ -104,9 +114,13 @@ def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
 
 
 def add_entry(own: Path, entry: ZooEntry) -> None:
-    """Append an entry to the user's own zoo file, whole or not at all."""
-    entries = read_zoo(own) if own.is_file() else {}
-    write_own(own, [*entries.values(), entry])
+    """Append an entry to the user's own zoo file, whole or not at all. Raises Fault where the name is taken."""
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(own.with_name(f".{own.name}.lock")):  # of two that end at once, neither loses its entry
+        entries = read_zoo(own) if own.is_file() else {}
+        if entry.name in entries:
+            raise Fault(f"{own}: has an entry {entry.name!r} already: give this one another name")
+        write_own(own, [*entries.values(), entry])
 
 
 def write_own(own: Path, entries: list[ZooEntry]) -> None:

@@ -5,6 +5,7 @@ means that the file is whole; it holds the digest under which the file was first
 """
 
 import json
+import os
 import shutil
 import time
 import urllib.error
@@ -12,14 +13,15 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
 from benchmark import __version__
-from benchmark.disk import sha256_of, space_for, whole_file, write_whole
+from benchmark.disk import sha256_of, space_for, write_whole
 from benchmark.fault import Fault
 from benchmark.zoo.catalog import ZooEntry
 
@@ -49,7 +51,7 @@ def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
             f"{path}: {path.stat().st_size:,} bytes, but it had {pinned['size']:,} when it was verified: it was changed; "
             f"delete it and fetch it again"
         )
-    _check_digest(entry, pinned["sha256"], path)
+    _check_digest(entry, pinned["sha256"], path, "delete it and fetch it again")
     return WeightFile(path=path, sha256=pinned["sha256"])
 
 
@@ -83,9 +85,8 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     with FileLock(path.parent / ".lock"):
         if found := located(entry, weights):  # another process fetched it meanwhile
             return found
-        partial = path.with_name(path.name + ".part")
-        _download(entry, partial, progress, by_hand)
-        return _admit(entry, partial, path)
+        _download(entry, path, progress, by_hand)
+        return _admit(entry, _part(path), path)
 
 
 def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
@@ -95,11 +96,14 @@ def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
     path = _place(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
-        _check_digest(entry, sha256_of(file), file)
-        partial = path.with_name(path.name + ".part")
-        with space_for(partial):
-            shutil.copyfile(file, partial)
-        return _admit(entry, partial, path)
+        _check_digest(entry, sha256_of(file), file, "it was not taken")
+        copy = path.with_name(path.name + ".copy")  # not `.part`: no download may continue a copy that was cut off
+        try:
+            with space_for(path):
+                shutil.copyfile(file, copy)
+            return _admit(entry, copy, path)
+        finally:
+            copy.unlink(missing_ok=True)
 
 
 def forget(entry: ZooEntry, weights: Path) -> None:
@@ -112,33 +116,38 @@ def forget(entry: ZooEntry, weights: Path) -> None:
 def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
     digest = sha256_of(partial)
     try:
-        _check_digest(entry, digest, partial)
+        _check_digest(entry, digest, path, "nothing was kept")
     except Fault:
         partial.unlink()
-        _note(partial).unlink(missing_ok=True)
+        _note(path).unlink(missing_ok=True)
         raise
     size = partial.stat().st_size
-    with whole_file(path) as whole:
-        partial.replace(whole)
-    _note(partial).unlink(missing_ok=True)
+    with space_for(path), partial.open("rb+") as written:
+        os.fsync(written.fileno())
+    _pin(path).unlink(missing_ok=True)  # an earlier file's pin must not vouch for this one
+    partial.replace(path)
+    _part(path).unlink(missing_ok=True)  # of a download that the user's own copy has made needless
+    _note(path).unlink(missing_ok=True)
     write_whole(_pin(path), json.dumps({"sha256": digest, "size": size, "source": entry.source}, indent=1))
     return WeightFile(path=path, sha256=digest)
 
 
-def _download(entry: ZooEntry, partial: Path, progress: Progress, by_hand: str) -> None:
-    """Bring `partial` to its full length, over several tries; what arrived stays for the next."""
+def _download(entry: ZooEntry, path: Path, progress: Progress, by_hand: str) -> None:
+    """Bring the part file to its full length, over several tries; what arrived stays for the next."""
     reason = ""
     for number in range(TRIES):
         if number:
             time.sleep(min(2.0 ** (number - 2), 8.0))
         try:
-            if _download_once(entry.source, partial, progress):
+            if _download_once(entry, path, progress, by_hand):
                 return
-            reason = f"cut after {partial.stat().st_size:,} bytes"
+            reason = f"cut after {_kept(path):,} bytes"
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
-            if error.code == 416:  # the partial file is longer than what the server has: it is another file's start
-                partial.unlink(missing_ok=True)
+            if error.code == 416:  # nothing after our last byte: the file is whole, or it was another file's start
+                if _kept(path) and error.headers.get("Content-Range") == f"bytes */{_kept(path)}":
+                    return
+                _part(path).unlink(missing_ok=True)
             elif error.code < 500 and error.code != 429:
                 break
         except urllib.error.URLError as error:
@@ -147,51 +156,62 @@ def _download(entry: ZooEntry, partial: Path, progress: Progress, by_hand: str) 
                 break
         except (TimeoutError, ConnectionError, HTTPException) as error:
             reason = str(error) or type(error).__name__
-    kept = partial.stat().st_size if partial.exists() else 0
-    again = f"{kept:,} bytes are kept, the same command continues; or " if kept else ""
+    again = f"{_kept(path):,} bytes are kept, the same command continues; or " if _kept(path) else ""
     raise Fault(f"{entry.name}: {reason}: {again}{by_hand}")
 
 
-def _download_once(url: str, partial: Path, progress: Progress) -> bool:
-    """One request, from where `partial` ends if the server still has the same file. True when whole."""
-    have = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
+def _download_once(entry: ZooEntry, path: Path, progress: Progress, by_hand: str) -> bool:
+    """One request, from where the part file ends if the server still has the same file. True when whole."""
+    partial = _part(path)
+    have = _kept(path)
+    request = urllib.request.Request(entry.source, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
     validator = ""
     with suppress(OSError, ValueError):
-        validator = json.loads(_note(partial).read_text())["validator"]
+        validator = json.loads(_note(path).read_text())["validator"]
     if have and validator:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", validator)  # another file in its place comes from its start
     with urllib.request.urlopen(request, timeout=STALL_SECONDS) as reply:  # noqa: S310
         if reply.headers.get_content_type() == "text/html":
-            raise Fault(f"{url}: answered with an HTML page, not a weight file: the link is dead or asks for a login")
+            raise Fault(
+                f"{entry.name}: the server sent an HTML page, not a weight file (a dead link, or one that asks for a "
+                f"login): {by_hand}"
+            )
         continued = reply.status == 206
         length = reply.headers.get("Content-Length")
         total = (have if continued else 0) + int(length) if length else None
-        _keep_validator(partial, reply.headers)
-        with space_for(partial), partial.open("ab" if continued else "wb") as file:
+        if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
+            partial.unlink(missing_ok=True)
+            _keep_validator(path, reply.headers)
+        with space_for(path), partial.open("ab") as file:
             done = have if continued else 0
             progress(done, total)
-            while chunk := reply.read(CHUNK):
+            while chunk := _received(reply):
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)
     return total is None or done == total
 
 
-def _keep_validator(partial: Path, headers: object) -> None:
-    get = getattr(headers, "get")  # noqa: B009 - http.client.HTTPMessage, untyped keys
-    etag = get("ETag") or ""
+def _received(reply: HTTPResponse) -> bytes:
+    try:
+        return reply.read(CHUNK)
+    except OSError as error:  # a lost route or a broken TLS record is a cut connection too
+        raise ConnectionError(str(error) or type(error).__name__) from error
+
+
+def _keep_validator(path: Path, headers: Message) -> None:
+    etag = headers.get("ETag") or ""
     # a weak validator may not be used with If-Range (RFC 9110, section 13.1.5)
-    validator = etag if etag and not etag.startswith("W/") else get("Last-Modified") or ""
-    write_whole(_note(partial), json.dumps({"validator": validator}))
+    validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
+    write_whole(_note(path), json.dumps({"validator": validator}))
 
 
-def _check_digest(entry: ZooEntry, digest: str, path: Path) -> None:
+def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str) -> None:
     if not digest.startswith(entry.sha256):
         raise Fault(
             f"{entry.name}: {path.name} has sha256 {digest[:16]}…, wanted {entry.sha256[:16]}…: "
-            f"another file, or a damaged one; nothing was kept"
+            f"another file, or a damaged one; {outcome}"
         )
 
 
@@ -204,5 +224,13 @@ def _pin(path: Path) -> Path:
     return path.with_name(path.name + ".pin.json")
 
 
-def _note(partial: Path) -> Path:
-    return partial.with_name(partial.name + ".json")
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _kept(path: Path) -> int:
+    return _part(path).stat().st_size if _part(path).exists() else 0
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(path.name + ".part.json")

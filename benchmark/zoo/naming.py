@@ -7,7 +7,7 @@ looked at before stripping, since a head may carry the encoder's own prefix (`mo
 
 from dataclasses import dataclass
 
-from benchmark.fault import Fault, first_few
+from benchmark.fault import Fault, did_you_mean, first_few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,10 @@ class Renamed:
 def rename(file_names: list[str], naming: str, classifier: tuple[str, ...] = ()) -> Renamed:
     """Apply a naming. `classifier` are timm's names of the architecture's classifier modules.
 
-    Raises Fault for names that neither begin with the naming's prefix nor are dropped by it.
+    Raises Fault for a naming that there is not, and for names that neither begin with its prefix nor are dropped by it.
     """
+    if naming not in NAMINGS:
+        raise Fault(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")
     rule = NAMINGS[naming]
     drop = rule.drop + (tuple(f"{name}." for name in classifier) if rule.drop_classifier else ())
     names, dropped, foreign = {}, [], []

@@ -1,6 +1,8 @@
 """A weight file's container -> its arrays, by name. Files are untrusted: nothing in them ever runs."""
 
 import pickle
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,28 +30,20 @@ def unpack(path: Path, container: str) -> Arrays:
         start = file.read(64).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise Fault(f"{path.name}: a web page, not a weight file: the download met an error or login page")
-    return CONTAINERS[container](path)
+    arrays = CONTAINERS[container](path)
+    if not arrays.tensors:
+        raise Fault(f"{path.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
+    return arrays
 
 
 def _torch(path: Path) -> Arrays:
     """A `torch.save` file: tensors by name, or such a dict under `state_dict` beside other things."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = str(error)
-        if "Unsupported" in found or "GLOBAL" in found:
-            named = next((line for line in found.splitlines() if "GLOBAL" in line), found.splitlines()[0])
-            raise Fault(
-                f"{path.name}: refused, it names code that loading it would run ({' '.join(named.split())[:160]}): "
-                f"ask its authors for plain tensors or safetensors"
-            ) from error
-        raise Fault(f"{path.name}: not a torch weight file, or damaged: {' '.join(found.split())[:160]}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        size = path.stat().st_size
-        raise Fault(
-            f"{path.name}: not a torch weight file, or cut off ({size:,} bytes): fetch it again "
-            f"({' '.join(str(error).split())[:120]})"
-        ) from error
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")  # the pickle's protocol, for one: it matters only where loading fails
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a walk over untrusted bytes meets every error that there is
+            raise Fault(f"{path.name}: {_refused(path, error, told)}") from error
     if not isinstance(content, dict):
         raise Fault(f"{path.name}: holds a {type(content).__name__}, wanted tensors by name")
     inner = content.get("state_dict")
@@ -61,9 +55,23 @@ def _torch(path: Path) -> Arrays:
         content = inner
     tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
     beside += [str(k) for k, v in content.items() if not isinstance(v, torch.Tensor)]
-    if not tensors:
-        raise Fault(f"{path.name}: holds no tensors by name, only {first_few(beside)}")
     return Arrays(tensors=tensors, beside=beside)
+
+
+def _refused(path: Path, error: Exception, told: list[warnings.WarningMessage]) -> str:
+    """Torch's own words are not passed on where they advise to load the file unsafely."""
+    found = " ".join([str(error), *(str(warning.message) for warning in told)])
+    if named := re.search(r"GLOBAL ([\w.]+)", found):
+        why = f"it names code that loading it would run ({named[1]})"
+    elif kind := re.search(r"TorchScript archive|legacy \.tar format|pickle protocol \d", found):
+        why = f"what is written so ({kind[0]}) can be read only by running it"
+    else:
+        # wrapped in that advice, an unpickler's own words are the inner error
+        inner = error.__context__ if isinstance(error, pickle.UnpicklingError) and error.__context__ else error
+        reason = " ".join(str(inner).split())[:120] or type(inner).__name__
+        size = path.stat().st_size
+        return f"not a torch weight file, cut off or damaged ({size:,} bytes): fetch it again ({reason})"
+    return f"refused, {why}: ask its authors for plain tensors or safetensors"
 
 
 def _safetensors(path: Path) -> Arrays:
@@ -71,7 +79,7 @@ def _safetensors(path: Path) -> Arrays:
         return Arrays(tensors=load_file(path))
     except (SafetensorError, ValueError) as error:
         raise Fault(
-            f"{path.name}: not a safetensors file, or cut off ({path.stat().st_size:,} bytes): fetch it again "
+            f"{path.name}: not a safetensors file, cut off or damaged ({path.stat().st_size:,} bytes): fetch it again "
             f"({' '.join(str(error).split())[:120]})"
         ) from error
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, paths_of, required
+from benchmark.data.index import listing, paths_of, readable, required
 from benchmark.fault import Fault, did_you_mean, first_few
 from benchmark.tasks import TaskSpec
 
@@ -26,7 +26,8 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     """One row per image of the table; parts by the official lists."""
     entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
     required(entry, task.name, "it comes with the data set")
-    rows = pd.read_csv(entry, dtype=str, usecols=lambda c: not c.startswith("Unnamed"))
+    with readable(entry):
+        rows = pd.read_csv(entry, dtype=str, usecols=lambda c: not c.startswith("Unnamed"))
     for column in ("Image Index", "Finding Labels", "Patient ID"):
         if column not in rows:
             raise Fault(f"{entry}: no column {column!r}, found {first_few(rows.columns, 6)}")

@@ -23,15 +23,15 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     """One row per radiograph, one radiograph per patient."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     rows = []
-    for name in sorted(listing(folder, [".png"])):
+    for name, path in sorted(listing(folder, [".png"]).items()):
         match = NAME.fullmatch(name)
         if not match:
-            raise Fault(f"{task.name}: {folder / name}: wanted names like CHNCXR_0001_0.png")
+            raise Fault(f"{task.name}: {folder / path}: wanted names like CHNCXR_0001_0.png")
         sex, age = _reading(root / "ClinicalReadings" / f"{name[:-4]}.txt")
         rows.append(
             {
                 "id": name[:-4],
-                "image": f"CXR_png/{name}",
+                "image": f"CXR_png/{path}",
                 "patient": match[1],
                 "part": "",
                 "sex": sex,

@@ -14,7 +14,7 @@ import pandas as pd
 import pydicom
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, required
+from benchmark.data.index import listing, readable, required
 from benchmark.fault import Fault, first_few
 from benchmark.tasks import TaskSpec
 
@@ -40,14 +40,15 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     table.insert(1, "image", [files[name] for name in names])
     table["patient"] = table["patient"].where(table["patient"] != "", table["id"])
     table["part"] = ""
-    table["mask"] = [pixels.RLE + encodings[name] if encodings[name] else "" for name in names]
+    table["mask"] = [pixels.RLE + encodings[name] for name in names]
     unread = len(files) - len(names)
     return table, [f"{unread:,} images have no row in {table_path.name} and are left out"] if unread else []
 
 
 def _encodings(path: Path) -> dict[str, str]:
     """Image -> its run lengths, several joined by |, nothing where there is no pneumothorax."""
-    rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+    with readable(path):
+        rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
     if rows.shape[1] != 2:
         raise Fault(f"{path}: wanted the columns ImageId,EncodedPixels, found {rows.shape[1]} columns")
     if str(rows.iloc[0, 0]).strip() == "ImageId":
@@ -61,7 +62,7 @@ def _encodings(path: Path) -> dict[str, str]:
 def _header(path: Path) -> tuple[str, str, str, str]:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+    except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, *pixels.DAMAGED_DICOM) as error:
         raise Fault(
             f"{path}: not a DICOM file ({path.stat().st_size:,} bytes): copy it again from its source"
         ) from error

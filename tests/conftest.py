@@ -1,0 +1,123 @@
+"""What tests share: a project of its own for each test, small phantoms for all, the command line in this process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.data.phantom import Order
+from benchmark.data.readers import read_index, write_phantom
+from benchmark.disk import Places
+from benchmark.fault import Fault
+from benchmark.memory import keep_pages
+from benchmark.tasks import TaskSpec, read_tasks
+
+keep_pages()
+CHECKOUT = Path(__file__).parent.parent
+SMALL = {
+    "DXC14": Order(num=48, size=64),
+    "PXS": Order(num=24, size=64),
+    "TXC": Order(num=40, size=64),
+    "VFS": Order(num=8, size=64),
+    "VFS-CHASE": Order(num=12, size=64),
+}
+
+
+@pytest.fixture(scope="session")
+def tasks() -> dict[str, TaskSpec]:
+    """The shipped tasks."""
+    return read_tasks(CHECKOUT / "tasks")
+
+
+@pytest.fixture(scope="session")
+def phantoms(tasks, tmp_path_factory) -> Path:
+    """A data folder with small phantoms of every task. Tests must not change it: copy what you damage."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    for name, order in SMALL.items():
+        write_phantom(tasks[name], folder, order)
+    return folder
+
+
+@pytest.fixture
+def damaged(tasks, phantoms, tmp_path):
+    """A task's phantoms in a folder of the test's own, to be damaged."""
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(phantoms / tasks[name].root, tmp_path / "data" / tasks[name].root))
+
+    return copy
+
+
+@pytest.fixture
+def refused(tasks, tmp_path):
+    """What is said when the damaged folder is read: one line."""
+
+    def read(name: str) -> str:
+        with pytest.raises(Fault) as raised:
+            read_index(tasks[name], tmp_path / "data")
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    return read
+
+
+@pytest.fixture
+def places(tmp_path, phantoms) -> Places:
+    """Places of a test's own: the checkout's zoo and tasks, phantoms as data, empty results and home."""
+    return Places(project=CHECKOUT, results=tmp_path / "results", home=tmp_path / "home", data=phantoms)
+
+
+@dataclass
+class Ran:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Output and errors, line breaks of the terminal's width undone."""
+        return " ".join((self.out + self.err).split())
+
+
+@pytest.fixture
+def cli(places, monkeypatch, capfd):
+    """Run `benchmark …` in this process, on the test's own places; returns code, output and errors."""
+    monkeypatch.setenv("BENCHMARK_HOME", str(places.home))
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(places.results))
+    monkeypatch.setenv("BENCHMARK_DATA", str(places.data))
+    monkeypatch.setenv("BENCHMARK_PROJECT", str(places.project))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Ran:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        out, err = capfd.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images, where BENCHMARK_DATA was set when the tests began."""
+    if REAL is None:
+        pytest.skip("BENCHMARK_DATA is not set: no real images")
+    return REAL
+
+
+REAL = Path(os.environ["BENCHMARK_DATA"]).resolve() if os.environ.get("BENCHMARK_DATA") else None
+
+
+def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )

@@ -1,0 +1,124 @@
+"""Identity: what is in a cell's key, that keys are frozen, and what random streams depend on."""
+
+import pytest
+
+from benchmark.cell import Cell, Recipe, Weights, stream
+from benchmark.fault import Fault
+
+
+def cell(**changed) -> Cell:
+    facts = {
+        "weights": (Weights(name="imagenet", architecture="resnet50", sha256="ab" * 32, naming="torchvision"),),
+        "task": "DXC14",
+        "task_digest": "0123456789abcdef",
+        "data": "official",
+        "data_digest": "fedcba9876543210",
+        "recipe": Recipe(),
+        "seed": 0,
+    }
+    return Cell(**{**facts, **changed})
+
+
+def test_keys_are_frozen():
+    """Do not edit: a key that changes orphans every result made so far. Add an optional field, or a format."""
+    scratch = Weights(name="scratch", architecture="resnet50", naming="none")
+
+    assert cell().key == "b53cffdf4c184a02"
+    assert cell(weights=(scratch,), seed=7, fraction=0.1, fold=3, data="phantom").key == "4b74cf7ff06c09c9"
+    assert cell(recipe=Recipe(image_size=96, precision="bf16", early_stop=None)).key == "3b1fecbc532f2c25"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 1},
+        {"task": "DXC5"},
+        {"task_digest": "1" * 16},
+        {"data": "phantom"},
+        {"data_digest": "2" * 16},
+        {"protocol": "linear"},
+        {"recipe": Recipe(learning_rate=1e-3)},
+        {"fraction": 0.5},
+        {"fold": 0},
+        {"weights": (Weights(name="imagenet", architecture="resnet50", sha256="cd" * 32, naming="torchvision"),)},
+        {"weights": (Weights(name="imagenet", architecture="resnet50", sha256="ab" * 32, naming="plain"),)},
+        {
+            "weights": (
+                Weights(
+                    name="imagenet", architecture="resnet50", sha256="ab" * 32, naming="torchvision", mean=(0, 0, 0)
+                ),
+            )
+        },
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_all_that_changes_the_numbers_changes_the_key(changed):
+    assert cell(**changed).key != cell().key
+
+
+def test_every_recipe_field_is_in_the_key():
+    """A flag that nothing in the identity knows would mix two settings in one mean."""
+    others = {
+        "optimizer": None,
+        "learning_rate": 1.0,
+        "batch_size": 1,
+        "max_epochs": 1,
+        "schedule": "cosine",
+        "plateau_patience": 1,
+        "plateau_factor": 0.1,
+        "early_stop": None,
+        "loss": "ce",
+        "image_size": 32,
+        "train_resolution": "native",
+        "pixels": "exact",
+        "augmentation": "none",
+        "resize": "nearest",
+        "test_crops": 1,
+        "precision": "bf16",
+        "input": "native",
+    }
+
+    assert set(others) == set(Recipe.model_fields)
+    for name, value in others.items():
+        if value is not None or name == "early_stop":
+            assert cell(recipe=Recipe(**{name: value})).key != cell().key, name
+
+
+def test_key_survives_a_round_trip_through_json():
+    asked = cell(recipe=Recipe(learning_rate=3e-4, early_stop=None), fraction=0.1)
+
+    assert Cell.model_validate_json(asked.model_dump_json()) == asked
+    assert Cell.model_validate_json(asked.model_dump_json()).key == asked.key
+
+
+def test_settings_are_read_from_text():
+    recipe = Recipe.complete({"loss": "dice"}, settings=["image_size=96", "early_stop=none", "train_resolution=native"])
+
+    assert (recipe.loss, recipe.image_size, recipe.early_stop, recipe.train_resolution) == ("dice", 96, None, "native")
+
+
+def test_evaluation_size_keeps_the_papers_proportion():
+    assert [Recipe(image_size=size).evaluation_size for size in (224, 96, 512)] == [256, 110, 585]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("imagesize=96", "did you mean image_size"),
+        ("image_size", "wanted NAME=VALUE"),
+        ("image_size=big", "image_size"),
+        ("precision=fp16", "'fp32' or 'bf16'"),
+        ("learning_rate=-1", "greater than 0"),
+    ],
+)
+def test_wrong_settings_are_told_in_one_line(setting, told):
+    with pytest.raises(Fault, match=told) as fault:
+        Recipe.complete(settings=[setting])
+
+    assert "\n" not in str(fault.value)
+
+
+def test_streams_are_named_and_reproducible():
+    assert stream(3, "order", 5) == stream(3, "order", 5)
+    assert len({stream(3, "order", 5), stream(4, "order", 5), stream(3, "head", 5), stream(3, "order", 6)}) == 4
+    assert 0 <= stream(0, "head") < 2**63

@@ -1,0 +1,110 @@
+"""Task sheets: the shipped ones agree with the record, a wrong one is told in one line."""
+
+import pytest
+import yaml
+
+from benchmark.data.readers import READERS
+from benchmark.evaluate import METRICS
+from benchmark.fault import Fault
+from benchmark.tasks import read_task
+
+SHEET = {
+    "name": "T",
+    "version": 1,
+    "title": "t",
+    "reader": "shenzhen",
+    "root": "R",
+    "kind": "binary",
+    "labels": ["TB"],
+    "split": {"method": "random", "test": 0.2},
+    "metric": "auc",
+    "licence": "l",
+    "cite": "c",
+    "get": "g",
+}
+
+
+def sheet(folder, **changed):
+    path = folder / "T.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in {**SHEET, **changed}.items() if v is not None}))
+    return path
+
+
+def test_every_shipped_task_names_a_reader_a_metric_and_a_licence(tasks):
+    for task in tasks.values():
+        assert task.reader in READERS
+        assert task.metric in METRICS
+        assert task.licence
+        assert "http" in task.get
+
+
+def test_the_fourteen_labels_stand_in_the_papers_order(tasks):
+    assert tasks["DXC14"].labels[:3] == ("Atelectasis", "Cardiomegaly", "Effusion")
+    assert tasks["DXC14"].labels[-2:] == ("Pleural_Thickening", "Hernia")
+    assert len(tasks["DXC14"].labels) == 14
+
+
+def test_recipes_are_those_of_appendix_b(tasks):
+    """Hosseinzadeh Taher 2021, appendix B: learning rates, schedules, sizes."""
+    recipes = {name: task.complete_recipe() for name, task in tasks.items()}
+
+    assert {name: recipe.learning_rate for name, recipe in recipes.items()} == {
+        "DXC14": 2e-4,
+        "TXC": 2e-4,
+        "PXS": 1e-3,
+        "VFS": 1e-3,
+        "VFS-CHASE": 1e-3,
+    }
+    assert {name: recipe.schedule for name, recipe in recipes.items()} == {
+        "DXC14": "plateau",
+        "TXC": "plateau",
+        "PXS": "cosine",
+        "VFS": "cosine",
+        "VFS-CHASE": "cosine",
+    }
+    assert (recipes["DXC14"].image_size, recipes["PXS"].image_size, recipes["VFS"].image_size) == (224, 224, 512)
+    assert (recipes["PXS"].loss, recipes["VFS"].loss) == ("dice", "bce")
+
+
+def test_facts_may_be_corrected_without_orphaning_results(tmp_path):
+    before = read_task(sheet(tmp_path)).digest
+
+    assert read_task(sheet(tmp_path, licence="another", cite="better", title="clearer")).digest == before
+    assert read_task(sheet(tmp_path, version=2)).digest != before
+    assert read_task(sheet(tmp_path, split={"method": "random", "test": 0.3})).digest != before
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"lables": ["TB"]}, "unknown key 'lables': did you mean labels"),
+        ({"metric": None}, "key 'metric' is missing"),
+        ({"kind": "regression"}, "kind.*'binary'.*found 'regression'"),
+        ({"labels": ["A", "B"]}, "a binary task has one label, 2 are listed"),
+        ({"kind": "multilabel", "labels": ["A", "A"]}, "a label is listed twice"),
+        ({"split": {"method": "random"}}, "a random split needs `test`"),
+        ({"split": {"method": "official", "test": 0.2}}, "an official one has none"),
+        ({"recipe": {"learnin_rate": 1}}, "did you mean learning_rate"),
+        ({"recipe": {"loss": "dice"}}, "loss=dice is for segmentation"),
+        ({"recipe": {"augmentation": "fundus-segmentation"}}, "is for segmentation"),
+        ({"name": "Other"}, "the file of that task is Other.yaml"),
+    ],
+)
+def test_a_wrong_sheet_is_told_in_one_line(tmp_path, changed, told):
+    with pytest.raises(Fault, match=told) as fault:
+        read_task(sheet(tmp_path, **changed))
+
+    assert str(fault.value).startswith(str(tmp_path / "T.yaml"))
+    assert "\n" not in str(fault.value)
+
+
+def test_a_sheet_that_is_no_yaml_is_told(tmp_path):
+    (tmp_path / "T.yaml").write_text("name: [unclosed")
+
+    with pytest.raises(Fault, match="not YAML"):
+        read_task(tmp_path / "T.yaml")
+
+
+def test_exact_pixels_are_refused_for_segmentation(tasks):
+    with pytest.raises(Fault, match="PXS is a segmentation task: pixels=exact is for classification"):
+        tasks["PXS"].complete_recipe(settings=("pixels=exact",))
