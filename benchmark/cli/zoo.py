@@ -27,7 +27,10 @@ def list_entries(project: Project = None) -> None:
     places = places_of(project=project)
     table = Table("name", "family", "architecture", "pretrained on", "file", "licence", box=None)
     for entry in _catalog(places).values():
-        here = "fresh weights" if entry.is_scratch else "here" if located(entry, places.weights) else "not here"
+        try:
+            here = "fresh weights" if entry.is_scratch else "here" if located(entry, places.weights) else "not here"
+        except Fault:
+            here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
     Console().print(table)
 

@@ -16,7 +16,7 @@ import torch
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import nn
 
-from benchmark.fault import Fault
+from benchmark.fault import Fault, did_you_mean
 from benchmark.models.seeded import seeded
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import rename
@@ -44,7 +44,9 @@ def build(architecture: str, form: Form, seed: int, image_size: int | None = Non
     `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it. Raises Fault where the
     architecture gives no feature maps that a U-Net can decode.
     """
-    config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    if not timm.is_model(architecture):
+        raise Fault(f"timm has no architecture {architecture!r}: {did_you_mean(architecture, timm.list_models())}")
+    config = timm.get_pretrained_cfg(architecture)
     fixed = config is not None and config.fixed_input_size and image_size is not None
     with seeded(seed):
         if form == "pooled":
@@ -82,7 +84,7 @@ def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor
     """The file's tensors under the encoder's names, each checked against the encoder's own shape."""
     arrays = unpack(path, entry.container)
     with torch.device("meta"):
-        whole = timm.create_model(entry.architecture, pretrained=False, num_classes=0)
+        whole = build(entry.architecture, "pooled", 0)
     wanted = dict(whole.state_dict())
     renamed = rename(list(arrays.tensors), entry.naming, classifier_names(whole))
     tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}

@@ -1,0 +1,101 @@
+"""A server of weight files for tests, on this machine's own address, that breaks off, forgets and changes as told."""
+
+import random
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from benchmark.zoo.catalog import ZooEntry
+
+BODY = random.Random(0).randbytes(200_000)  # no two places of it are alike
+OTHER = random.Random(1).randbytes(150_000)
+
+
+@dataclass
+class Shelf:
+    """What the server gives, and what it was asked. `cuts`: after how many bytes each next reply breaks off."""
+
+    body: bytes = BODY
+    etag: str = '"one"'
+    date: str = ""
+    kind: str = "application/octet-stream"
+    statuses: list[int] = field(default_factory=list)  # of the next replies, before it gives the file
+    cuts: list[int] = field(default_factory=list)
+    reset: bool = False  # cuts are a reset of the connection, else its quiet end
+    knows_range: bool = True
+    knows_if_range: bool = True
+    promised: int | None = None  # Content-Length, where it is not the body's
+    gate: threading.Event | None = None  # no answer before it is set
+    asked: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def entry(self, name: str = "net", **fields: str) -> ZooEntry:
+        return ZooEntry(
+            name=name, family="ssl", architecture="resnet18", source=f"{self.url}/files/net.pth",
+            container="torch", naming="plain", licence="CC0", cite="nobody",
+        ).model_copy(update=fields)  # fmt: skip
+
+    def start_of(self, asked: dict[str, str]) -> int:
+        same = not self.knows_if_range or asked.get("If-Range") in {self.etag, self.date} - {""}
+        if not self.knows_range or "Range" not in asked or not same:
+            return 0
+        return int(asked["Range"].removeprefix("bytes=").removesuffix("-"))
+
+
+@contextmanager
+def serving() -> Iterator[Shelf]:
+    """A server on this machine's own address, and what lies on it."""
+    shelf = Shelf()
+
+    class Counter(BaseHTTPRequestHandler):
+        def do_GET(self):
+            shelf.asked.append(dict(self.headers))
+            if shelf.gate:
+                shelf.gate.wait(20)
+            if shelf.statuses:
+                self.send_error(shelf.statuses.pop(0))
+                return
+            start = shelf.start_of(shelf.asked[-1])
+            if start >= len(shelf.body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(shelf.body)}")
+                self.end_headers()
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Type", shelf.kind)
+            self.send_header("Content-Length", str((shelf.promised or len(shelf.body)) - start))
+            if shelf.etag:
+                self.send_header("ETag", shelf.etag)
+            if shelf.date and not start:  # RFC 9110, 15.3.7: a 206 after If-Range need not repeat it
+                self.send_header("Last-Modified", shelf.date)
+            self.end_headers()
+            cut = shelf.cuts.pop(0) if shelf.cuts else None
+            self.wfile.write(shelf.body[start:] if cut is None else shelf.body[start : start + cut])
+            if cut is not None and shelf.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+        def handle(self):
+            with suppress(OSError):  # the other side has gone: what the tests are about
+                super().handle()
+
+        def finish(self):
+            with suppress(OSError):
+                super().finish()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Counter) as server:
+        shelf.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield shelf
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,298 @@
+"""Checkpoints become encoders: every tensor of a file is loaded, dropped by name, or an error that prints both sides."""
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from forged import FORGED, WRITERS, drawn, known_encoder, resnet18, tensors_of
+
+from benchmark.fault import Fault
+from benchmark.zoo.backbone import build, encoder_tensors, load
+from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.naming import NAMINGS, rename
+from benchmark.zoo.unpack import CONTAINERS
+
+FORGERIES = [(naming, shape) for naming, shapes in FORGED.items() for shape in shapes]
+WRITINGS = [(container, way) for container, ways in WRITERS.items() for way in ways if way != "zip"]
+FORMS = ["pooled", "pyramid"]
+
+
+def entry_of(naming="plain", container="torch", **fields) -> ZooEntry:
+    told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
+    return ZooEntry(**{**told, "container": container, "naming": naming, **fields})
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A file of these tensors, as torch saves them."""
+
+    def save(content):
+        path = tmp_path / "net.pth"
+        torch.save(content, path)
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Timm's own ResNet-18 with the known tensors, loaded by torch's own strict loader."""
+    net = timm.create_model("resnet18", num_classes=0)
+    net.load_state_dict(known_encoder(), strict=True)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+def own_names(encoder, form) -> dict[str, torch.Tensor]:
+    tensors = encoder.state_dict()
+    return tensors if form == "pooled" else {name.removeprefix("model."): t for name, t in tensors.items()}
+
+
+def assert_same(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    assert sorted(wanted) == sorted(found)
+    assert [name for name in wanted if not torch.equal(wanted[name], found[name])] == []
+
+
+def refusal(entry, path) -> str:
+    with pytest.raises(Fault) as raised:
+        encoder_tensors(entry, path)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_every_naming_has_forged_files(naming):
+    assert FORGED.get(naming), f"write a file of naming {naming!r} into tests/forged.py, as its authors write it"
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_container_has_a_forger(container):
+    assert WRITERS.get(container), f"write files of container {container!r} in tests/forged.py"
+
+
+@pytest.mark.parametrize(("naming", "shape"), FORGERIES)
+def test_a_forged_file_becomes_the_known_encoder_with_a_full_account(saved, reference, images, naming, shape):
+    """Equal tensors, equal features, and nothing of the file unaccounted for."""
+    content = FORGED[naming][shape]()
+
+    encoder, account = load(entry_of(naming), saved(content), "pooled", seed=1)
+
+    assert_same(known_encoder(), encoder.state_dict())
+    with torch.no_grad():
+        assert torch.equal(reference(images), encoder.eval()(images))
+    assert account.loaded == len(known_encoder())
+    assert account.loaded + len(account.dropped) == len(tensors_of(content))
+    assert account.beside == (["epoch", "arch", "optimizer"] if "epoch" in content else [])
+    assert account.fresh == []
+    assert account.share == 1.0
+
+
+@pytest.mark.parametrize("naming", FORGED)
+def test_a_forged_file_becomes_the_known_pyramid_with_the_same_account(saved, reference, images, naming):
+    path = saved(next(iter(FORGED[naming].values()))())
+
+    pyramid, account = load(entry_of(naming), path, "pyramid", seed=1)
+
+    assert_same(known_encoder(), own_names(pyramid, "pyramid"))
+    with torch.no_grad():
+        for wanted, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
+            assert torch.equal(wanted, found)
+    assert account == encoder_tensors(entry_of(naming), path)[1]
+
+
+@pytest.mark.parametrize(("container", "way"), WRITINGS)
+@pytest.mark.parametrize("naming", FORGED)
+def test_a_forged_file_gives_the_same_in_every_container(tmp_path, naming, container, way):
+    content = next(iter(FORGED[naming].values()))()
+    path = tmp_path / "net.file"
+    WRITERS[container][way](content, path)
+
+    tensors, account = encoder_tensors(entry_of(naming, container), path)
+
+    assert_same(known_encoder(), tensors)
+    assert account.loaded + len(account.dropped) == len(tensors_of(content))
+    assert account.share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("naming", "shape", "dropped"),
+    [
+        ("plain", "bare", set()),
+        ("torchvision", "bare", {"fc.weight", "fc.bias"}),
+        ("timm", "with classifier", {"fc.weight", "fc.bias"}),
+        ("swav", "several prototypes", {f"module.prototypes.prototypes{n}.weight" for n in range(3)}),
+        ("moco", "v1", {"module.encoder_q.fc.weight", "module.encoder_q.fc.bias"}),
+        ("moco", "v2", {f"module.encoder_q.fc.{n}.{what}" for n in (0, 2) for what in ("weight", "bias")}),
+    ],
+)
+def test_what_is_dropped_is_told_by_its_name_in_the_file(saved, naming, shape, dropped):
+    _, account = encoder_tensors(entry_of(naming), saved(FORGED[naming][shape]()))
+
+    others = ("module.encoder_k.", "module.projection_head.", "module.queue")
+    assert dropped == {name for name in account.dropped if not name.startswith(others)}
+
+
+def test_a_torchvision_file_gives_torchvisions_own_features(saved, images):
+    net = resnet18()
+    path = saved(net.state_dict())
+
+    encoder, _ = load(entry_of("torchvision"), path, "pooled", seed=0)
+
+    net.fc = torch.nn.Identity()
+    with torch.no_grad():
+        assert torch.equal(net(images), encoder.eval()(images))
+
+
+@pytest.mark.parametrize(
+    "architecture", ["mobilenetv2_100", "convnext_atto", "efficientnet_b0", "deit_tiny_distilled_patch16_224"]
+)
+def test_a_timm_model_loses_its_classifier_alone(saved, architecture):
+    """Whatever timm calls it: classifier, head.fc, head and head_dist."""
+    with torch.device("meta"):
+        shapes = timm.create_model(architecture, num_classes=5).state_dict()
+        bare = timm.create_model(architecture, num_classes=0).state_dict()
+    whole, classifier = drawn(shapes), shapes.keys() - bare.keys()
+
+    tensors, account = encoder_tensors(entry_of("timm", architecture=architecture), saved(whole))
+
+    assert classifier
+    assert classifier == set(account.dropped)
+    assert_same({n: t for n, t in whole.items() if n not in classifier}, tensors)
+    assert account.share == 1.0
+
+
+@pytest.mark.parametrize(
+    ("naming", "prefix"), [("plain", ""), ("torchvision", ""), ("moco", "module.encoder_q."), ("swav", "module.")]
+)
+def test_missing_stray_and_misshapen_tensors_are_one_error_with_both_sides(saved, naming, prefix):
+    """Names of the file where it has the tensor, of the encoder where the file lacks it."""
+    tensors = dict(tensors_of(FORGED[naming][next(iter(FORGED[naming]))]()))
+    del tensors[f"{prefix}layer1.0.conv1.weight"]
+    tensors[f"{prefix}layer5.weight"] = torch.zeros(3, 4)
+    tensors[f"{prefix}conv1.weight"] = torch.zeros(64, 1, 7, 7)
+
+    head, *lines = refusal(entry_of(naming), saved(tensors)).splitlines()
+
+    assert head == (
+        f"net: net.pth does not hold exactly a resnet18 in naming '{naming}': "
+        "1 missing, 1 stray, 1 of another shape, of 120 wanted"
+    )
+    assert lines == [
+        " - layer1.0.conv1.weight (64, 64, 3, 3): the file lacks it",
+        f" + {prefix}layer5.weight (3, 4): resnet18 has no such tensor",
+        f" ≠ {prefix}conv1.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_wrong_file_becomes_no_encoder_in_either_form(saved, form):
+    """Neither where the wrong tensor has no place in the pyramid."""
+    path = saved({**known_encoder(), "fc.weight": torch.zeros(1000, 512)})
+
+    with pytest.raises(Fault, match=r"\+ fc\.weight"):
+        load(entry_of(), path, form, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda t: t.pop("bn1.running_var"), " - bn1.running_var (64,): the file lacks it"),
+        (lambda t: t.update(fc=torch.zeros(2)), " + fc (2,): resnet18 has no such tensor"),
+        (lambda t: t.update({"bn9.num_batches_tracked": torch.tensor(1)}), " + bn9.num_batches_tracked ()"),
+        (lambda t: t.update({"bn1.bias": torch.zeros(64, 1)}), " ≠ bn1.bias: (64, 1) in the file, (64,) in resnet18"),
+    ],
+)
+def test_one_wrong_tensor_is_enough(saved, change, line):
+    tensors = known_encoder()
+    change(tensors)
+
+    message = refusal(entry_of(), saved(tensors))
+
+    assert line in message
+    assert len(message.splitlines()) == 2
+
+
+def test_a_file_of_another_architecture_is_refused_with_the_first_of_many_lines(saved):
+    lines = refusal(entry_of(architecture="resnet34"), saved(known_encoder())).splitlines()
+
+    assert "80 missing, 0 stray, 0 of another shape" in lines[0]  # 8 blocks more, of 2 convolutions and 2 x 4 of norms
+    assert len(lines) == 14
+    assert lines[-1] == " … and 68 more"
+
+
+def test_a_plain_naming_does_not_overlook_a_classifier(saved):
+    message = refusal(entry_of("plain"), saved(resnet18().state_dict()))
+
+    assert " + fc.weight (1000, 512): resnet18 has no such tensor" in message
+
+
+@pytest.mark.parametrize(
+    ("naming", "kind", "found"),
+    [("moco", "torchvision", "conv1.weight"), ("swav", "plain", "conv1.weight"), ("moco", "swav", "module.conv1.")],
+)
+def test_a_naming_of_another_kind_is_refused_with_what_was_found(saved, naming, kind, found):
+    message = refusal(entry_of(naming), saved(FORGED[kind]["bare"]()))
+
+    assert f"naming {naming!r} wants tensors named {NAMINGS[naming].strip}…, found {found}" in message
+    assert ", ".join(NAMINGS) in message
+    assert "\n" not in message
+
+
+def test_a_naming_that_there_is_not_is_refused_with_the_nearest():
+    with pytest.raises(Fault, match=r"^no naming 'mocco': did you mean moco\?$"):
+        rename(["conv1.weight"], "mocco")
+
+
+def test_counters_of_batch_norms_may_lack(saved):
+    """Torch before 0.4.1 kept none; they change nothing where momentum is a number."""
+    tensors = {n: t for n, t in known_encoder().items() if not n.endswith("num_batches_tracked")}
+
+    encoder, account = load(entry_of(), saved(tensors), "pooled", seed=0)
+
+    assert account.loaded == len(tensors) == 100
+    assert account.share == 1.0
+    assert_same(tensors, {n: t for n, t in encoder.state_dict().items() if not n.endswith("num_batches_tracked")})
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_fresh_in_the_entry_excuses_by_name_and_lowers_the_share(saved, form):
+    """What the file lacks then starts as in a fresh encoder of the same seed."""
+    known = known_encoder()
+    tensors = {n: t for n, t in known.items() if not n.startswith("layer4.")}
+    entry = entry_of(fresh=("layer4.",))
+    weights = {n: t for n, t in known.items() if "running" not in n and "num_batches" not in n}
+    held = sum(t.numel() for n, t in weights.items() if not n.startswith("layer4."))
+
+    encoder, account = load(entry, saved(tensors), form, seed=5)
+
+    assert set(account.fresh) == {n for n in known.keys() - tensors.keys() if "num_batches" not in n}
+    assert account.loaded == len(tensors)
+    assert account.share == held / sum(t.numel() for t in weights.values())
+    assert 0.2 < account.share < 0.3  # three quarters of a ResNet-18 are its last stage
+    fresh = own_names(build("resnet18", form, seed=5), form)
+    wanted = {n: tensors.get(n, fresh[n]) for n in known}
+    assert_same(wanted, own_names(encoder, form))
+
+
+def test_fresh_excuses_nothing_else_and_does_not_keep_out_what_the_file_has(saved):
+    tensors = known_encoder()
+    whole = encoder_tensors(entry_of(fresh=("layer4.",)), saved(tensors))[1]
+    del tensors["layer3.0.conv1.weight"]
+
+    message = refusal(entry_of(fresh=("layer4.",)), saved(tensors))
+
+    assert (whole.share, whole.fresh) == (1.0, [])
+    assert "1 missing, 0 stray" in message
+
+
+def test_halves_are_loaded_as_the_numbers_that_they_are(tmp_path):
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in known_encoder().items()}
+    path = tmp_path / "net.safetensors"
+    safetensors.torch.save_file(halves, path)
+
+    encoder, _ = load(entry_of(container="safetensors"), path, "pooled", seed=0)
+
+    assert_same({n: t.float() if t.is_floating_point() else t for n, t in halves.items()}, encoder.state_dict())

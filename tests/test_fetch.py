@@ -1,0 +1,316 @@
+"""Weight files are downloaded over bad lines, checked and pinned, or refused with nothing kept."""
+
+import hashlib
+import socket
+import threading
+from types import SimpleNamespace
+
+import pytest
+from pytest_socket import SocketBlockedError
+from shelf import BODY, OTHER, Shelf, serving
+
+from benchmark.fault import Fault
+from benchmark.zoo import fetch as fetching
+from benchmark.zoo.fetch import WeightFile, fetch, located, verified
+
+DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as shelf:
+        yield shelf
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return tmp_path / "weights"
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    """The seconds that would have been waited between tries."""
+    seconds = []
+    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+def refusal(entry, weights, **more) -> str:
+    with pytest.raises(Fault) as raised:
+        fetch(entry, weights, **more)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def kept(weights) -> list[str]:
+    """Names in the entry's folder, but for its lock."""
+    return sorted(p.name for p in (weights / "net").iterdir() if p.name != ".lock")
+
+
+def test_a_whole_download_is_pinned_and_located(shelf, weights):
+    entry = shelf.entry()
+
+    before = located(entry, weights)
+    file = fetch(entry, weights)
+
+    assert before is None
+    assert file == WeightFile(path=weights / "net" / "net.pth", sha256=sha256(BODY))
+    assert file.path.read_bytes() == BODY
+    assert kept(weights) == ["net.pth", "net.pth.pin.json"]
+    assert file == located(entry, weights) == verified(file)
+
+
+def test_what_is_here_is_not_asked_for_again(shelf, weights):
+    first = fetch(shelf.entry(), weights)
+
+    again = fetch(shelf.entry(), weights, offline=True)
+
+    assert first == again
+    assert len(shelf.asked) == 1
+
+
+def test_a_file_is_named_by_its_url_and_lies_in_a_folder_named_by_its_entry(shelf, weights):
+    entry = shelf.entry("mine:two", source=f"{shelf.url}/a/My%20net.pth?download=1#top")
+
+    assert fetch(entry, weights).path == weights / "mine_two" / "My net.pth"
+
+
+def test_progress_is_told_in_bytes_from_what_was_kept_to_the_end(shelf, weights):
+    shelf.cuts = [50_000]
+    told = []
+
+    fetch(shelf.entry(), weights, progress=lambda done, total: told.append((done, total)))
+
+    assert told[0] == (0, 200_000)
+    assert told.count((50_000, 200_000)) == 2  # where the first try ends and the second begins
+    assert told[-1] == (200_000, 200_000)
+    assert told == sorted(told)
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_known_first_digits_of_the_digest_are_checked(shelf, weights, digits):
+    assert fetch(shelf.entry(sha256=sha256(BODY)[:digits]), weights).sha256 == sha256(BODY)
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_wrong_bytes_are_refused_and_nothing_is_kept(shelf, weights, digits):
+    entry = shelf.entry(sha256=sha256(OTHER)[:digits])
+
+    message = refusal(entry, weights)
+
+    assert f"net.pth has sha256 {sha256(BODY)[:16]}…, wanted {sha256(OTHER)[: min(digits, 16)]}…" in message
+    assert "nothing was kept" in message
+    assert kept(weights) == []
+    assert located(entry, weights) is None
+    assert len(shelf.asked) == 1
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("cuts", [[1], [70_000], [199_999], [70_000, 1, 100_000]])
+def test_a_cut_download_is_continued_within_one_call(shelf, weights, cuts, reset):
+    """Each request asks for the rest alone, if the file is still the one that the ETag names."""
+    shelf.cuts, shelf.reset = list(cuts), reset
+
+    file = fetch(shelf.entry(), weights)
+
+    assert file.path.read_bytes() == BODY
+    assert "Range" not in shelf.asked[0]
+    if not reset:  # a reset may take bytes with it that were sent before
+        starts = [sum(cuts[:n]) for n in range(1, len(cuts) + 1)]
+        assert [a["Range"] for a in shelf.asked[1:]] == [f"bytes={start}-" for start in starts]
+    assert {a["If-Range"] for a in shelf.asked[1:] if "Range" in a} <= {'"one"'}
+
+
+def test_a_cut_download_is_continued_by_a_second_call(shelf, weights, waits):
+    shelf.cuts = [10_000] * 4
+
+    message = refusal(shelf.entry(), weights)
+    file = fetch(shelf.entry(), weights)
+
+    assert "net: cut after 40,000 bytes: 40,000 bytes are kept, the same command continues" in message
+    assert "`benchmark zoo fetch net --from-file FILE`" in message
+    assert len(shelf.asked) == 5
+    assert shelf.asked[4]["Range"] == "bytes=40000-"
+    assert shelf.asked[4]["If-Range"] == '"one"'
+    assert file.path.read_bytes() == BODY
+    assert len(waits) == 3
+    assert sum(waits) < 30
+
+
+def test_a_connection_that_is_cut_before_the_first_byte_is_begun_again(shelf, weights):
+    shelf.cuts = [0]
+
+    assert fetch(shelf.entry(), weights).sha256 == sha256(BODY)
+    assert "Range" not in shelf.asked[1]
+
+
+def test_a_silent_server_counts_as_a_cut_connection(shelf, weights, monkeypatch):
+    shelf.gate = threading.Event()
+    monkeypatch.setattr(fetching, "STALL_SECONDS", 0.05)
+
+    message = refusal(shelf.entry(), weights)
+    shelf.gate.set()
+
+    assert "timed out" in message
+    assert len(shelf.asked) == 4
+
+
+@pytest.mark.parametrize("second_call", [False, True])
+@pytest.mark.parametrize("body", [OTHER, OTHER[:30_000], BODY + OTHER])
+def test_a_file_that_changed_on_the_server_is_downloaded_from_its_beginning(shelf, weights, second_call, body):
+    """Bytes of the old file never stand before those of the new one."""
+    shelf.cuts = [40_000, 0, 0, 0] if second_call else [40_000]
+    if second_call:
+        refusal(shelf.entry(), weights)
+        shelf.body, shelf.etag = body, '"two"'
+        file = fetch(shelf.entry(), weights)
+    else:
+        file = fetch(shelf.entry(), weights, progress=lambda done, _: change_after(shelf, body, done))
+
+    assert shelf.asked[-1]["If-Range"] == '"one"'
+    assert file.path.read_bytes() == body
+    assert file.sha256 == sha256(body)
+
+
+def change_after(shelf, body, done):
+    if done == 40_000:
+        shelf.body, shelf.etag = body, '"two"'
+
+
+def test_after_a_change_the_new_file_is_continued_by_its_own_etag(shelf, weights):
+    shelf.cuts = [40_000, 0, 0, 0]
+    refusal(shelf.entry(), weights)
+    shelf.body, shelf.etag, shelf.cuts = OTHER, '"two"', [60_000]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert shelf.asked[-1]["Range"] == "bytes=60000-"
+    assert shelf.asked[-1]["If-Range"] == '"two"'
+    assert file.path.read_bytes() == OTHER
+
+
+def test_a_server_that_ignores_range_sends_the_file_anew(shelf, weights):
+    shelf.knows_range, shelf.cuts = False, [70_000]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert shelf.asked[1]["Range"] == "bytes=70000-"
+    assert file.path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+def test_without_a_strong_etag_the_date_serves_and_is_remembered_over_several_cuts(shelf, weights, etag):
+    """RFC 9110, 13.1.5: If-Range takes no weak ETag."""
+    shelf.etag, shelf.date, shelf.cuts = etag, DATE, [70_000, 10_000]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert [a.get("Range") for a in shelf.asked] == [None, "bytes=70000-", "bytes=80000-"]
+    assert [a.get("If-Range") for a in shelf.asked] == [None, DATE, DATE]
+    assert file.path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"weak"'])
+def test_without_anything_that_tells_a_file_from_another_a_download_begins_again(shelf, weights, etag):
+    shelf.etag, shelf.cuts = etag, [70_000]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert [a.get("Range") for a in shelf.asked] == [None, None]
+    assert file.path.read_bytes() == BODY
+
+
+def test_a_download_that_lacked_only_its_end_is_known_to_be_whole(shelf, weights):
+    """All bytes were here (a process killed before it could pin them): none is sent again."""
+    shelf.promised, shelf.cuts = len(BODY) + 1, [len(BODY)]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert [a.get("Range") for a in shelf.asked] == [None, "bytes=200000-"]
+    assert file.path.read_bytes() == BODY
+
+
+def test_more_bytes_than_the_server_has_are_another_files_and_are_dropped(shelf, weights):
+    """A server that ignores If-Range and holds a shorter file now."""
+    shelf.cuts = [40_000, 0, 0, 0]
+    refusal(shelf.entry(), weights)
+    shelf.body, shelf.etag, shelf.knows_if_range = OTHER[:30_000], '"two"', False
+
+    file = fetch(shelf.entry(), weights)
+
+    assert file.path.read_bytes() == OTHER[:30_000]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_what_the_server_will_never_give_is_final_and_names_the_manual_way(shelf, weights, waits, status):
+    shelf.statuses = [status]
+    entry = shelf.entry()
+
+    message = refusal(entry, weights)
+
+    assert message.startswith(f"net: HTTP {status} ")
+    assert f"get it by hand from {entry.source} and give it with `benchmark zoo fetch net --from-file FILE`" in message
+    assert len(shelf.asked) == 1
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_in_trouble_is_asked_again(shelf, weights, waits, status):
+    shelf.statuses = [status, status]
+
+    file = fetch(shelf.entry(), weights)
+
+    assert file.sha256 == sha256(BODY)
+    assert len(waits) == 2
+    assert all(seconds > 0 for seconds in waits)
+
+
+def test_a_server_that_stays_in_trouble_is_given_up(shelf, weights):
+    shelf.statuses = [503] * 9
+
+    assert refusal(shelf.entry(), weights).startswith("net: HTTP 503 ")
+    assert len(shelf.asked) == 4
+
+
+def test_a_server_that_is_not_there_is_named(weights):
+    with socket.socket() as free:  # bound, never listening: no one else gets this port meanwhile
+        free.bind(("127.0.0.1", 0))
+        entry = Shelf(url=f"http://127.0.0.1:{free.getsockname()[1]}").entry()
+
+        message = refusal(entry, weights)
+
+    assert "127.0.0.1 is not reachable" in message
+    assert "--from-file" in message
+
+
+def test_an_html_page_is_refused_with_the_manual_way_and_is_not_kept(shelf, weights):
+    shelf.body, shelf.kind = b"<html><body>log in, please</body></html>", "text/html; charset=utf-8"
+
+    message = refusal(shelf.entry(), weights)
+
+    assert message.startswith("net: the server sent an HTML page, not a weight file")
+    assert "--from-file" in message
+    assert kept(weights) == []
+    assert len(shelf.asked) == 1
+
+
+def test_offline_refuses_without_opening_a_socket(weights, socket_disabled):  # noqa: ARG001 - a fixture that acts
+    entry = Shelf(url="http://127.0.0.1:9").entry()
+
+    message = refusal(entry, weights, offline=True)
+
+    assert "not here, and --offline forbids fetching it" in message
+    assert "--from-file" in message
+    with pytest.raises((SocketBlockedError, UserWarning)):  # without `offline` the same call runs into the guard
+        fetch(entry, weights)
+
+
+def test_a_file_of_the_users_own_that_is_gone_is_not_looked_for_on_the_network(weights, socket_disabled):  # noqa: ARG001
+    message = refusal(Shelf().entry(source="file:mine.pth"), weights)
+
+    assert "`benchmark zoo add FILE --name …` puts it there again" in message
