@@ -17,16 +17,15 @@ def records(places):
 
 
 @pytest.fixture
-def damaged(places, tmp_path, monkeypatch):
+def own_data(phantoms, tmp_path, monkeypatch):
     """A copy of the phantoms that a test may damage, taken as the data folder."""
-    copy = tmp_path / "data"
-    shutil.copytree(places.data, copy)
 
-    def use():
-        monkeypatch.setenv("BENCHMARK_DATA", str(copy))
-        return copy
+    def copied():
+        shutil.copytree(phantoms, tmp_path / "data")
+        monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "data"))
+        return tmp_path / "data"
 
-    return use
+    return copied
 
 
 @pytest.mark.slow
@@ -72,8 +71,8 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
 
 
 @pytest.mark.slow
-def test_an_unreadable_image_fails_its_cells_and_no_other(cli, damaged, places):
-    root = damaged() / "Shenzhen" / "CXR_png"
+def test_an_unreadable_image_fails_its_cells_and_no_other(cli, own_data, places):
+    root = own_data() / "Shenzhen" / "CXR_png"
     victim = sorted(root.iterdir())[18]  # none of those whose bytes stand for the whole in the data's digest
     victim.write_bytes(victim.read_bytes()[:200])
 
@@ -109,10 +108,10 @@ def test_a_loss_that_is_no_number_is_a_failed_record_with_its_reason(cli, places
 
 
 @pytest.mark.slow
-def test_a_mask_of_another_size_is_a_failed_record(cli, damaged, places):
+def test_a_mask_of_another_size_is_a_failed_record(cli, own_data, places):
     from PIL import Image
 
-    path = next((damaged() / "CHASE_DB1").glob("*_1stHO.png"))
+    path = next((own_data() / "CHASE_DB1").glob("*_1stHO.png"))
     Image.open(path).resize((20, 20)).save(path)
 
     cli("run", "--models", "scratch:test_resnet", "--tasks", "VFS-CHASE", "--seeds", "1", *TINY)

@@ -89,9 +89,10 @@ def checked(index: Index, *, segmentation: bool) -> Index:
 
 
 def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
-    """File name -> path below `folder`, over the folder and all below it; names are taken to be unique there.
+    """File name -> path below `folder`, over the folder and all below it.
 
-    One directory scan each, no file opened: a hundred thousand images take well under a second.
+    One directory scan each, no file opened: a hundred thousand images take well under a second. Raises Fault where two
+    folders hold a file of one name: which of them the table means, nobody could tell.
     """
     suffixes = tuple(suffixes)
     found: dict[str, str] = {}
@@ -104,6 +105,10 @@ def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
                 if entry.is_dir():
                     pending.append(inner)
                 elif entry.name.lower().endswith(suffixes) and not entry.name.startswith("."):
+                    if entry.name in found:
+                        raise Fault(
+                            f"{folder}: {found[entry.name]} and {inner} have one name: remove one of the two copies"
+                        )
                     found[entry.name] = inner
     return found
 

@@ -66,6 +66,8 @@ def _parts(names: pd.Series, root: Path, task: str) -> pd.Series:
     parts = pd.Series("", index=names.index)
     for part, list_name in LISTS.items():
         listed = set(required(root / list_name, task, "it comes with the data set").read_text().split())
+        if twice := names[names.isin(listed) & (parts != "")].tolist():
+            raise Fault(f"{task}: {len(twice):,} images are in both {first_few(LISTS.values())}: {first_few(twice)}")
         parts[names.isin(listed)] = part
     if unlisted := names[parts == ""].tolist():
         raise Fault(
