@@ -17,7 +17,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from typing_extensions import Self
 
 from benchmark.cell import Cell
 from benchmark.fault import plural
@@ -48,7 +47,7 @@ class GridProgress:
             disable=not console.is_terminal,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "GridProgress":  # noqa: PYI034 - typing.Self is of Python 3.11
         self.bars.start()
         self.grid = self.bars.add_task("cells", total=self.total, note="")
         return self

@@ -21,9 +21,7 @@ def report(
     project: Project = None,
 ) -> None:
     """Tables and figures from the records: mean ± sd (n), t-tests against a baseline, epochs. CSV, Markdown, PNG."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from benchmark.cli.shown import out, table_of
     from benchmark.plan import read_suite
     from benchmark.report.figures import curves_figure, seeds_figure
     from benchmark.report.frame import frame_of
@@ -66,12 +64,12 @@ def report(
         "curves.png": curves_figure(frame, records),
     }
     folder = store.put_report(name or suite or "+".join(dict.fromkeys(frame["task"])), files)
-    console = Console()
+    console = out()
     for _, block in rows.groupby("block", sort=False):
-        table = Table(*(column.head for column in PRINTED), box=None)
+        table = table_of(*(column.head for column in PRINTED))
         for _, row in block.iterrows():
             table.add_row(*(column.written(row) for column in PRINTED))
-        console.print(f"\n{caption(block)}", markup=False, highlight=False)
-        console.print(table, highlight=False)
+        console.print(f"\n{caption(block)}", markup=False)
+        console.print(table)
     for line in (*beside, f"\n{', '.join(files)} in {folder}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        typer.echo(line)

@@ -100,6 +100,10 @@ class Wish:
         """Resolve names and recipes. Raises Fault for what names nothing, or a recipe that does not fit."""
         suite, places = self.suite, self.places
         entries = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+        if suite and (unmade := [step.name for step in suite.pretrain if step.name not in entries]):
+            raise Fault(
+                f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"
+            )
         chosen = select(self.models, {e.name: e.family for e in entries.values()}, noun="model", coin=_coined)
         known = read_tasks(places.project / "tasks")
         named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")

@@ -34,10 +34,8 @@ def plan(
     project: Project = None,
 ) -> None:
     """What `run` would do: cells, done and pending, images, and an estimate of time from measured epochs."""
-    from rich.console import Console
-    from rich.table import Table
-
     from benchmark.cli.request import Wish, indexes_of, lacking_weights, refuse
+    from benchmark.cli.shown import out, table_of
     from benchmark.plan import plan_rows
     from benchmark.store import Store
 
@@ -52,12 +50,12 @@ def plan(
     rows = plan_rows(
         grid.cells(indexes), indexes, {task.name: task for task, _ in grid.tasks}, Store(grid.places.results)
     )
-    table = Table("task", "model", "train / val / test", "done", "failed", "pending", "estimate", box=None)
+    table = table_of("task", "model", "train / val / test", "done", "failed", "pending", "estimate")
     for row in rows:
         estimate = "weights not here" if row.model in lacking else _duration(row.hours) if row.pending else ""
         images = " / ".join(f"{count:,}" for count in row.images)
         table.add_row(row.task, row.model, images, str(row.done), str(row.failed), str(len(row.pending)), estimate)
-    Console().print(table)
+    out().print(table)
     known = [row.hours for row in rows if row.pending and row.hours is not None]
     unknown = sum(1 for row in rows if row.pending and row.hours is None)
     told = [
@@ -117,22 +115,21 @@ def run(
     due = [cell for cell in cells if statuses[cell.key] not in ("done", "" if retry_failed else "failed")]
     failed_before = [] if retry_failed else [r for r in earlier.values() if r and r.status == "failed"]
     num_done = sum(status == "done" for status in statuses.values())
-    console = Console(stderr=True)
     told = [f"{len(due):,} to run"] + [f"{num_done:,} done before"] * bool(num_done)
     told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]
     if due:
-        with resumable(), GridProgress(due, console) as progress:
+        with resumable(), GridProgress(due, Console(stderr=True)) as progress:
             scheduler = LocalScheduler(
                 places=grid.places, workers=workers, device=device, retry_failed=retry_failed, tell=progress.tell
             )
             num_done += scheduler.run(due)["done"]
         failures += progress.failures
     for failure in failures[:20]:
-        console.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+        typer.secho(f"failed: {failure}", err=True, fg="red")
     shown = f"--suite {suite}" if suite else f"--tasks {tasks}"
     typer.echo(
         f"{num_done:,} of {plural(len(cells), 'cell')} done in {grid.places.results}; the table: benchmark report {shown}"
@@ -148,9 +145,7 @@ def status(*, results: Results = None, project: Project = None) -> None:
     """The grid so far: done, running, interrupted, failed and why."""
     from collections import Counter
 
-    from rich.console import Console
-    from rich.table import Table
-
+    from benchmark.cli.shown import out, table_of
     from benchmark.store import Store
 
     places = places_of(results=results, project=project)
@@ -164,18 +159,17 @@ def status(*, results: Results = None, project: Project = None) -> None:
     if not counts:
         typer.echo(f"nothing was run in {places.results} yet: benchmark run --models … --tasks …")
     columns = ("done", "running", "interrupted", "failed")
-    table = Table("task", "model", *columns, box=None)
+    table = table_of("task", "model", *columns)
     for (task, model), count in sorted(counts.items()):
         table.add_row(task, model, *(str(count[column] or "") for column in columns))
-    console = Console()
     if counts:
-        console.print(table)
+        out().print(table)
     failed = [r for r in records if r.status == "failed"]
     lines = [f"failed: {r.cell.title} (attempt {r.attempt}): {r.error}" for r in failed] + [
         f"left out: {line}" for line in unread
     ]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        typer.echo(line)
 
 
 def _duration(hours: float | None) -> str:

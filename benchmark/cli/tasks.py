@@ -11,15 +11,13 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("list")
 def list_tasks(project: Project = None) -> None:
     """All tasks: kind, data set, metric."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from benchmark.cli.shown import out, table_of
     from benchmark.tasks import read_tasks
 
-    table = Table("task", "kind", "title", "folder", "metric", box=None)
+    table = table_of("task", "kind", "title", "folder", "metric")
     for task in read_tasks(places_of(project=project).project / "tasks").values():
         table.add_row(task.name, task.kind, task.title, f"{task.root}/", task.metric)
-    Console().print(table)
+    out().print(table)
 
 
 @app.command()

@@ -19,20 +19,18 @@ Name = Annotated[str, typer.Argument(help="An entry's name.")]
 @app.command("list")
 def list_entries(project: Project = None) -> None:
     """All entries: family, architecture, and whether their file is here."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from benchmark.cli.shown import out, table_of
     from benchmark.zoo.fetch import located
 
     places = places_of(project=project)
-    table = Table("name", "family", "architecture", "pretrained on", "file", "licence", box=None)
+    table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
     for entry in _catalog(places).values():
         try:
             here = "fresh weights" if entry.is_scratch else "here" if located(entry, places.weights) else "not here"
         except Fault:
             here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
-    Console().print(table)
+    out().print(table)
 
 
 @app.command()
@@ -174,14 +172,12 @@ def verify(
     names: Annotated[str, typer.Argument(help="Entries, as --models takes them.")] = "all", project: Project = None
 ) -> None:
     """Check files here: digest, and the account of every tensor. Entries whose file is not here are said to be so."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from benchmark.cli.shown import out, table_of
     from benchmark.zoo.backbone import encoder_tensors
     from benchmark.zoo.fetch import located, verified
 
     places = places_of(project=project)
-    table = Table("name", "verdict", "digest", "from the file", "dropped", "what", box=None)
+    table = table_of("name", "verdict", "digest", "from the file", "dropped", "what")
     num_failed = 0
     for entry in _chosen(names, places):
         if entry.is_scratch:
@@ -200,7 +196,7 @@ def verify(
         except Fault as fault:
             num_failed += 1
             table.add_row(entry.name, "FAIL", "", "", "", str(fault))
-    Console().print(table)
+    out().print(table)
     if num_failed:
         raise typer.Exit(1)
 
