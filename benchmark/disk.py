@@ -28,9 +28,10 @@ def space_for(path: Path) -> Iterator[None]:
     """Turn a full disk met inside into one line that names the folder."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _OUT_OF_SPACE:
-            what = "quota reached" if error.errno == errno.EDQUOT else "disk full"
+    except (OSError, RuntimeError) as error:  # torch raises a RuntimeError on top of the file's own error
+        number = next((e.errno for e in (error, error.__context__) if isinstance(e, OSError)), None)
+        if number in _OUT_OF_SPACE:
+            what = "quota reached" if number == errno.EDQUOT else "disk full"
             message = (
                 f"{what} while writing {path}: nothing half-written was left there; free some space or point "
                 "BENCHMARK_HOME (caches) or --results (records) at another disk, then give the same command again"
@@ -40,18 +41,20 @@ def space_for(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary neighbour of `path`; it becomes `path` only if the block ends well.
 
-    The content is on the disk before the name is: after a power cut there is the old file or the new one.
+    The content is on the disk before the name is: after a power cut there is the old file or the new one. What is
+    cheaper to lose than to wait for, and known when damaged, need not be `durable`; a killed process loses neither.
     """
     with space_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
             yield partial
-            with partial.open("rb+") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with partial.open("rb+") as written:
+                    os.fsync(written.fileno())
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)

@@ -2,12 +2,12 @@
 
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from benchmark.cell import Cell, Recipe
 from benchmark.data.index import Index
-from benchmark.disk import whole_file
+from benchmark.disk import write_whole
 from benchmark.evaluate import scores_of
 from benchmark.fault import Fault
 from benchmark.plan import cells_of
@@ -50,8 +50,7 @@ def supervised(
     tensors, fresh = encoder_in_full(answer.encoder, start.architecture)
     made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})
     file = scratch / "encoder.safetensors"
-    with whole_file(file) as partial:
-        save_file(tensors, partial, metadata={"format": "pt"})
+    write_whole(file, save(tensors, metadata={"format": "pt"}))
     kept = fetch.admit_file(made, file, places.weights)
     entry = made.model_copy(update={"sha256": kept.sha256})
     backbone.encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor

@@ -1,6 +1,7 @@
 """The loop: early stopping as the papers' code counts it, exact resume, micro-batches, divergence; losses; schedules."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from benchmark.cell import Recipe
 from benchmark.data.batches import Batch
+from benchmark.disk import DiskFull
 from benchmark.training import losses, optim
 from benchmark.training.loop import Diverged, Fit, OutOfMemory, fit
 from benchmark.training.state import StateFile
@@ -288,3 +290,16 @@ def test_every_schedule_optimizer_and_loss_of_the_recipe_exists():
 
 def test_epochs_trained_counts_the_patience():
     assert Fit(history=[{}] * 7, best_epoch=3).epochs_trained == 7
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_disk_that_is_full_while_the_state_is_written_says_so_and_keeps_the_old_state(tmp_path, monkeypatch):
+    state = StateFile(folder=tmp_path)
+    kept = {"best_epoch": None, "module": {"weight": torch.ones(3)}}
+    state.save(kept)
+
+    with monkeypatch.context() as patched, pytest.raises(DiskFull, match=r"disk full while writing .*state\.pt"):
+        patched.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: SIM115, PTH123 - closed by the writer
+        state.save({"best_epoch": None, "module": {"weight": torch.zeros(100_000)}})
+
+    assert torch.equal(state.load()["module"]["weight"], kept["module"]["weight"])

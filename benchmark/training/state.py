@@ -1,7 +1,9 @@
 """A training's exact state on disk, after every epoch: what a killed cell continues from, bit for bit.
 
 `state.pt` is replaced whole each epoch. The best weights lie in a file of their own, named by their epoch and written
-before the state that speaks of them, only when they are new; the state is thus never ahead of what it needs.
+before the state that speaks of them, only when they are new; the state is thus never ahead of what it needs. Neither
+waits for the disk: a power cut may damage them, which `load` notices (torch's archives carry checksums), and costs the
+training's time.
 """
 
 import pickle
@@ -29,16 +31,14 @@ class StateFile:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state, whole or not at all; older best weights go afterwards."""
-        with whole_file(self.path) as partial:
-            torch.save({"format": FORMAT, **state}, partial)
+        _write(self.path, {"format": FORMAT, **state})
         for file in self.folder.glob("best-*.pt"):
             if file != self._best(state["best_epoch"]):
                 file.unlink()
 
     def save_best(self, epoch: int, weights: dict[str, torch.Tensor]) -> None:
         """Keep the weights of an epoch; the state that follows may name it as the best."""
-        with whole_file(self._best(epoch)) as partial:
-            torch.save(weights, partial)
+        _write(self._best(epoch), weights)
 
     def load(self) -> dict[str, Any] | None:
         """The last state, with its best weights; None where there is none, or one that is damaged or of another format
@@ -60,3 +60,9 @@ class StateFile:
 
     def _best(self, epoch: int | None) -> Path:
         return self.folder / f"best-{epoch or 0:05d}.pt"
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # through a file of ours: torch's own writer makes a RuntimeError of a full disk
+    with whole_file(path, durable=False) as partial, partial.open("wb") as file:
+        torch.save(content, file)
