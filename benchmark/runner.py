@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import platform
 import resource
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from benchmark.cell import Cell, Weights, stream
 from benchmark.data.index import Index
 from benchmark.data.parts import Parts, open_parts
 from benchmark.data.readers import read_index
-from benchmark.disk import DiskFull, Places
+from benchmark.disk import DiskFull, Places, write_whole
 from benchmark.evaluate import scores_of, unscored
 from benchmark.fault import Fault, first_few
 from benchmark.protocols import PROTOCOLS, Answer, Question
@@ -125,7 +126,7 @@ class Runner:
                     f"out of memory: each batch of {cell.recipe.batch_size} was taken {micro_batch} images at a time, "
                 )
                 note += "so batch norms saw those only"
-                (scratch / "micro_batch").write_text(f"{micro_batch}\n{note}")
+                write_whole(scratch / "micro_batch", f"{micro_batch}\n{note}")
             gc.collect()
             torch.cuda.empty_cache()
         counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
@@ -226,7 +227,8 @@ class Runner:
         """GB: of the device on a GPU, of this process since its start on a CPU."""
         if self.device.type == "cuda":
             return round(torch.cuda.max_memory_allocated(self.device) / 1e9, 3)
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3)
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 3)
 
     def _environment(self) -> dict[str, str]:
         on_gpu = self.device.type == "cuda"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmark.record import RunRecord
 from benchmark.report.tables import SIGNIFICANT
@@ -79,6 +80,7 @@ def curves_figure(frame: pd.DataFrame, records: list[RunRecord]) -> bytes:
                 axes.plot(epochs, losses, color=colour, linewidth=0.8, alpha=0.6, label=model if number == 0 else None)
                 best = int(np.argmin(losses))
                 axes.plot(epochs[best], losses[best], MARKERS[place % len(MARKERS)], color=colour, markersize=3.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch (dot: the best)")
         axes.set_ylabel("validation loss")
         axes.legend(fontsize=8)
