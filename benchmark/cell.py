@@ -38,6 +38,8 @@ class Recipe(Frozen):
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     early_stop: PositiveInt | None = 10  # epochs without a lower validation loss; code
     loss: Literal["bce", "ce", "dice"] = "bce"
+    # what uncertain labels train as (data.labels); None for tasks that have none
+    uncertain: Literal["lsr-ones", "lsr-zeros", "ones", "zeros", "ignore"] | None = None
     image_size: Side = 224  # what the encoder sees, square
     # Departs: training crops are cut from images whose short side is reduced to 512, unless train_resolution=native.
     train_resolution: Side | Literal["native"] = 512

@@ -17,12 +17,12 @@ DICE: dict[str, Callable[..., float]] = {
 METRICS = ("auc", "mean_auc", *DICE)  # what a task may name as its primary score
 
 
-def scores_of(predictions: Predictions) -> tuple[Scores, dict[str, Scores]]:
+def scores_of(predictions: Predictions, scored: tuple[str, ...] | None = None) -> tuple[Scores, dict[str, Scores]]:
     """Overall scores, and scores per label. None stands for what cannot be scored (a label without positives).
 
-    Classification: `mean_auc` over the labels that have both classes (`auc`, its equal, where there is one label).
-    Segmentation: the three forms of Dice against the first reference, by plain name; against each further one with
-    `:reference` behind the name.
+    Classification: `mean_auc` over the labels (those in `scored`, where given) that have both classes; `auc`, its
+    equal, where there is one label. Segmentation: the three forms of Dice against the first reference, by plain name;
+    against each further one with `:reference` behind the name.
     """
     if predictions.kind == "segmentation":
         return _segmentation(predictions), {}
@@ -31,8 +31,9 @@ def scores_of(predictions: Predictions) -> tuple[Scores, dict[str, Scores]]:
         truth = predictions.truth[:, place]
         value = metrics.auc(truth, predictions.score[:, place])
         per_label[label] = {"auc": _known(value), "positives": float(np.nansum(truth))}
-    scored = [scores["auc"] for scores in per_label.values() if scores["auc"] is not None]
-    mean = float(np.mean(scored)) if scored else None
+    each = [per_label[label]["auc"] for label in scored or per_label]
+    known = [value for value in each if value is not None]
+    mean = float(np.mean(known)) if known else None
     return {"mean_auc": mean} | ({"auc": mean} if len(per_label) == 1 else {}), per_label
 
 

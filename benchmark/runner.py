@@ -79,7 +79,7 @@ class Runner:
     def _judge(self, cell: Cell, scratch: Path, attempt: int) -> tuple[RunRecord, Predictions]:
         self._reset_peak_memory()
         answer, told = self.answer(cell, scratch)
-        scores, per_label = scores_of(answer.predictions)
+        scores, per_label = scores_of(answer.predictions, self.task_of(cell).scored)
         if absent := unscored(per_label):
             told["notes"].append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
         fit = answer.fit
@@ -149,6 +149,7 @@ class Runner:
             validation=parts.validation,
             test=parts.test,
             columns=parts.columns,
+            scored=task.scored,
             recipe=cell.recipe,
             seed=cell.seed,
             scratch=scratch,

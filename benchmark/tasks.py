@@ -37,7 +37,8 @@ class Split(Frozen):
 class TaskSpec(Frozen):
     """One task: what is predicted from which data set, how it is parted, trained and scored.
 
-    `root` is the data set's folder under the data folder; `metric` is the primary score's name in
+    `root` is the data set's folder under the data folder; `scored` are the labels that the score is a mean over, where
+    not all; `metric` is the primary score's name in
     `benchmark.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the
     predictions for subgroup scores; `counts` are the published ones.
     """
@@ -50,6 +51,7 @@ class TaskSpec(Frozen):
     root: str
     kind: Literal["binary", "multilabel", "segmentation"]
     labels: tuple[str, ...]
+    scored: tuple[str, ...] | None = None
     split: Split
     metric: str
     recipe: dict[str, Any] = {}
@@ -63,6 +65,8 @@ class TaskSpec(Frozen):
     def _labels_fit_the_kind(self) -> "TaskSpec":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label is listed twice")
+        if unknown := sorted({*(self.scored or ())} - {*self.labels}):
+            raise ValueError(f"scored {unknown[0]!r} is not among the labels")
         if self.kind != "multilabel" and len(self.labels) != 1:
             raise ValueError(f"a {self.kind} task has one label, {len(self.labels)} are listed")
         return self
@@ -88,6 +92,12 @@ class TaskSpec(Frozen):
             unfit = "loss=dice is for segmentation"
         elif recipe.loss == "ce" and self.kind != "binary":
             unfit = "loss=ce is for tasks with one answer out of two"
+        elif (recipe.uncertain is None) == ("uncertain" in self.recipe):
+            unfit = (
+                "it has uncertain labels: uncertain must say what they train as"
+                if recipe.uncertain is None
+                else f"uncertain={recipe.uncertain} is for tasks that have uncertain labels"
+            )
         if unfit:
             raise Fault(f"{self.name} is a {self.kind} task: {unfit}")
         return recipe

@@ -21,7 +21,11 @@ keep_pages()
 CHECKOUT = Path(__file__).parent.parent
 SMALL = {
     "DXC14": Order(num=48, size=64),
+    "DXC5": Order(num=48, size=64),
+    "LXS": Order(num=16, size=64),
     "PXS": Order(num=24, size=64),
+    "PatchCam": Order(num=40, size=64),
+    "PneumoniaCXR": Order(num=40, size=64),
     "TXC": Order(num=40, size=64),
     "VFS": Order(num=8, size=64),
     "VFS-CHASE": Order(num=12, size=64),

@@ -68,6 +68,7 @@ def test_every_recipe_field_is_in_the_key():
         "plateau_factor": 0.1,
         "early_stop": None,
         "loss": "ce",
+        "uncertain": "ones",
         "image_size": 32,
         "train_resolution": "native",
         "pixels": "exact",

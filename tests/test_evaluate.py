@@ -67,3 +67,15 @@ def test_segmentation_scores_each_reference_where_it_is_given():
 
 def test_every_tasks_metric_is_one_that_the_judge_gives(tasks):
     assert {task.metric for task in tasks.values()} <= set(METRICS)
+
+
+def test_a_mean_over_some_labels_leaves_the_others_scored_but_out():
+    truth, score = [[1, 1, 0], [0, 0, 1], [1, 0, 1]], [[0.9, 0.1, 0.3], [0.2, 0.8, 0.2], [0.1, 0.3, 0.6]]
+    predictions = classified(truth, score, ("a", "b", "c"))
+
+    everything, per_label = scores_of(predictions)
+    some, per_label_too = scores_of(predictions, ("c", "a"))
+
+    assert per_label_too == per_label
+    assert some["mean_auc"] == pytest.approx((per_label["a"]["auc"] + per_label["c"]["auc"]) / 2)
+    assert some["mean_auc"] != everything["mean_auc"]

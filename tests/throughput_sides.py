@@ -181,6 +181,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
             encoders=((backbone.build("resnet50", form, seed=0), statistics),),
             **{**few, phase: clocked},
             columns=parts.columns,
+            scored=None,
             recipe=recipe,
             seed=0,
             scratch=Path(scratch),

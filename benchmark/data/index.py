@@ -2,7 +2,8 @@
 
 Columns that every reader gives (text unless said): `id` (unique), `image` (path below the root), `patient` (the
 image's own id where unknown), `part` (train, validation, test, or nothing where the data set has no official parts).
-A classification task has a column per label (1, 0, or NaN for not labelled); a segmentation task has `mask` and may
+A classification task has a column per label (1, 0, NaN for not labelled, or UNCERTAIN where its recipe says what that
+trains as); a segmentation task has `mask` and may
 have `mask_observer2` and `field_of_view` (`data.pixels.read_mask` says how a mask is named). Group columns (sex, age,
 view, site …) are carried to the predictions.
 """
@@ -25,6 +26,7 @@ from benchmark.fault import Fault, first_few, plural
 MASKS = ("mask", "mask_observer2", "field_of_view")
 PARTS = ("train", "validation", "test")
 NUM_SAMPLED = 8
+UNCERTAIN = -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Index:
         return digest.hexdigest()[:16]
 
 
-def checked(index: Index, *, segmentation: bool) -> Index:
+def checked(index: Index, *, segmentation: bool, uncertain: bool = False) -> Index:
     """The index, if it keeps its promises. Raises Fault naming the first rows that do not."""
     table, place = index.table, f"{index.task} in {index.root}"
     if table.empty:
@@ -79,7 +81,7 @@ def checked(index: Index, *, segmentation: bool) -> Index:
         )
     if not segmentation:
         values = table[list(index.labels)].to_numpy(dtype=float)
-        odd = ~(np.isnan(values) | (values == 0) | (values == 1))
+        odd = ~(np.isnan(values) | (values == 0) | (values == 1) | ((values == UNCERTAIN) & uncertain))
         if odd.any():
             row, column = np.argwhere(odd)[0]
             raise Fault(

@@ -21,6 +21,7 @@ from benchmark.data import splits, transforms
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
 from benchmark.data.cache import NATIVE_LIMIT, Cache, Progress, Source, Working, open_cache
 from benchmark.data.index import MASKS, Index
+from benchmark.data.labels import judged_labels, training_labels
 from benchmark.data.pixels import Pixels
 from benchmark.disk import Places
 from benchmark.tasks import TaskSpec
@@ -188,9 +189,9 @@ def open_parts(
         )
         return open_cache(source, working, places.pixels, name=task.name, progress=progress, threads=max(2, threads))
 
-    def part(of_rows: pd.Index, cache_rows: pd.Index, working: Working) -> Part:
+    def part(of_rows: pd.Index, cache_rows: pd.Index, working: Working, labels: NDArray[np.float32]) -> Part:
         table = index.table.loc[of_rows]
-        targets = None if segmentation else table[list(task.labels)].to_numpy(dtype=np.float32)
+        targets = None if segmentation else labels[index.table.index.get_indexer(of_rows)]
         source = PixelSource(
             cache=cached(cache_rows, working), places=cache_rows.get_indexer(of_rows).astype(np.int64), targets=targets
         )
@@ -214,9 +215,12 @@ def open_parts(
         training = evaluation if recipe.augmentation == "none" else Working(shape="short_side", size=kept)
         training_rows, evaluation_rows = rows["train"], rows["validation"].append(rows["test"])
     chosen = splits.fraction_of(index, rows["train"], fraction, stream(seed, "subset"))
+    named = () if segmentation else task.labels
+    judged = judged_labels(index.table, named)
+    learned = training_labels(index.table, named, recipe.uncertain, stream(seed, "uncertain"))
     return Parts(
-        train=part(chosen, training_rows, training),
-        validation=part(rows["validation"], evaluation_rows, evaluation),
-        test=part(rows["test"], evaluation_rows, evaluation),
+        train=part(chosen, training_rows, training, learned),
+        validation=part(rows["validation"], evaluation_rows, evaluation, judged),
+        test=part(rows["test"], evaluation_rows, evaluation, judged),
         columns=masks or task.labels,
     )

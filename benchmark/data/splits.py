@@ -72,7 +72,9 @@ def _strata(index: Index, rows: pd.Index) -> pd.Series:
     """Patient -> its stratum: the place of the rarest label that it has, -1 for none."""
     table = index.table.loc[rows]
     labels = (
-        (~table[["mask"]].isin(["", RLE])).astype(float) if "mask" in table else table[list(index.labels)].fillna(0)
+        (~table[["mask"]].isin(["", RLE])).astype(float)
+        if "mask" in table
+        else table[list(index.labels)].fillna(0).clip(lower=0)
     )
     by_patient = labels.groupby(table["patient"]).max()
     rarest_first = by_patient.sum().sort_values(kind="stable").index

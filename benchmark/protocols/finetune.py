@@ -111,7 +111,7 @@ def _validate(question: Question, model: Callable[[torch.Tensor], torch.Tensor],
         total += float(loss_of(logits, _targets(question, batch))) * len(batch)
         seen += len(batch)
         gathered.append(_judged(question, batch, _probability(question, logits)))
-    scores, _ = scores_of(_assembled(question, question.validation, gathered))
+    scores, _ = scores_of(_assembled(question, question.validation, gathered), question.scored)
     return {"loss": total / seen} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }

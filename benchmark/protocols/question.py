@@ -31,7 +31,8 @@ class Part(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """`encoders`: with the (mean, std) that each is fed. `columns`: labels, or names of masks. `seed`: the cell's, from
+    """`encoders`: with the (mean, std) that each is fed. `columns`: labels, or names of masks; `scored`: those that
+    the mean score is over, where not all. `seed`: the cell's, from
     which all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
     """
 
@@ -41,6 +42,7 @@ class Question:
     validation: Part
     test: Part
     columns: tuple[str, ...]
+    scored: tuple[str, ...] | None
     recipe: Recipe
     seed: int
     scratch: Path

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmark.data import phantom
 from benchmark.data.index import Index, checked
-from benchmark.data.readers import chase, chestxray14, drive, shenzhen, siim
+from benchmark.data.readers import chase, chestxray14, chexpert, drive, kermany, montgomery, patchcam, shenzhen, siim
 from benchmark.fault import Fault, did_you_mean
 from benchmark.tasks import TaskSpec
 
@@ -28,7 +28,11 @@ class Reader(Protocol):
 READERS: dict[str, Reader] = {
     "chase": chase,
     "chestxray14": chestxray14,
+    "chexpert": chexpert,
     "drive": drive,
+    "kermany": kermany,
+    "montgomery": montgomery,
+    "patchcam": patchcam,
     "shenzhen": shenzhen,
     "siim": siim,
 }
@@ -52,15 +56,18 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
         raise Fault(f"{task.name}: no folder {task.root}/ in {data}: {task.get}")
     made = phantom.marker(root)
     table, notes = reader_of(task).read(root, task)
+    published = task.counts.get("images", 0)
+    if len(table) < published and not made:
+        notes = [*notes, f"{len(table):,} of the published {published:,} images are here"]
     index = Index(
         task=task.name,
         root=root,
-        table=table.reset_index(drop=True),
+        table=table.sort_values("id", kind="stable").reset_index(drop=True),
         labels=task.labels,
         phantom=made,
         notes=tuple(notes),
     )
-    return checked(index, segmentation=task.kind == "segmentation")
+    return checked(index, segmentation=task.kind == "segmentation", uncertain="uncertain" in task.recipe)
 
 
 def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:

@@ -1,0 +1,42 @@
+"""Labels of a classification task as training and judging see them; what becomes of the uncertain ones.
+
+Departs: uncertain labels are drawn for training alone and judge nothing; the first paper's code draws them, unseeded, for
+validation and test too.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.data.index import UNCERTAIN
+
+# what an uncertain label trains as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
+# smoothing of Pham et al. 2021), or nothing
+POLICIES = {
+    "lsr-ones": (0.55, 0.85),
+    "lsr-zeros": (0.0, 0.3),
+    "ones": (1.0, 1.0),
+    "zeros": (0.0, 0.0),
+    "ignore": (math.nan, math.nan),
+}
+
+
+def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | None, seed: int) -> NDArray[np.float32]:
+    """Labels of all rows of an index, N x labels: 1, 0, NaN (not labelled), or a draw for an uncertain one.
+
+    A row's draws depend on the seed and its place in the index: whatever part of the rows is trained on, they stay.
+    """
+    values = table[list(labels)].to_numpy(dtype=np.float32)
+    if policy is None:
+        return values
+    low, high = POLICIES[policy]
+    draws = np.random.default_rng(seed).uniform(size=values.shape)
+    return np.where(values == UNCERTAIN, (low + (high - low) * draws).astype(np.float32), values)
+
+
+def judged_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:
+    """Labels of some rows, N x labels: 1, 0, or NaN for what is not labelled or uncertain."""
+    values = table[list(labels)].to_numpy(dtype=np.float32)
+    return np.where(values == UNCERTAIN, np.float32(np.nan), values)

@@ -1,0 +1,67 @@
+"""Kermany et al. 2018, chest radiographs of children, official layout:
+
+train/NORMAL/IM-0115-0001.jpeg …                NORMAL2-IM-0383-0001.jpeg … (or NORMAL-1003233-0001.jpeg …)
+train/PNEUMONIA/person1000_bacteria_2931.jpeg … person1000_virus_1681.jpeg … (or BACTERIA-1008087-0001.jpeg …)
+test/…                                          as train
+val/…                                           as train: sixteen images, in some copies set aside from train
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import listing, required
+from benchmark.fault import Fault
+from benchmark.tasks import TaskSpec
+
+# val is too small to choose an epoch by: it joins the training part, of which some is held out as for other tasks
+PARTS = {"train": "train", "val": "train", "test": "test"}
+CLASSES = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
+# what comes first is the patient, the last number tells that patient's images apart
+NAMES = {
+    "NORMAL": re.compile(r"((?:NORMAL2-)?IM-\d+|NORMAL-\d+)-\d+(?:-\d+)?\.jpe?g"),
+    "PNEUMONIA": re.compile(r"(person\d+|(?:BACTERIA|VIRUS)-\d+)[_-](?:(?:bacteria|virus)_)?\d+\.jpe?g"),
+}
+
+
+def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part."""
+    rows = []
+    for folder, part in PARTS.items():
+        if folder == "val" and not (root / folder).is_dir():
+            continue
+        for name, label in CLASSES.items():
+            place = required(root / folder / name, task.name, "unpack ChestXRay2017.zip there, its folders as they are")
+            for file, path in sorted(listing(place, [".jpeg", ".jpg"]).items()):
+                match = NAMES[name].fullmatch(file)
+                if not match:
+                    example = "IM-0115-0001.jpeg" if name == "NORMAL" else "person1_bacteria_1.jpeg"
+                    raise Fault(f"{task.name}: {place / path}: wanted names like {example}")
+                rows.append(
+                    {
+                        "id": f"{folder}/{file.rpartition('.')[0]}",
+                        "image": f"{folder}/{name}/{path}",
+                        "patient": f"{part}/{match[1]}",
+                        "part": part,
+                        task.labels[0]: label,
+                    }
+                )
+    return pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]), []
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Four images in five are to train, two of them a patient's; three in four show pneumonia, as in the original."""
+    rng = np.random.default_rng(order.seed)
+    for number in range(order.num):
+        folder = "test" if number % 5 == 4 else "val" if number % 40 == 8 else "train"
+        ill = number % 4 != 0
+        image = phantom.chest(rng, order.size, ["Pneumonia"] if ill else [])
+        patient, cause = number // 2 + 1, "bacteria" if rng.random() < 0.6 else "virus"
+        name = f"person{patient}_{cause}_{number}" if ill else f"IM-{patient:04d}-{number:04d}"
+        pixels.write_image(root / folder / ("PNEUMONIA" if ill else "NORMAL") / f"{name}.jpeg", image.pixels)
+    for folder in PARTS:
+        for name in CLASSES:
+            (root / folder / name).mkdir(parents=True, exist_ok=True)

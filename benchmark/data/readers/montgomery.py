@@ -1,0 +1,82 @@
+"""NIH/NLM Montgomery County set (Jaeger et al. 2014), official layout:
+
+CXR_png/MCUCXR_0001_0.png …                     the last digit: 1 tuberculosis, 0 normal
+ManualMask/leftMask/MCUCXR_0001_0.png …         the patient's left lung; rightMask/ likewise
+ClinicalReadings/MCUCXR_0001_0.txt …            "Patient's Sex: F", "Patient's Age: 027Y", the reading; may be absent
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import listing, required
+from benchmark.fault import Fault
+from benchmark.tasks import TaskSpec
+
+NAME = re.compile(r"MCUCXR_(\d{4})_([01])\.png")
+SIDES = ("leftMask", "rightMask")
+COLUMNS = ["id", "image", "patient", "part", "sex", "age", "tuberculosis", "mask"]
+
+
+def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    """One row per radiograph, one radiograph per patient; the mask is the union of both lungs'."""
+    folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
+    masks = {
+        side: listing(
+            required(root / "ManualMask" / side, task.name, "unpack the data set's ManualMask folder"), [".png"]
+        )
+        for side in SIDES
+    }
+    rows = []
+    for name, path in sorted(listing(folder, [".png"]).items()):
+        match = NAME.fullmatch(name)
+        if not match:
+            raise Fault(f"{task.name}: {folder / path}: wanted names like MCUCXR_0001_0.png")
+        for side in SIDES:
+            if name not in masks[side]:
+                raise Fault(f"{task.name}: {root / 'ManualMask' / side / name} is missing: the copy is not complete")
+        sex, age = _reading(root / "ClinicalReadings" / f"{name[:-4]}.txt")
+        rows.append(
+            {
+                "id": name[:-4],
+                "image": f"CXR_png/{path}",
+                "patient": match[1],
+                "part": "",
+                "sex": sex,
+                "age": age,
+                "tuberculosis": match[2],
+                "mask": "|".join(f"ManualMask/{side}/{masks[side][name]}" for side in SIDES),
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS), []
+
+
+def _reading(path: Path) -> tuple[str, str]:
+    """Sex and age, empty where the reading does not tell."""
+    if not path.is_file():
+        return "", ""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    sex = re.search(r"Sex:\s*([MF])", text, re.IGNORECASE)
+    age = re.search(r"Age:\s*0*(\d+)", text, re.IGNORECASE)
+    return sex[1].upper() if sex else "", age[1] if age else ""
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Two patients in five have tuberculosis."""
+    rng = np.random.default_rng(order.seed)
+    for number in range(1, order.num + 1):
+        ill = int(number % 5 in (1, 3))
+        name = f"MCUCXR_{number:04d}_{ill}"
+        image = phantom.chest(rng, order.size, ["TB"] if ill else [])
+        pixels.write_image(root / "CXR_png" / f"{name}.png", image.pixels)
+        # radiographs are seen from the front: the patient's left lung is on the right
+        in_left = np.arange(order.size) >= order.size // 2
+        pixels.write_mask(root / "ManualMask" / "leftMask" / f"{name}.png", image.lungs & in_left)
+        pixels.write_mask(root / "ManualMask" / "rightMask" / f"{name}.png", image.lungs & ~in_left)
+        reading = root / "ClinicalReadings" / f"{name}.txt"
+        reading.parent.mkdir(parents=True, exist_ok=True)
+        sex, age = rng.choice(["M", "F"]), rng.integers(4, 90)
+        reading.write_text(f"Patient's Sex: {sex}\nPatient's Age: {age:03d}Y\n{'TB' if ill else 'normal'}\n")

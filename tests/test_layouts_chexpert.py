@@ -1,0 +1,83 @@
+"""The CheXpert layout: what its tables say, and what damage to them is answered with."""
+
+import pandas as pd
+import pytest
+
+from benchmark.data.readers import read_index
+
+
+def rewrite(path, change):
+    """Change one of the data set's tables by a function."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    change(table)
+    table.to_csv(path, index=False)
+
+
+def test_blank_is_absent_and_minus_one_uncertain(tasks, damaged, tmp_path):
+    path = damaged("DXC5") / "train.csv"
+
+    def change(table):
+        table.loc[0, ["Edema", "Fracture", "Pneumonia", "Consolidation"]] = ["", "-1.0", "1", "0.0"]
+
+    rewrite(path, change)
+    name = pd.read_csv(path)["Path"][0].partition("/")[2].removesuffix(".jpg")
+    row = read_index(tasks["DXC5"], tmp_path / "data").table.set_index("id").loc[name]
+
+    assert [row[label] for label in ("Edema", "Fracture", "Pneumonia", "Consolidation")] == [0, -1, 1, 0]
+
+
+def test_the_folder_that_paths_begin_with_may_be_called_otherwise(tasks, phantoms, damaged, tmp_path):
+    root = damaged("DXC5")
+    for name in ("train.csv", "valid.csv"):
+        (root / name).write_text((root / name).read_text().replace("CheXpert-v1.0-small/", "CheXpert-v1.0/"))
+
+    renamed = read_index(tasks["DXC5"], tmp_path / "data").table
+
+    pd.testing.assert_frame_equal(renamed, read_index(tasks["DXC5"], phantoms).table)
+
+
+def test_the_radiologists_table_is_the_test(tasks, phantoms):
+    table = read_index(tasks["DXC5"], phantoms).table
+
+    assert set(table.loc[table["part"] == "test", "id"].str.partition("/")[0]) == {"valid"}
+    assert set(table.loc[table["part"] == "train", "id"].str.partition("/")[0]) == {"train"}
+    assert (table.loc[table["part"] == "test", list(tasks["DXC5"].labels)] >= 0).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("Edema", "2", "row 3: found '2' as Edema: wanted 1, 0, -1 or blank"),
+        ("Edema", "yes", "row 3: found 'yes' as Edema: wanted 1, 0, -1 or blank"),
+        (
+            "Path",
+            "view1.jpg",
+            "row 3: found the path 'view1.jpg': wanted one like CheXpert-v1.0-small/train/patient00001/",
+        ),
+    ],
+)
+def test_a_cell_that_says_something_else_names_its_row(damaged, refused, column, value, told):
+    path = damaged("DXC5") / "train.csv"
+
+    def change(table):
+        table.loc[1, column] = value
+
+    rewrite(path, change)
+    message = refused("DXC5")
+
+    assert str(path) in message
+    assert told in message
+
+
+def test_a_missing_column_is_named(damaged, refused):
+    path = damaged("DXC5") / "valid.csv"
+    path.write_text(path.read_text().replace("Pleural Other", "Other"))
+
+    assert f"{path}: no column Pleural Other" in refused("DXC5")
+
+
+def test_missing_images_are_counted(damaged, refused):
+    for image in sorted((damaged("DXC5") / "train").rglob("*.jpg"))[:3]:
+        image.unlink()
+
+    assert "3 of 48 images are missing" in refused("DXC5")
