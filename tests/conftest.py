@@ -6,8 +6,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from shelf import serving
 
 from benchmark.cli import main
 from benchmark.data.phantom import Order
@@ -16,6 +18,7 @@ from benchmark.disk import Places
 from benchmark.fault import Fault
 from benchmark.memory import keep_pages
 from benchmark.tasks import TaskSpec, read_tasks
+from benchmark.zoo import fetch as fetching
 
 keep_pages()
 CHECKOUT = Path(__file__).parent.parent
@@ -125,3 +128,25 @@ def in_new_process(code: str, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    """A loopback server of weight files."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as shelf:
+        yield shelf
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """An empty folder for weight files."""
+    return tmp_path / "weights"
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds that would have been waited between tries."""
+    seconds = []
+    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds

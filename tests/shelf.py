@@ -1,5 +1,6 @@
 """A server of weight files for tests, on this machine's own address, that breaks off, forgets and changes as told."""
 
+import hashlib
 import random
 import socket
 import struct
@@ -9,7 +10,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+from benchmark.fault import Fault
 from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.fetch import fetch
 
 BODY = random.Random(0).randbytes(200_000)  # no two places of it are alike
 OTHER = random.Random(1).randbytes(150_000)
@@ -99,3 +104,21 @@ def serving() -> Iterator[Shelf]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def sha256(content: bytes) -> str:
+    """In hex, as entries and notes have it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def refusal(entry, weights, **more) -> str:
+    """The one line that a fetch is refused with."""
+    with pytest.raises(Fault) as raised:
+        fetch(entry, weights, **more)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def kept(weights) -> list[str]:
+    """Names in the entry's folder, but for its lock."""
+    return sorted(p.name for p in (weights / "net").iterdir() if p.name != ".lock")

@@ -1,55 +1,18 @@
 """Weight files are downloaded over bad lines, checked and pinned, or refused with nothing kept."""
 
-import hashlib
 import socket
 import threading
-from types import SimpleNamespace
 
 import pytest
 from pytest_socket import SocketBlockedError
-from shelf import BODY, OTHER, Shelf, serving
+from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
-from benchmark.fault import Fault
 from benchmark.zoo import fetch as fetching
 from benchmark.zoo.fetch import WeightFile, fetch, located, verified
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def shelf(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as shelf:
-        yield shelf
-
-
-@pytest.fixture
-def weights(tmp_path):
-    return tmp_path / "weights"
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch):
-    """The seconds that would have been waited between tries."""
-    seconds = []
-    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=seconds.append))
-    return seconds
-
-
-def refusal(entry, weights, **more) -> str:
-    with pytest.raises(Fault) as raised:
-        fetch(entry, weights, **more)
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
-
-
-def kept(weights) -> list[str]:
-    """Names in the entry's folder, but for its lock."""
-    return sorted(p.name for p in (weights / "net").iterdir() if p.name != ".lock")
 
 
 def test_a_whole_download_is_pinned_and_located(shelf, weights):

@@ -1,6 +1,5 @@
 """Weight files that are here: changed, brought by the user, asked for by many at once, met by a kill or a full disk."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -8,51 +7,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from conftest import in_new_process
-from shelf import BODY, OTHER, serving
+from shelf import BODY, OTHER, kept, refusal, sha256
 
 from benchmark.fault import Fault
-from benchmark.zoo import fetch as fetching
 from benchmark.zoo.fetch import WeightFile, admit_file, fetch, forget, located, verified
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture
-def shelf(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving() as shelf:
-        yield shelf
-
-
-@pytest.fixture
-def weights(tmp_path):
-    return tmp_path / "weights"
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch):
-    """The seconds that would have been waited between tries."""
-    seconds = []
-    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=seconds.append))
-    return seconds
-
-
-def refusal(entry, weights, **more) -> str:
-    with pytest.raises(Fault) as raised:
-        fetch(entry, weights, **more)
-    assert "\n" not in str(raised.value)
-    return str(raised.value)
-
-
-def kept(weights) -> list[str]:
-    """Names in the entry's folder, but for its lock."""
-    return sorted(p.name for p in (weights / "net").iterdir() if p.name != ".lock")
 
 
 def test_a_file_whose_size_changed_after_pinning_is_noticed_when_it_is_located(shelf, weights):
@@ -261,6 +222,8 @@ for number in range(1, 100):
 SMALL_DISK = """
 import subprocess
 from benchmark.disk import DiskFull
+
+pytestmark = pytest.mark.usefixtures("waits")
 
 try:
     WORK
