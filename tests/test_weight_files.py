@@ -15,6 +15,8 @@ from shelf import BODY, OTHER, kept, refusal, sha256
 from benchmark.fault import Fault
 from benchmark.zoo.fetch import WeightFile, admit_file, fetch, forget, located, verified
 
+pytestmark = pytest.mark.usefixtures("waits")
+
 
 def test_a_file_whose_size_changed_after_pinning_is_noticed_when_it_is_located(shelf, weights):
     entry = shelf.entry()
@@ -222,8 +224,6 @@ for number in range(1, 100):
 SMALL_DISK = """
 import subprocess
 from benchmark.disk import DiskFull
-
-pytestmark = pytest.mark.usefixtures("waits")
 
 try:
     WORK
