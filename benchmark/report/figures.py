@@ -3,6 +3,7 @@ in the report's CSV files.
 """
 
 import io
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ def _panels(
             axes = figure.add_subplot(num_rows, columns, place + 1)
             draw(axes, block)
             first = block.iloc[0]
-            told = [first["task"], *filter(None, [_wrapped(first["setting"], 44)])]
+            told = [first["task"], *textwrap.wrap(first["setting"], 44, break_long_words=False)]
             if first["data"] == "phantom":
                 told.append(PHANTOM)
             axes.set_title("\n".join(told))
@@ -113,12 +114,12 @@ def _panels(
     return buffer.getvalue()
 
 
-def _wrapped(text: str, width: int = 14) -> str:
+def _wrapped(name: str, width: int = 14) -> str:
     """Broken after signs that names have, so that neighbours do not overlap."""
     lines, line = [], ""
-    for piece in text.replace("-", "-\0").replace(":", ":\0").replace("_", "_\0").replace(", ", ",\0 ").split("\0"):
+    for piece in name.replace("-", "-\0").replace(":", ":\0").replace("_", "_\0").split("\0"):
         if line and len(line) + len(piece) > width:
             lines.append(line)
             line = ""
         line += piece
-    return "\n".join(part.strip() for part in [*lines, line])
+    return "\n".join([*lines, line])
