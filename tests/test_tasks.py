@@ -48,22 +48,13 @@ def test_recipes_are_those_of_appendix_b(tasks):
     """Hosseinzadeh Taher 2021, appendix B: learning rates, schedules, sizes."""
     recipes = {name: task.complete_recipe() for name, task in tasks.items()}
 
-    assert {name: recipe.learning_rate for name, recipe in recipes.items()} == {
-        "DXC14": 2e-4,
-        "TXC": 2e-4,
-        "PXS": 1e-3,
-        "VFS": 1e-3,
-        "VFS-CHASE": 1e-3,
-    }
-    assert {name: recipe.schedule for name, recipe in recipes.items()} == {
-        "DXC14": "plateau",
-        "TXC": "plateau",
-        "PXS": "cosine",
-        "VFS": "cosine",
-        "VFS-CHASE": "cosine",
-    }
+    for name in ("DXC14", "DXC5", "TXC"):
+        assert (recipes[name].learning_rate, recipes[name].schedule, recipes[name].loss) == (2e-4, "plateau", "bce")
+    for name in ("PXS", "LXS", "VFS", "VFS-CHASE"):
+        assert (recipes[name].learning_rate, recipes[name].schedule) == (1e-3, "cosine")
+    assert (recipes["DXC5"].max_epochs, recipes["DXC5"].early_stop) == (10, None)
     assert (recipes["DXC14"].image_size, recipes["PXS"].image_size, recipes["VFS"].image_size) == (224, 224, 512)
-    assert (recipes["PXS"].loss, recipes["VFS"].loss) == ("dice", "bce")
+    assert (recipes["PXS"].loss, recipes["LXS"].loss, recipes["VFS"].loss) == ("dice", "dice", "bce")
 
 
 def test_facts_may_be_corrected_without_orphaning_results(tmp_path):
@@ -80,6 +71,7 @@ def test_facts_may_be_corrected_without_orphaning_results(tmp_path):
         ({"lables": ["TB"]}, "unknown key 'lables': did you mean labels"),
         ({"metric": None}, "key 'metric' is missing"),
         ({"kind": "regression"}, "kind.*'binary'.*found 'regression'"),
+        ({"scored": ["Edema"]}, "scored 'Edema' is not among the labels"),
         ({"labels": ["A", "B"]}, "a binary task has one label, 2 are listed"),
         ({"kind": "multilabel", "labels": ["A", "A"]}, "a label is listed twice"),
         ({"split": {"method": "random"}}, "a random split needs `test`"),
