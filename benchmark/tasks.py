@@ -37,10 +37,10 @@ class Split(Frozen):
 class TaskSpec(Frozen):
     """One task: what is predicted from which data set, how it is parted, trained and scored.
 
-    `root` is the data set's folder under the data folder; `scored` are the labels that the score is a mean over, where
-    not all; `metric` is the primary score's name in
-    `benchmark.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the
-    predictions for subgroup scores; `counts` are the published ones.
+    `root` is the data set's folder under the data folder; `scored` are the labels that the score is a mean over,
+    where not all; `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs from
+    Recipe's defaults; `groups` are the columns carried to the predictions for subgroup scores; `counts` are the
+    published ones.
     """
 
     name: str

@@ -3,9 +3,8 @@
 Columns that every reader gives (text unless said): `id` (unique), `image` (path below the root), `patient` (the
 image's own id where unknown), `part` (train, validation, test, or nothing where the data set has no official parts).
 A classification task has a column per label (1, 0, NaN for not labelled, or UNCERTAIN where its recipe says what that
-trains as); a segmentation task has `mask` and may
-have `mask_observer2` and `field_of_view` (`data.pixels.read_mask` says how a mask is named). Group columns (sex, age,
-view, site …) are carried to the predictions.
+trains as); a segmentation task has `mask` and may have `mask_observer2` and `field_of_view` (`data.pixels.read_mask`
+says how a mask is named). Group columns (sex, age, view, site …) are carried to the predictions.
 """
 
 import hashlib

@@ -32,8 +32,8 @@ class Part(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """`encoders`: with the (mean, std) that each is fed. `columns`: labels, or names of masks; `scored`: those that
-    the mean score is over, where not all. `seed`: the cell's, from
-    which all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
+    the mean score is over, where not all. `seed`: the cell's, from which all streams come. `scratch`: a folder for
+    the training's state. `micro_batch`: images at a time on the device.
     """
 
     kind: Literal["binary", "multilabel", "segmentation"]
