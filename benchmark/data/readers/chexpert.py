@@ -95,9 +95,9 @@ def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
         sex, age = rng.choice(list(SEX)), int(rng.integers(18, 90))
         for view in range(min(int(rng.integers(1, 3)), order.num - written)):
             count = int(rng.integers(1, 4)) if rng.random() < 0.6 else 0
-            kinds = {str(kind) for kind in rng.choice(list(SHOWN), count, replace=False)}
+            kinds = [str(kind) for kind in rng.choice(list(SHOWN), count, replace=False)]
             name = f"{folder}/patient{patient:05d}/study1/view{view + 1}_frontal.jpg"
-            image = phantom.chest(rng, order.size, [SHOWN[kind] for kind in sorted(kinds)])
+            image = phantom.chest(rng, order.size, [SHOWN[kind] for kind in kinds])
             pixels.write_image(root / name, image.pixels)
             said = {label: rng.choice(["", "0.0"]) if part == "train" else "0.0" for label in task.labels}
             said |= {kind: "-1.0" if part == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}

@@ -2,7 +2,7 @@
 
 train_labels.csv   id,label: 1 where the centre of 32 x 32 pixels holds tumour
 train/<id>.tif     96 x 96, colour
-test/<id>.tif      57,458 without labels: not read
+test/<id>.tif      without labels: not read
 """
 
 from pathlib import Path
