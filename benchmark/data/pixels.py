@@ -1,50 +1,38 @@
-"""Codecs, both ways: PNG, JPEG, TIFF, GIF, DICOM images; masks as images or as run lengths.
+"""Codecs, both ways: PNG, JPEG, TIFF, GIF images (data.dicom, data.hdf5 have theirs); masks as images or run lengths.
 
 Images come as uint8 arrays, height x width x channels, one channel where the file is grey. Masks are boolean, height x
 width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`
 (`rle:` alone: an empty mask), or nothing: the image has no such mask.
 """
 
-import struct
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
+from benchmark.data import PHANTOM_MARK, dicom, hdf5
 from benchmark.fault import Fault
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-PHANTOM_MARK = "phantom, not a real image"
 RLE = "rle:"
-# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off or damaged
-DAMAGED_DICOM = (
-    AttributeError,
-    BytesLengthException,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    struct.error,
-)
 
 
-def read_image(path: Path) -> tuple[Pixels, bool]:
+def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels, bool]:
     """An image's pixels, and whether the file says that it is a phantom.
 
-    Grey of 16 bits is scaled to 8. Raises Fault naming the file.
+    Grey of 16 bits is scaled to 8; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
+    shown through them instead. `….h5#123` is a row of an HDF5 file. Raises Fault naming the file.
     """
     try:
-        if path.suffix.lower() in (".dcm", ".dicom"):
-            return _read_dicom(path)
+        if path.suffix.lower() in dicom.SUFFIXES:
+            return dicom.read_dicom(path, windows)
+        if windows:
+            raise Fault(f"{path}: windows are of Hounsfield units, which DICOM alone holds: wanted a .dcm file")
+        if hdf5.is_row(path):
+            return hdf5.read_row(path)
         with Image.open(path) as image:
             phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
             return _to_uint8(image), phantom
@@ -86,25 +74,6 @@ def _tiff_mark(image: Image.Image) -> bool:
 
 def _size_of(path: Path) -> str:
     return f"{path.stat().st_size:,} bytes" if path.exists() else "gone"
-
-
-def _read_dicom(path: Path) -> tuple[Pixels, bool]:
-    try:
-        dicom = pydicom.dcmread(path)
-        values = dicom.pixel_array
-        phantom = PHANTOM_MARK in str(dicom.get("ImageComments", ""))
-    except InvalidDicomError as error:
-        raise Fault(f"{path}: not a DICOM file ({_size_of(path)}): copy it again from its source") from error
-    except DAMAGED_DICOM as error:
-        reason = " ".join(str(error).split())[:160]
-        raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
-    if values.dtype != np.uint8:
-        depth = 2 ** int(dicom.BitsStored) - 1
-        values = (values.astype(np.float64) * (255 / depth)).clip(0, 255).round().astype(np.uint8)
-    if dicom.PhotometricInterpretation == "MONOCHROME1":
-        values = 255 - values
-    pixels = values[..., None] if values.ndim == 2 else values
-    return pixels, phantom
 
 
 def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
@@ -196,27 +165,3 @@ def write_image(path: Path, pixels: Pixels) -> None:
 def write_mask(path: Path, mask: Mask) -> None:
     """Write a phantom's mask as a 0/255 image."""
     write_image(path, (mask * np.uint8(255))[..., None])
-
-
-def write_dicom(path: Path, pixels: Pixels, *, uid: str, tags: dict[str, str]) -> None:
-    """Write a grey phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = UID(uid)
-    meta.TransferSyntaxUID = JPEGBaseline8Bit
-    dicom = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dicom.SOPClassUID, dicom.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
-    for name, value in tags.items():
-        setattr(dicom, name, value)
-    dicom.Rows, dicom.Columns = pixels.shape[:2]
-    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
-    dicom.BitsAllocated = dicom.BitsStored = 8
-    dicom.HighBit, dicom.PixelRepresentation = 7, 0
-    frame = BytesIO()
-    Image.fromarray(pixels[..., 0]).save(frame, format="JPEG", quality=95)
-    dicom.PixelData = encapsulate([frame.getvalue()])
-    dicom["PixelData"].VR = "OB"
-    dicom.LossyImageCompression = "01"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dicom.save_as(path, enforce_file_format=True)

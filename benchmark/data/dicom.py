@@ -1,0 +1,129 @@
+"""DICOM images, both ways: radiographs as they are shown, CT slices through windows of Hounsfield units.
+
+Radiographs come in the range of their bits, MONOCHROME1 inverted. A CT slice's stored values become Hounsfield units by
+RescaleSlope and RescaleIntercept (PS3.3 C.11.1.1.2), whichever way a viewer would show them. What a scanner wrote
+outside of its circle (PixelPaddingValue) lies below every window and comes out black.
+"""
+
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
+
+from benchmark.data import PHANTOM_MARK
+from benchmark.fault import Fault
+
+Windows = tuple[tuple[float, float], ...]
+SUFFIXES = (".dcm", ".dicom")
+RESCALE = ("RescaleSlope", "RescaleIntercept")
+WRITTEN_INTERCEPT = -1024
+# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off or damaged
+DAMAGED_DICOM = (
+    AttributeError,
+    BytesLengthException,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+)
+
+
+def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.uint8], bool]:
+    """A file's pixels (height x width x channels), and whether it says that it is a phantom.
+
+    `windows`: (width, level) of each channel, in Hounsfield units. Raises Fault; OSError, ValueError or EOFError for
+    some damaged pixels.
+    """
+    try:
+        dicom = pydicom.dcmread(path)
+        values = dicom.pixel_array
+        phantom = PHANTOM_MARK in str(dicom.get("ImageComments", ""))
+        rescale = [dicom.get(tag) for tag in RESCALE] if windows else []
+    except InvalidDicomError as error:
+        size = f"{path.stat().st_size:,} bytes"
+        raise Fault(f"{path}: not a DICOM file ({size}): copy it again from its source") from error
+    except DAMAGED_DICOM as error:
+        reason = " ".join(str(error).split())[:160]
+        raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
+    if windows:
+        for tag, value in zip(RESCALE, rescale, strict=True):
+            if value is None:
+                raise Fault(
+                    f"{path}: no {tag}, so its values are no Hounsfield units: wanted a CT slice as it was scanned"
+                )
+        if values.ndim != 2:
+            shape = " x ".join(map(str, values.shape))
+            raise Fault(f"{path}: found pixels of {shape}: wanted one slice, height x width")
+        slope, intercept = map(float, rescale)
+        return _through(windows, values, slope, intercept), phantom
+    if values.dtype != np.uint8:
+        depth = 2 ** int(dicom.BitsStored) - 1
+        values = (values.astype(np.float64) * (255 / depth)).clip(0, 255).round().astype(np.uint8)
+    if dicom.PhotometricInterpretation == "MONOCHROME1":
+        values = 255 - values
+    pixels = values[..., None] if values.ndim == 2 else values
+    return pixels, phantom
+
+
+def _through(windows: Windows, stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.uint8]:
+    """Stored values, height x width, as height x width x windows: a window's lower end is 0, its upper end 255."""
+    lowest = int(stored.min())
+    # each value that occurs, at most 2^16, is computed once
+    hounsfield = np.arange(lowest, int(stored.max()) + 1, dtype=np.float64) * slope + intercept
+    shown = [((hounsfield - (level - width / 2)) * 255 / width).clip(0, 255).round() for width, level in windows]
+    table = np.stack(shown, axis=-1).astype(np.uint8)
+    return np.asarray(table[stored.astype(np.int64) - lowest])
+
+
+def write_dicom(path: Path, pixels: NDArray[np.uint8], *, uid: str, tags: dict[str, str]) -> None:
+    """Write a grey phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
+    dicom = _blank(path, SecondaryCaptureImageStorage, JPEGBaseline8Bit, uid)
+    dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
+    for name, value in tags.items():
+        setattr(dicom, name, value)
+    dicom.Rows, dicom.Columns = pixels.shape[:2]
+    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
+    dicom.BitsAllocated = dicom.BitsStored = 8
+    dicom.HighBit, dicom.PixelRepresentation = 7, 0
+    frame = BytesIO()
+    Image.fromarray(pixels[..., 0]).save(frame, format="JPEG", quality=95)
+    dicom.PixelData = encapsulate([frame.getvalue()])
+    dicom["PixelData"].VR = "OB"
+    dicom.LossyImageCompression = "01"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dicom.save_as(path, enforce_file_format=True)
+
+
+def write_ct(path: Path, hounsfield: NDArray[np.int16], *, uid: str, tags: dict[str, str]) -> None:
+    """Write a phantom slice (height x width, from -1024 on) as a scanner does: 16 bits, unsigned, not compressed."""
+    dicom = _blank(path, CTImageStorage, ExplicitVRLittleEndian, uid)
+    dicom.Modality, dicom.ImageComments = "CT", PHANTOM_MARK
+    for name, value in tags.items():
+        setattr(dicom, name, value)
+    dicom.Rows, dicom.Columns = hounsfield.shape
+    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
+    dicom.BitsAllocated = dicom.BitsStored = 16
+    dicom.HighBit, dicom.PixelRepresentation = 15, 0
+    dicom.RescaleSlope, dicom.RescaleIntercept, dicom.RescaleType = "1", str(WRITTEN_INTERCEPT), "HU"
+    dicom.PixelData = (hounsfield.astype(np.int32) - WRITTEN_INTERCEPT).clip(0).astype("<u2").tobytes()
+    dicom["PixelData"].VR = "OW"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dicom.save_as(path, enforce_file_format=True)
+
+
+def _blank(path: Path, kind: UID, syntax: UID, uid: str) -> FileDataset:
+    """A DICOM file without an image."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = kind, UID(uid), syntax
+    dicom = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dicom.SOPClassUID, dicom.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    return dicom
