@@ -90,7 +90,7 @@ def sha256_of(path: Path) -> str:
 class Places:
     """Where things lie. `project` holds model_zoo.yaml, tasks/ and results/published (read only);
     `results` is what runs write; `home` keeps what is costly to make again (weights, pixels) and the user's own
-    zoo; `data` holds the official data sets, one folder each (None: not told).
+    zoo, tasks and splits; `data` holds the official data sets, one folder each (None: not told).
     """
 
     project: Path
@@ -102,6 +102,16 @@ class Places:
     def own_zoo(self) -> Path:
         """The user's own entries, written by `zoo add` and `pretrain`."""
         return self.home / "zoo.yaml"
+
+    @property
+    def own_tasks(self) -> Path:
+        """The user's own fact sheets, kept by `tasks add`."""
+        return self.home / "tasks"
+
+    @property
+    def own_splits(self) -> Path:
+        """Manifests that stand for tasks' own splits, kept by `data split --use`."""
+        return self.home / "splits"
 
     @property
     def weights(self) -> Path:

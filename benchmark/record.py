@@ -12,14 +12,15 @@ from benchmark.cell import Cell
 from benchmark.fault import Fault
 from benchmark.frozen import Frozen
 
-Kind = Literal["classification", "segmentation"]
+Kind = Literal["classification", "multiclass", "ordinal", "segmentation"]
 
 
 class Predictions:
     """What a model said of each test example.
 
     `ids`: N. `groups`: name -> N values (patient, sex, site …). `columns`: what is predicted.
-    Classification: `truth` N x labels (1, 0, NaN), `score` N x labels, probabilities in 0..1.
+    Classification: `truth` N x labels (1, 0, NaN), `score` N x labels, probabilities in 0..1. Multiclass and ordinal:
+    the same, where one label of an image is 1 and its probabilities sum to 1; ordinal labels stand in their order.
     Segmentation: columns are references (an observer's mask, or that mask within the field of view); `truth` N x
     references, pixels that the reference marks (NaN where an image has none); `score` N x references x 2, pixels that
     the model marks and pixels that both mark, at a threshold of one half.
@@ -44,6 +45,17 @@ class Predictions:
         self.columns = columns
         self.truth = truth.astype(np.float32)
         self.score = score.astype(np.float32)
+
+    def rows(self, which: NDArray[np.int64]) -> "Predictions":
+        """The predictions of some examples, by their places."""
+        return Predictions(
+            kind=self.kind,
+            ids=self.ids[which],
+            groups={name: values[which] for name, values in self.groups.items()},
+            columns=self.columns,
+            truth=self.truth[which],
+            score=self.score[which],
+        )
 
     def to_bytes(self) -> bytes:
         """A compressed .npz, without pickles."""
@@ -71,8 +83,9 @@ class Predictions:
 class RunRecord(Frozen):
     """The verdict on one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
 
-    `scores` are named by `evaluate`; `per_label` has them per label; seconds are wall time; `images_per_second` is
-    training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell what a reader must know.
+    `scores` are named by `evaluate`; `per_label` has them per label, `per_group` per group and its values. Seconds are
+    wall time; `images_per_second` is training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell
+    what a reader must know.
     """
 
     format: Literal[1] = 1
@@ -83,6 +96,7 @@ class RunRecord(Frozen):
     finished: str
     scores: dict[str, float | None] = {}
     per_label: dict[str, dict[str, float | None]] = {}
+    per_group: dict[str, dict[str, dict[str, float | None]]] = {}
     num_examples: dict[str, int] = {}
     epochs_trained: int | None = None
     best_epoch: int | None = None

@@ -1,30 +1,56 @@
 """The task registry: one fact sheet (YAML) per task, read, checked and digested. Facts here, code in data/readers."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from benchmark.cell import Recipe
-from benchmark.disk import digest_of
-from benchmark.fault import Fault
+from benchmark.disk import Places, digest_of
+from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen, explain
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
-_FACTS_ONLY = {"title", "about", "counts", "licence", "cite", "get", "root", "groups"}
+_FACTS_ONLY = {"title", "about", "counts", "licence", "cite", "get", "root", "groups", "subsets", "keep_pixels"}
+OTHER = "Other"  # the class of all conditions that are not among the `commonest`
+KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+# what a sheet need not say: each kind's usual score, and what its recipe starts from
+_USUAL_METRIC = {
+    "binary": "auc",
+    "multilabel": "mean_auc",
+    "multiclass": "accuracy",
+    "ordinal": "kappa",
+    "segmentation": "dice_per_image",
+}
+_USUAL_RECIPE: dict[str, dict[str, Any]] = {
+    "multiclass": {"loss": "ce"},
+    "ordinal": {"loss": "ce"},
+    "segmentation": {
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "early_stop": 20,
+        "loss": "dice",
+        "augmentation": "xray-segmentation",
+    },
+}
 
 
 class Split(Frozen):
-    """How examples are parted. `official` follows the data set's own lists; `random` parts the patients by `seed`.
+    """How examples are parted. `official` follows the data set's own lists; `random` parts the patients by `seed`,
+    except where a copy comes with a labelled test of its own: that stays the test.
 
-    `test` is a share of the patients; `validation` is a share of the training patients.
+    `test` is a share of the patients, or a number of images; `validation` the same of the rest. `of`: how many images
+    the whole set has; in a copy with fewer, numbers of images shrink in proportion.
     """
 
     method: Literal["official", "random"]
-    test: Annotated[float, Field(gt=0, lt=1)] | None = None
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test: Share | PositiveInt | None = None
+    validation: Share | PositiveInt = 0.1
+    of: PositiveInt | None = None
     seed: int = 0
 
     @model_validator(mode="after")
@@ -34,32 +60,62 @@ class Split(Frozen):
         return self
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """How predictions are judged. `scored`: the labels that means are over, where not all. `case`: the group whose
+    images are judged as one, by the mean of their probabilities. `exam`: the group that is judged beside its images.
+    """
+
+    scored: tuple[str, ...] | None = None
+    case: str | None = None
+    exam: str | None = None
+
+
 class TaskSpec(Frozen):
     """One task: what is predicted from which data set, how it is parted, trained and scored.
 
-    `root` is the data set's folder under the data folder; `scored` are the labels that the score is a mean over,
-    where not all; `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs from
-    Recipe's defaults; `groups` are the columns carried to the predictions for subgroup scores; `counts` are the
-    published ones.
+    `root` is the data set's folder under the data folder; `layout` is what the reader must be told (which reader takes
+    what, its docstring says). `labels` may be empty where the data name their classes; `commonest` keeps that many of
+    them, by the training part, and joins the rest as Other. `scored`, `case` and `exam` as in Judging. `windows` are
+    (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that cannot be decoded are
+    counted and left out, where else they are a fault; `keep_pixels: false`: images are decoded anew each time, where
+    a cache would be too large. `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs
+    from Recipe's defaults; `groups` are the columns carried to the predictions for subgroup scores; `subsets` name
+    sizes of the training part; `counts` are the published ones.
     """
 
     name: str
-    version: int
-    title: str
+    version: int = 1
+    title: str = ""
     about: str = ""
     reader: str
     root: str
-    kind: Literal["binary", "multilabel", "segmentation"]
-    labels: tuple[str, ...]
+    layout: dict[str, Any] | None = None
+    kind: KINDS
+    labels: tuple[str, ...] = ()
+    commonest: PositiveInt | None = None
     scored: tuple[str, ...] | None = None
+    case: str | None = None
+    exam: str | None = None
+    windows: tuple[tuple[PositiveFloat, float], ...] | None = None
+    unreadable: Literal["leave out"] | None = None
+    keep_pixels: bool = True
     split: Split
-    metric: str
+    metric: str = ""
     recipe: dict[str, Any] = {}
     groups: tuple[str, ...] = ()
+    subsets: dict[str, PositiveInt | Literal["all"]] = {}
     counts: dict[str, int] = {}
-    licence: str
-    cite: str
-    get: str
+    licence: str = ""
+    cite: str = ""
+    get: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_metric(cls, sheet: Any) -> Any:
+        if isinstance(sheet, dict) and not sheet.get("metric") and sheet.get("kind") in _USUAL_METRIC:
+            return {**sheet, "metric": _USUAL_METRIC[sheet["kind"]]}
+        return sheet
 
     @model_validator(mode="after")
     def _labels_fit_the_kind(self) -> "TaskSpec":
@@ -67,18 +123,48 @@ class TaskSpec(Frozen):
             raise ValueError("a label is listed twice")
         if unknown := sorted({*(self.scored or ())} - {*self.labels}):
             raise ValueError(f"scored {unknown[0]!r} is not among the labels")
-        if self.kind != "multilabel" and len(self.labels) != 1:
+        if self.kind in ("binary", "segmentation") and len(self.labels) != 1:
             raise ValueError(f"a {self.kind} task has one label, {len(self.labels)} are listed")
+        if self.is_exclusive and len(self.labels) == 1:
+            raise ValueError(f"a {self.kind} task has two classes or more, one is listed")
+        if self.kind in ("multilabel", "ordinal") and not self.labels:
+            raise ValueError(f"a {self.kind} task lists its labels" + " in their order" * (self.kind == "ordinal"))
+        if self.commonest is not None and (self.kind != "multiclass" or self.labels):
+            raise ValueError("commonest is for multiclass tasks that list no labels")
+        if self.windows is not None and len(self.windows) not in (1, 3):
+            raise ValueError(f"windows: wanted one (grey) or three (red, green, blue), {len(self.windows)} are listed")
+        if self.unreadable and self.kind == "segmentation":
+            raise ValueError("unreadable: images of a segmentation task cannot be left out")
         return self
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether an image has one of the labels and no other."""
+        return self.kind in ("multiclass", "ordinal")
+
+    @property
+    def judging(self) -> Judging:
+        """How its predictions are judged."""
+        return Judging(scored=self.scored, case=self.case, exam=self.exam)
 
     @cached_property
     def digest(self) -> str:
         """16 hex digits over all that changes the numbers."""
         return digest_of(self.model_dump(mode="json", exclude=_FACTS_ONLY, exclude_none=True))[:16]
 
+    def subset_size(self, asked: str) -> int | None:
+        """The size that a subset's name or number stands for, None for all there is. Raises Fault."""
+        if asked in self.subsets:
+            size = self.subsets[asked]
+            return None if size == "all" else size
+        if not asked.isdecimal() or int(asked) < 1:
+            named = f", or one of {', '.join(self.subsets)}" if self.subsets else " (it names none)"
+            raise Fault(f"{self.name}: --subset {asked}: wanted a number of training images{named}")
+        return int(asked)
+
     def complete_recipe(self, *layers: dict[str, Any], settings: tuple[str, ...] = ()) -> Recipe:
         """This task's recipe, changed by a suite's layers and by `--set`. Raises Fault where it does not fit the kind."""
-        recipe = Recipe.complete(self.recipe, *layers, settings=settings)
+        recipe = Recipe.complete(_USUAL_RECIPE.get(self.kind, {}), self.recipe, *layers, settings=settings)
         segmentation = self.kind == "segmentation"
         for_segmentation = recipe.augmentation.endswith("-segmentation")
         unfit = ""
@@ -90,8 +176,14 @@ class TaskSpec(Frozen):
             unfit = "pixels=exact is for classification: segmentation is augmented by albumentations"
         elif recipe.loss == "dice" and not segmentation:
             unfit = "loss=dice is for segmentation"
-        elif recipe.loss == "ce" and self.kind != "binary":
-            unfit = "loss=ce is for tasks with one answer out of two"
+        elif recipe.loss == "ce" and not (self.is_exclusive or self.kind == "binary"):
+            unfit = "loss=ce is for tasks with one answer out of several"
+        elif recipe.loss != "ce" and self.is_exclusive:
+            unfit = f"loss={recipe.loss} is for labels that do not exclude each other: wanted ce"
+        elif recipe.sampling and not (self.is_exclusive or self.kind == "binary"):
+            unfit = f"sampling={recipe.sampling} is for tasks with one answer out of several"
+        elif recipe.framing == "whole" and recipe.test_crops != 1 and not segmentation:
+            unfit = "framing=whole leaves no crops to cut: wanted test_crops=1"
         elif (recipe.uncertain is None) == ("uncertain" in self.recipe):
             unfit = (
                 "it has uncertain labels: uncertain must say what they train as"
@@ -126,3 +218,21 @@ def read_task(path: Path) -> TaskSpec:
 def read_tasks(folder: Path) -> dict[str, TaskSpec]:
     """All tasks of a folder, by name."""
     return {path.stem: read_task(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def known_tasks(places: Places) -> dict[str, TaskSpec]:
+    """All tasks by name: the project's, then the user's own. Raises Fault where an own one has the name of another."""
+    shipped, own = read_tasks(places.project / "tasks"), read_tasks(places.own_tasks)
+    if twice := sorted(set(shipped) & set(own)):
+        raise Fault(
+            f"{places.own_tasks / twice[0]}.yaml: the project has a task {twice[0]} too: give yours another name"
+        )
+    return shipped | own
+
+
+def find_task(name: str, places: Places) -> TaskSpec:
+    """One task by name. Raises Fault with "did you mean"."""
+    tasks = known_tasks(places)
+    if name not in tasks:
+        raise Fault(f"no task {name!r}: {did_you_mean(name, tasks)}")
+    return tasks[name]

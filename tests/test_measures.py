@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, f1_score, recall_score, roc_auc_score, top_k_accuracy_score
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from benchmark.measures import metrics
@@ -83,3 +83,40 @@ def test_no_variance_no_p(one, two):
 def test_sd_has_n_minus_one():
     assert sample_sd([1, 2, 3, 4]) == pytest.approx(math.sqrt(5 / 3))
     assert math.isnan(sample_sd([1.0]))
+
+
+@given(st.integers(0, 10_000), st.integers(3, 7), st.integers(1, 60))
+def test_top_accuracies_sensitivities_and_kappa_are_scikit_learns(seed, classes, num):
+    rng = np.random.default_rng(seed)
+    truth, score = rng.integers(0, classes, num), rng.random((num, classes))
+    guess = score.argmax(1)
+
+    for first in (1, min(3, classes - 1)):
+        expected = top_k_accuracy_score(truth, score, k=first, labels=range(classes))
+        assert metrics.top_accuracy(truth, score, first) == pytest.approx(expected)
+    present = np.unique(truth)
+    recalls = recall_score(truth, guess, labels=present, average=None, zero_division=0)
+    ours = metrics.sensitivities(truth, score)
+    assert ours[present] == pytest.approx(recalls)
+    assert np.isnan(np.delete(ours, present)).all()
+    kappa = metrics.quadratic_kappa(truth, guess, classes)
+    if len(set(truth) | set(guess)) > 1:
+        expected = cohen_kappa_score(truth, guess, weights="quadratic", labels=range(classes))
+        assert kappa == pytest.approx(expected, abs=1e-12)
+    else:
+        assert math.isnan(kappa)
+
+
+def test_kappa_weighs_a_distance_by_its_square():
+    """By hand: 4 images, one graded 2 instead of 0: 4 observed; rows 2, 0, 2 and columns 1, 0, 3: (2·3 + 2·1) / 4 · 4 = 8
+    expected.
+    """
+    assert metrics.quadratic_kappa([0, 0, 2, 2], [0, 2, 2, 2], 3) == pytest.approx(1 - 4 / 8)
+
+
+def test_the_mean_of_a_groups_highest_scores_by_hand():
+    score, group = [0.1, 0.9, 0.5, 0.3, 0.7], [0, 0, 0, 1, 1]
+
+    assert metrics.top_mean(score, group, 1) == pytest.approx([0.9, 0.7])
+    assert metrics.top_mean(score, group, 2) == pytest.approx([0.7, 0.5])
+    assert metrics.top_mean(score, group, 10) == pytest.approx([0.5, 0.5])

@@ -69,7 +69,7 @@ def test_facts_may_be_corrected_without_orphaning_results(tmp_path):
     ("changed", "told"),
     [
         ({"lables": ["TB"]}, "unknown key 'lables': did you mean labels"),
-        ({"metric": None}, "key 'metric' is missing"),
+        ({"reader": None}, "key 'reader' is missing"),
         ({"kind": "regression"}, "kind.*'binary'.*found 'regression'"),
         ({"scored": ["Edema"]}, "scored 'Edema' is not among the labels"),
         ({"labels": ["A", "B"]}, "a binary task has one label, 2 are listed"),

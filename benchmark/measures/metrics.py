@@ -1,9 +1,10 @@
 """Scores of predictions."""
 
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 
@@ -20,6 +21,54 @@ def auc(truth: ArrayLike, score: ArrayLike) -> float:
         return math.nan
     ranks = rankdata(score[known])
     return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
+
+
+def top_accuracy(truth: ArrayLike, score: ArrayLike, first: int = 1) -> float:
+    """Share of examples whose class is among the `first` most probable. `truth` N class numbers, `score` N x classes.
+
+    Of classes with one score, the lower number counts as more probable. NaN for no examples.
+    """
+    return _mean(_among_first(truth, score, first))
+
+
+def sensitivities(truth: ArrayLike, score: ArrayLike, first: int = 1) -> NDArray[np.float64]:
+    """`top_accuracy` of each class's own examples, one value a class; NaN for a class without examples."""
+    truth, hit = np.asarray(truth), _among_first(truth, score, first)
+    return np.array([_mean(hit[truth == number]) for number in range(np.shape(score)[1])])
+
+
+def quadratic_kappa(truth: ArrayLike, predicted: ArrayLike, num_grades: int) -> float:
+    """Cohen's kappa with quadratic weights: agreement of two gradings 0 … num_grades - 1, chance's part taken off.
+
+    NaN where both gradings are one and the same grade throughout, or there are none. Cohen 1968.
+    """
+    truth, predicted = np.asarray(truth, dtype=int), np.asarray(predicted, dtype=int)
+    table = np.zeros((num_grades, num_grades))
+    np.add.at(table, (truth, predicted), 1)
+    by_chance = np.outer(table.sum(1), table.sum(0)) / max(1, len(truth))
+    grades = np.arange(num_grades)
+    distance = (grades[:, None] - grades) ** 2
+    expected = float((distance * by_chance).sum())
+    return 1 - float((distance * table).sum()) / expected if expected else math.nan
+
+
+def top_mean(score: ArrayLike, group: ArrayLike, first: int) -> NDArray[np.float64]:
+    """Mean of each group's `first` highest scores, in the order of the groups' numbers 0 … ; `group` N numbers."""
+    score, group = np.asarray(score, dtype=float), np.asarray(group)
+    order = np.lexsort((-score, group))
+    starts = np.searchsorted(group[order], np.arange(int(group.max(initial=-1)) + 1))
+    rank = np.arange(len(order)) - starts[group[order]]
+    kept = order[rank < first]
+    return np.bincount(group[kept], score[kept]) / np.bincount(group[kept])
+
+
+def _among_first(truth: ArrayLike, score: ArrayLike, first: int) -> NDArray[np.bool_]:
+    ranked = np.argsort(-np.asarray(score, dtype=float), axis=1, kind="stable")[:, :first]
+    return np.asarray((ranked == np.asarray(truth)[:, None]).any(axis=1))
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if values.size else math.nan
 
 
 def dice_pooled(overlap: ArrayLike, predicted: ArrayLike, actual: ArrayLike) -> float:
