@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from benchmark.disk import digest_of
 from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen
 
 KEY_FORMAT = 1
+NUM_FOLDS = 5  # Truong 2021, appendix A
 Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,7 +30,8 @@ class Recipe(Frozen):
     Sizes are in pixels.
     """
 
-    optimizer: Literal["adam"] = "adam"  # betas 0.9 and 0.999
+    optimizer: Literal["adam", "sgd"] = "adam"  # betas 0.9 and 0.999; momentum 0.9
+    weight_decay: PositiveFloat | None = None
     learning_rate: PositiveFloat = 2e-4
     batch_size: PositiveInt = 32  # code
     max_epochs: PositiveInt = 200
@@ -40,12 +42,24 @@ class Recipe(Frozen):
     loss: Literal["bce", "ce", "dice"] = "bce"
     # what uncertain labels train as (data.labels); None for tasks that have none
     uncertain: Literal["lsr-ones", "lsr-zeros", "ones", "zeros", "ignore"] | None = None
+    # oversample: each epoch, the images of every class are repeated until they are as many as the largest class's
+    sampling: Literal["oversample"] | None = None
     image_size: Side = 224  # what the encoder sees, square
+    # whole: an image is resized to image_size as it is; else to `evaluation_size`, and its centre is cut out
+    framing: Literal["whole"] | None = None
     # Departs: training crops are cut from images whose short side is reduced to 512, unless train_resolution=native.
     train_resolution: Side | Literal["native"] = 512
     # Departs: crops are resized and rotated in one OpenCV warp, not by PIL in two steps, unless pixels=exact.
     pixels: Literal["fast", "exact"] = "fast"
-    augmentation: Literal["crop-flip-rotate", "xray-segmentation", "fundus-segmentation", "none"] = "crop-flip-rotate"
+    augmentation: Literal[
+        "crop-flip-rotate",
+        "crop-flip-rotate-tone",
+        "crop-flip-rotate-colour",
+        "flips",
+        "xray-segmentation",
+        "fundus-segmentation",
+        "none",
+    ] = "crop-flip-rotate"
     resize: Literal["nearest", "bilinear"] = "bilinear"  # images to working size, in segmentation
     test_crops: Literal[1, 10] = 10  # in classification; code
     precision: Literal["fp32", "bf16"] = "fp32"  # of forward and backward passes
@@ -54,7 +68,7 @@ class Recipe(Frozen):
     @property
     def evaluation_size(self) -> int:
         """Side to which classification images are resized before crops: 256 for 224, in proportion for others."""
-        return round(self.image_size * 256 / 224)
+        return self.image_size if self.framing == "whole" else round(self.image_size * 256 / 224)
 
     @classmethod
     def complete(cls, *layers: dict[str, Any], settings: Iterable[str] = ()) -> "Recipe":
@@ -104,7 +118,9 @@ class Weights(Frozen):
 
 class Cell(Frozen):
     """One question. `data_digest` stands for the examples (table and a sample of the images' bytes), `fraction` for
-    the share of the training part that is used; `data` keeps phantoms apart from official images in every table.
+    the share of the training part that is used, `subset` for a number of its images, balanced over the classes; with
+    `fold` of `folds` (five, where None), that fold of the training and validation parts validates and the others
+    train; `data` keeps phantoms apart from official images in every table.
     """
 
     weights: tuple[Weights, ...]
@@ -115,8 +131,21 @@ class Cell(Frozen):
     protocol: str = "finetune"
     recipe: Recipe
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    fold: int | None = None
+    subset: PositiveInt | None = None
+    fold: NonNegativeInt | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _share_is_told_once(self) -> "Cell":
+        if self.fold is None:
+            if self.folds is not None:
+                raise ValueError(f"folds: {self.folds} of them and no fold named")
+        elif self.fold >= (self.folds or NUM_FOLDS):
+            raise ValueError(f"fold {self.fold} of {self.folds or NUM_FOLDS}: they are counted from 0")
+        if self.subset is not None and self.fraction != 1:
+            raise ValueError("a subset and a fraction: wanted one of them")
+        return self
 
     @cached_property
     def key(self) -> str:
@@ -131,7 +160,8 @@ class Cell(Frozen):
     @property
     def title(self) -> str:
         """How lines of progress and lists of failures name the cell."""
-        return f"{self.task} · {self.model} · seed {self.seed}"
+        fold = "" if self.fold is None else f" · fold {self.fold}"
+        return f"{self.task} · {self.model} · seed {self.seed}{fold}"
 
 
 def stream(seed: int, purpose: str, *where: int) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell, Recipe, Weights
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, NUM_FOLDS, Cell, Recipe, Weights
 from benchmark.data.index import Index
 from benchmark.data.splits import assign_parts
 from benchmark.fault import Fault, did_you_mean
@@ -88,10 +88,13 @@ def cells_of(
     seeds: Iterable[int],
     *,
     fraction: float = 1.0,
+    subset: str | None = None,
+    folds: int | None = None,
 ) -> list[Cell]:
     """The grid's cells, seed by seed, so that an unfinished grid has as many seeds of each model as of the others.
 
-    `models` come with the digest of their files (empty for fresh weights).
+    `models` come with the digest of their files (empty for fresh weights). `subset`: a number of training images, or
+    the name that the tasks give one. `folds`: each seed is asked once a fold.
     """
     models, tasks = list(models), list(tasks)
     return [
@@ -103,9 +106,13 @@ def cells_of(
             data_digest=index.digest,
             recipe=recipe,
             fraction=fraction,
+            subset=None if subset is None else task.subset_size(subset),
+            fold=fold,
+            folds=folds,
             seed=seed,
         )
         for seed in seeds
+        for fold in (range(folds) if folds else [None])
         for task, index, recipe in tasks
         for entry, sha256 in models
     ]
@@ -134,8 +141,9 @@ def plan_rows(cells: list[Cell], indexes: dict[str, Index], tasks: dict[str, Tas
     rows: dict[tuple[str, str], Row] = {}
     for cell in cells:
         if cell.task not in sizes:
-            parts = assign_parts(indexes[cell.task], tasks[cell.task].split).value_counts()
-            sizes[cell.task] = (int(parts["train"]), int(parts["validation"]), int(parts["test"]))
+            fold = None if cell.fold is None else (0, cell.folds or NUM_FOLDS)
+            parts = assign_parts(indexes[cell.task], tasks[cell.task].split, fold).value_counts()
+            sizes[cell.task] = (cell.subset or int(parts["train"]), int(parts["validation"]), int(parts["test"]))
         row = rows.setdefault((cell.task, cell.model), Row(task=cell.task, model=cell.model, images=sizes[cell.task]))
         record = store.get(cell)
         if record is not None:

@@ -18,15 +18,15 @@ from torch import nn
 from benchmark import __version__
 from benchmark.cell import Cell, Weights, stream
 from benchmark.data.index import Index
-from benchmark.data.parts import Parts, open_parts
-from benchmark.data.readers import read_index
+from benchmark.data.parts import Parts, Share, open_parts
+from benchmark.data.readers import index_of
 from benchmark.disk import DiskFull, Places, write_whole
-from benchmark.evaluate import scores_of, unscored
-from benchmark.fault import Fault, first_few
+from benchmark.evaluate import group_scores, scores_of, unscored
+from benchmark.fault import Fault, first_few, plural
 from benchmark.protocols import PROTOCOLS, Answer, Question
-from benchmark.record import Predictions, RunRecord
+from benchmark.record import RunRecord
 from benchmark.store import Store
-from benchmark.tasks import TaskSpec, read_task
+from benchmark.tasks import TaskSpec, find_task
 from benchmark.training.loop import Diverged, OutOfMemory
 from benchmark.zoo import backbone, fetch
 from benchmark.zoo.catalog import find_entry, read_catalog
@@ -68,18 +68,19 @@ class Runner:
                 return earlier
             attempt = earlier.attempt + 1 if earlier else 1
             try:
-                record, predictions = self._judge(cell, scratch, attempt)
+                record, answer = self._judge(cell, scratch, attempt)
             except DiskFull:
                 raise
             except Exception as error:  # noqa: BLE001 - one cell's failure, of whatever kind, must not end the others
-                record, predictions = self._failed(cell, error, attempt), None
-            store.put(record, predictions)
+                record, answer = self._failed(cell, error, attempt), None
+            store.put(record, answer and answer.predictions, answer and answer.unlabelled)
         return record
 
-    def _judge(self, cell: Cell, scratch: Path, attempt: int) -> tuple[RunRecord, Predictions]:
+    def _judge(self, cell: Cell, scratch: Path, attempt: int) -> tuple[RunRecord, Answer]:
         self._reset_peak_memory()
         answer, told = self.answer(cell, scratch)
-        scores, per_label = scores_of(answer.predictions, self.task_of(cell).scored)
+        judging = self.task_of(cell).judging
+        scores, per_label = scores_of(answer.predictions, judging)
         if absent := unscored(per_label):
             told["notes"].append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
         fit = answer.fit
@@ -92,6 +93,7 @@ class Runner:
             finished=_now(),
             scores=scores,
             per_label=per_label,
+            per_group=group_scores(answer.predictions, judging),
             epochs_trained=fit.epochs_trained,
             best_epoch=fit.best_epoch,
             stopped=fit.stopped,
@@ -102,7 +104,7 @@ class Runner:
             environment=self._environment(),
             **told,
         )
-        return record, answer.predictions
+        return record, answer
 
     def answer(self, cell: Cell, scratch: Path) -> tuple[Answer, dict[str, Any]]:
         """Train and predict, continuing from `scratch`; and what the record tells beside the scores.
@@ -130,6 +132,9 @@ class Runner:
             gc.collect()
             torch.cuda.empty_cache()
         counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+        if unreadable := parts.unreadable():
+            why = first_few([f"{path} ({reason})" for path, reason in sorted(unreadable.items())])
+            notes.append(f"{plural(len(unreadable), 'image')} could not be decoded and were left out: {why}")
         return answer, {"num_examples": counts, "notes": notes + [note] * bool(note), "weights_account": account}
 
     def _ask(
@@ -148,8 +153,9 @@ class Runner:
             train=parts.train,
             validation=parts.validation,
             test=parts.test,
+            unlabelled=parts.unlabelled,
             columns=parts.columns,
-            scored=task.scored,
+            judging=task.judging,
             recipe=cell.recipe,
             seed=cell.seed,
             scratch=scratch,
@@ -161,14 +167,14 @@ class Runner:
 
     def task_of(self, cell: Cell) -> TaskSpec:
         """The cell's task, as it was when the cell was planned. Raises Fault where its fact sheet changed since."""
-        task = read_task(self.places.project / "tasks" / f"{cell.task}.yaml")
+        task = find_task(cell.task, self.places)
         if task.digest != cell.task_digest:
             raise Fault(f"{task.name}: its fact sheet changed since this cell was planned: give the command again")
         return task
 
     def _index_of(self, task: TaskSpec, cell: Cell) -> Index:
         if task.name not in self._indexes:
-            self._indexes[task.name] = read_index(task, self.places.data)
+            self._indexes[task.name] = index_of(task, self.places)
         index = self._indexes[task.name]
         if index.digest != cell.data_digest:
             raise Fault(
@@ -184,7 +190,7 @@ class Runner:
             index=index,
             task=task,
             recipe=cell.recipe,
-            fraction=cell.fraction,
+            share=Share.of_cell(cell),
             seed=cell.seed,
             places=self.places,
             device=self.device,

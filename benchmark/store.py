@@ -1,7 +1,7 @@
 """The results folder: claimed, written and read here alone. Safe for many processes, and for a kill at any moment.
 
 results/cells/<task>/<key>/cell.json        the question
-                           predictions.npz  the answer
+                           predictions.npz  the answer (unlabelled.npz: on a challenge's images without labels)
                            record.json      the verdict, written last: its existence means done (or failed)
                            .lock            held while a process works on the cell
                            scratch/         the state of an unfinished training, removed when done
@@ -66,13 +66,15 @@ class Store:
         """Whether a process works on the cell at this moment."""
         return _is_held(self.folder(cell) / ".lock")
 
-    def put(self, record: RunRecord, predictions: Predictions | None) -> None:
+    def put(self, record: RunRecord, predictions: Predictions | None, unlabelled: Predictions | None = None) -> None:
         """Write a verdict: predictions first, the record last. A done cell's scratch is removed; a failed one's too,
         since its next attempt starts anew.
         """
         folder = self.folder(record.cell)
         if predictions is not None:
             write_whole(folder / "predictions.npz", predictions.to_bytes())
+        if unlabelled is not None:
+            write_whole(folder / "unlabelled.npz", unlabelled.to_bytes())
         write_whole(folder / RECORD, record.model_dump_json(indent=1) + "\n")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
 
@@ -84,6 +86,11 @@ class Store:
     def predictions(self, cell: Cell) -> Predictions:
         """The answer of a done cell."""
         return Predictions.from_file(self.folder(cell) / "predictions.npz")
+
+    def unlabelled(self, cell: Cell) -> Predictions | None:
+        """What a done cell says of a challenge's images without labels, None where it was asked of none."""
+        path = self.folder(cell) / "unlabelled.npz"
+        return Predictions.from_file(path) if path.is_file() else None
 
     def records(self) -> tuple[list[RunRecord], list[str]]:
         """All records, in order of task and key, and one line for each that could not be read."""

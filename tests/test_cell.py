@@ -59,7 +59,10 @@ def test_all_that_changes_the_numbers_changes_the_key(changed):
 def test_every_recipe_field_is_in_the_key():
     """A flag that nothing in the identity knows would mix two settings in one mean."""
     others = {
-        "optimizer": None,
+        "optimizer": "sgd",
+        "weight_decay": 1e-4,
+        "sampling": "oversample",
+        "framing": "whole",
         "learning_rate": 1.0,
         "batch_size": 1,
         "max_epochs": 1,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.data.labels import POLICIES, judged_labels, training_labels
-from benchmark.data.parts import open_parts
+from benchmark.data.parts import Share, open_parts
 from benchmark.data.readers import read_index
 from benchmark.fault import Fault
 
@@ -52,7 +52,7 @@ def targets(task, places, fraction, policy="lsr-ones"):
         index=read_index(task, places.data),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32", f"uncertain={policy}")),
-        fraction=fraction,
+        share=Share(fraction=fraction),
         seed=4,
         places=places,
         device=torch.device("cpu"),

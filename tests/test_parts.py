@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import Resize
 
 from benchmark.data.batches import cut
-from benchmark.data.parts import Part, Parts, open_parts
+from benchmark.data.parts import Part, Parts, Share, open_parts
 from benchmark.data.pixels import write_image
 from benchmark.data.readers import read_index
 from benchmark.disk import Places
@@ -42,7 +42,7 @@ def opened(tasks, phantoms, home):
             index=index or read_index(task, phantoms),
             task=task,
             recipe=task.complete_recipe(settings=(*SMALL_IMAGES[name], *settings)),
-            fraction=fraction,
+            share=Share(fraction=fraction),
             seed=seed,
             places=Places(project=CHECKOUT, results=home, home=home, data=phantoms),
             device=torch.device("cpu"),

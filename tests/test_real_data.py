@@ -76,7 +76,6 @@ def test_real_images_give_a_batch(indexes, tasks, tmp_path, name):
         index=replace(index, table=index.table[few].reset_index(drop=True)),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=64", "train_resolution=128")),
-        fraction=1.0,
         seed=0,
         places=Places(project=CHECKOUT, results=tmp_path, home=tmp_path, data=index.root.parent),
         device=torch.device("cpu"),

@@ -158,6 +158,7 @@ def measure_theirs(plan: "Plan") -> dict[str, Any]:
 def measure_ours(plan: "Plan") -> dict[str, Any]:
     """The real thing, from index to predictions: `finetune`, in which only the phase's part is more than two images."""
     from benchmark.protocols import PROTOCOLS, Question
+    from benchmark.tasks import Judging
     from benchmark.zoo import backbone
 
     torch.set_num_threads(plan.threads)
@@ -181,7 +182,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
             encoders=((backbone.build("resnet50", form, seed=0), statistics),),
             **{**few, phase: clocked},
             columns=parts.columns,
-            scored=None,
+            judging=Judging(),
             recipe=recipe,
             seed=0,
             scratch=Path(scratch),
@@ -229,7 +230,6 @@ def _parts(
         index=index,
         task=task,
         recipe=recipe,
-        fraction=1.0,
         seed=0,
         places=Places(project=CHECKOUT, results=work / "results", home=work / "home", data=work / "phantoms"),
         device=device,

@@ -8,13 +8,13 @@ cache is built under a lock in a folder beside its own and renamed; a killed bui
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmark.data.dicom import Windows
 from benchmark.data.pixels import Mask, Pixels, read_image, read_mask
 from benchmark.disk import DiskFull, digest_of, space_for, write_whole
 from benchmark.fault import Fault
@@ -84,6 +85,19 @@ class Source:
     masks: Sequence[Sequence[str]] = ()  # per image, one name per entry of Working.masks
     data_digest: str
     phantom: bool
+    windows: Windows | None = None  # of CT
+    tolerant: bool = False  # an image that cannot be decoded becomes a black one, and is told
+
+
+class Images(Protocol):
+    """Decoded images and their masks, by row: a cache, or the files themselves."""
+
+    @property
+    def channels(self) -> int: ...
+    def image(self, row: int) -> Pixels: ...
+    def masks(self, row: int) -> NDArray[np.uint8]: ...
+    @property
+    def unreadable(self) -> Mapping[int, str]: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,11 @@ class Cache:
         size, count = self.told["working"]["size"], len(self.told["working"]["masks"])
         return np.asarray(np.memmap(self.folder / "masks.bin", dtype=np.uint8, mode="r")).reshape(-1, size, size, count)
 
+    @cached_property
+    def unreadable(self) -> dict[int, str]:
+        """Row -> why its image could not be decoded; black images stand for these."""
+        return {int(row): reason for row, reason in self.told.get("unreadable", {}).items()}
+
     @property
     def channels(self) -> int:
         """1 where every image is grey, else 3."""
@@ -127,6 +146,31 @@ class Cache:
         return self._masks[row]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Uncached:
+    """Images decoded anew each time, for sets that no disk would hold twice. `unreadable` grows with what is met."""
+
+    source: Source
+    working: Working
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """As many as there are windows; without them 3, whatever the files have."""
+        return len(self.source.windows) if self.source.windows else 3
+
+    def image(self, row: int) -> Pixels:
+        """One image, height x width x its own channels. Raises Fault where it cannot be decoded, unless tolerant."""
+        pixels, _, reason = _decode(self.source, self.working, row)
+        if reason:
+            self.unreadable[row] = reason
+        return pixels
+
+    def masks(self, row: int) -> NDArray[np.uint8]:
+        """One image's masks, size x size x their number, 0 or 1."""
+        return _decode(self.source, self.working, row)[1]
+
+
 def open_cache(
     source: Source, working: Working, home: Path, *, name: str, progress: Progress, threads: int = 2
 ) -> Cache:
@@ -138,6 +182,8 @@ def open_cache(
         "data": source.data_digest,
         "working": asdict(working),
         "images": digest_of([list(source.images), [list(m) for m in source.masks]]),
+        **({"windows": source.windows} if source.windows else {}),
+        **({"tolerant": True} if source.tolerant else {}),
     }
     folder = home / f"{name}-{working.size}-{digest_of(identity)[:16]}"
     if not (folder / "cache.json").is_file():
@@ -146,6 +192,14 @@ def open_cache(
             if not (folder / "cache.json").is_file():
                 _build(source, working, folder, identity, progress, threads)
     return Cache(folder)
+
+
+def estimated_bytes(source: Source, working: Working, sample: int = 8) -> int:
+    """About how large a cache of these images will be, from a few of them spread over all."""
+    total = len(source.images)
+    rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
+    sizes = [pixels.nbytes + masks.nbytes for pixels, masks, _ in (_decode(source, working, int(row)) for row in rows)]
+    return round(float(np.mean(sizes)) * total) if sizes else 0
 
 
 def _build(
@@ -167,7 +221,11 @@ def _build(
         for start in range(len(state["places"]), total, CHUNK):
             rows = range(start, min(start + CHUNK, total))
             chunk = sha256()
-            for pixels, masks in pool.map(lambda row: _decode(source, working, row), rows):
+            for row, (pixels, masks, reason) in zip(
+                rows, pool.map(lambda row: _decode(source, working, row), rows), strict=True
+            ):
+                if reason:
+                    state["unreadable"][row] = reason
                 state["places"].append([state["bytes"], *pixels.shape])
                 state["bytes"] += pixels.nbytes
                 for file, content in ((pixels_file, pixels.tobytes()), (masks_file, masks.tobytes())):
@@ -184,6 +242,7 @@ def _build(
             progress(rows.stop, total)
     np.save(partial / "places.npy", np.array(state["places"], dtype=np.int64).reshape(-1, 4))
     told = {**identity, "num_images": total, "bytes": state["bytes"], "digest": digest_of(state["digests"])}
+    told["unreadable"] = state["unreadable"]
     write_whole(partial / "cache.json", json.dumps(told, indent=1))
     (partial / "progress.json").unlink(missing_ok=True)
     if not working.masks:
@@ -193,7 +252,7 @@ def _build(
 
 def _resumed(partial: Path) -> dict[str, Any]:
     """Where a killed build stands, its files cut back to the last checkpoint."""
-    state: dict[str, Any] = {"places": [], "bytes": 0, "mask_bytes": 0, "digests": []}
+    state: dict[str, Any] = {"places": [], "bytes": 0, "mask_bytes": 0, "digests": [], "unreadable": {}}
     if (partial / "progress.json").is_file():
         state = json.loads((partial / "progress.json").read_text())
     for name, size in (("pixels.bin", state["bytes"]), ("masks.bin", state["mask_bytes"])):
@@ -216,15 +275,21 @@ def _enough_space(state: dict[str, Any], total: int, partial: Path) -> None:
         )
 
 
-def _decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8]]:
+def _decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+    """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
     path = source.root / source.images[row]
-    pixels, is_phantom = read_image(path)
+    try:
+        pixels, is_phantom = read_image(path, source.windows)
+    except Fault as fault:
+        if not source.tolerant:
+            raise
+        return np.zeros((working.size, working.size, 1), np.uint8), np.empty(0, np.uint8), str(fault)
     if is_phantom and not source.phantom:
         raise Fault(f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones")
     if not working.masks:
-        return working.image(pixels), np.empty(0, np.uint8)
+        return working.image(pixels), np.empty(0, np.uint8), ""
     try:
         masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
     except Fault as fault:
         raise Fault(f"{path}: its mask: {fault}") from fault  # run lengths have no file of their own to be named by
-    return working.image(pixels), np.stack(masks, axis=-1)
+    return working.image(pixels), np.stack(masks, axis=-1), ""

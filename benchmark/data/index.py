@@ -4,7 +4,8 @@ Columns that every reader gives (text unless said): `id` (unique), `image` (path
 image's own id where unknown), `part` (train, validation, test, or nothing where the data set has no official parts).
 A classification task has a column per label (1, 0, NaN for not labelled, or UNCERTAIN where its recipe says what that
 trains as); a segmentation task has `mask` and may have `mask_observer2` and `field_of_view` (`data.pixels.read_mask`
-says how a mask is named). Group columns (sex, age, view, site …) are carried to the predictions.
+says how a mask is named). Where classes exclude each other, each has a column and one of them is 1. Group columns (sex,
+age, view, site …) are carried to the predictions.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmark.data import hdf5
 from benchmark.data.pixels import files_of
 from benchmark.disk import canonical_json, sha256_of
 from benchmark.fault import Fault, first_few, plural
@@ -29,9 +31,23 @@ UNCERTAIN = -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a reader found. `labels`: the table's label columns, where the task does not list them itself.
+
+    `unlabelled`: images of a challenge's test whose labels are kept secret (id, image); they are predicted for a
+    submission and are no part of the data set otherwise.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    unlabelled: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Index:
     """The table of a data set under `root`. `notes` tell what a reader left out and why; `phantom` marks synthetic
-    images.
+    images; `unlabelled` as in Found.
     """
 
     task: str
@@ -40,6 +56,7 @@ class Index:
     labels: tuple[str, ...]
     phantom: bool
     notes: tuple[str, ...] = ()
+    unlabelled: pd.DataFrame | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -54,17 +71,34 @@ class Index:
             if values.dtype.kind == "f":
                 digest.update(values.to_numpy(dtype="<f8", na_value=np.nan).tobytes())
             else:
-                digest.update("\0".join(values.astype(str)).encode())
+                digest.update("\0".join(values.astype(str).tolist()).encode())
         rows = np.unique(np.linspace(0, len(table) - 1, NUM_SAMPLED).round().astype(int))
         for column in ("image", *MASKS):
             for named in table[column].iloc[rows] if column in table else ():
                 for name in files_of(named):
-                    digest.update(bytes.fromhex(sha256_of(self.root / name)))
+                    digest.update(bytes.fromhex(_content_digest(self.root / name)))
         return digest.hexdigest()[:16]
 
 
-def checked(index: Index, *, segmentation: bool, uncertain: bool = False) -> Index:
-    """The index, if it keeps its promises. Raises Fault naming the first rows that do not."""
+def _content_digest(path: Path) -> str:
+    """sha256, in hex, of an image's bytes: of its file, or of its row alone where a file holds many."""
+    if hdf5.is_row(path):
+        return hashlib.sha256(hdf5.read_row(path)[0].tobytes()).hexdigest()
+    return sha256_of(path)
+
+
+def checked(
+    index: Index,
+    *,
+    segmentation: bool,
+    uncertain: bool = False,
+    exclusive: bool = False,
+    case: str | None = None,
+) -> Index:
+    """The index, if it keeps its promises. Raises Fault naming the first rows that do not.
+
+    `exclusive`: each row has one of the labels, or none is known of it. `case`: the column whose rows are one example.
+    """
     table, place = index.table, f"{index.task} in {index.root}"
     if table.empty:
         raise Fault(f"{place}: no images found")
@@ -86,6 +120,23 @@ def checked(index: Index, *, segmentation: bool, uncertain: bool = False) -> Ind
             raise Fault(
                 f"{place}: {table['id'].iloc[row]} has {values[row, column]} as {index.labels[column]}: wanted 0, 1 or nothing"
             )
+        unclear = (values.sum(axis=1) != 1) & ~np.isnan(values).all(axis=1)
+        if exclusive and unclear.any():
+            row = int(np.flatnonzero(unclear)[0])
+            has = [label for label, value in zip(index.labels, values[row], strict=True) if value == 1]
+            raise Fault(
+                f"{place}: {table['id'].iloc[row]} has the classes {first_few(has) or 'none'}: wanted one of "
+                f"{first_few(index.labels, 8)}"
+            )
+    if case is not None:
+        if case not in table:
+            raise Fault(f"{place}: images are judged by {case!r}, a column that the reader does not give")
+        differing = (
+            table.groupby(case, sort=False)[["patient", "part", *index.labels]].nunique(dropna=False).max(axis=1) > 1
+        )
+        if differing.any():
+            names = first_few(differing.index[differing])
+            raise Fault(f"{place}: images of one {case} have different labels, patients or parts: {names}")
     return index
 
 

@@ -5,12 +5,14 @@ validation and test too.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data.index import UNCERTAIN
+from benchmark.data.index import UNCERTAIN, Index
+from benchmark.tasks import OTHER
 
 # what an uncertain label trains as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
 # smoothing of Pham et al. 2021), or nothing
@@ -34,6 +36,24 @@ def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | 
     low, high = POLICIES[policy]
     draws = np.random.default_rng(seed).uniform(size=values.shape)
     return np.where(values == UNCERTAIN, (low + (high - low) * draws).astype(np.float32), values)
+
+
+def with_commonest(index: Index, parts: pd.Series, commonest: int) -> Index:
+    """The index with the classes that most of the training part's cases have (images, where it tells no cases), the
+    commonest first, and `Other` for all further ones, where there are any. Azizi 2021, supplement A.1.
+
+    A copy's own class of that name is joined to the further ones.
+    """
+    table = index.table
+    training = table[parts == "train"]
+    cases = training.drop_duplicates("case") if "case" in table else training
+    named = [label for label in index.labels if label != OTHER]
+    ordered = list(cases[named].sum().sort_values(ascending=False, kind="stable").index)
+    kept, rest = ordered[:commonest], [*ordered[commonest:], *(label for label in index.labels if label == OTHER)]
+    if not rest:
+        return replace(index, labels=tuple(kept))
+    other = table[rest].sum(axis=1, skipna=False).rename(OTHER)
+    return replace(index, table=table.drop(columns=rest).assign(**{OTHER: other}), labels=(*kept, OTHER))
 
 
 def judged_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:

@@ -7,38 +7,41 @@ crops are cut on the device), segmentation at working size.
 Departs: validation images are never augmented; the first paper's code augments those of X-ray segmentation.
 """
 
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmark.cell import Recipe, stream
-from benchmark.data import splits, transforms
+from benchmark.cell import NUM_FOLDS, Cell, Recipe, stream
+from benchmark.data import splits
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import NATIVE_LIMIT, Cache, Progress, Source, Working, open_cache
-from benchmark.data.index import MASKS, Index
-from benchmark.data.labels import judged_labels, training_labels
-from benchmark.data.pixels import Pixels
+from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Uncached, Working, open_cache
+from benchmark.data.index import MASKS, PARTS, Index
+from benchmark.data.labels import judged_labels, training_labels, with_commonest
+from benchmark.data.render import EpochRender, PixelSource
 from benchmark.disk import Places
 from benchmark.tasks import TaskSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One part of a task. `ids`, `groups` and `present` (per mask: which images have it) follow the examples' order."""
+    """One part of a task. `ids`, `groups` and `present` (per mask: which images have it) follow the examples' order.
+
+    `classes`: the class of each example, where an epoch repeats those of rare ones until all are as many.
+    """
 
     ids: NDArray[np.str_]
     groups: dict[str, NDArray[np.str_]]
     present: dict[str, NDArray[np.bool_]]
+    classes: NDArray[np.int64] | None = None
     seed: int
     device: torch.device
     threads: int
     _render: Render = field(repr=False)
-    _render_epoch: "EpochRender" = field(repr=False)
+    _render_epoch: EpochRender = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,109 +53,59 @@ class Part:
 
     def epoch(self, number: int, size: int) -> Iterator[Batch]:
         """All examples shuffled and augmented, as this seed's epoch of that number has them."""
-        order = np.random.default_rng(stream(self.seed, "order", number)).permutation(len(self))
+        rng = np.random.default_rng(stream(self.seed, "order", number))
+        order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng)
         render = self._render_epoch.of(number)
         return rendered_ahead(render, cut(order, size), self.device, self.threads)
 
 
+def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows in random order, those of each class repeated to as many as the largest has, each as often as the others, give
+    or take one. A row's repetitions are called as `render.EpochRender` has it.
+    """
+    numbers, counts = np.unique(classes, return_counts=True)
+    rows = []
+    for number in numbers:
+        own = rng.permutation(np.flatnonzero(classes == number))
+        turn = np.arange(int(counts.max()))
+        rows.append(own[turn % len(own)] + len(classes) * (turn // len(own)))
+    return rng.permutation(np.concatenate(rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """A task's parts. `columns` name what is scored: labels, or the masks that references give."""
+    """A task's parts. `columns` name what is scored: labels, or the masks that references give. `unlabelled`: a
+    challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far.
+    """
 
     train: Part
     validation: Part
     test: Part
+    unlabelled: Part | None
     columns: tuple[str, ...]
+    unreadable: Callable[[], dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochRender:
-    """Augmented rendering of a part's rows in one epoch."""
+class Share:
+    """How much of the training part is used, and which fold validates (number from 0, of how many)."""
 
-    pixels: "PixelSource"
-    recipe: Recipe
-    seed: int
+    fraction: float = 1.0
+    subset: int | None = None
+    fold: tuple[int, int] | None = None
 
-    def of(self, epoch: int) -> Render:
-        """The epoch's render: rows -> batch."""
-        source, recipe = self.pixels, self.recipe
-        if recipe.augmentation == "none":
-            return source.plain(crop=recipe.image_size)
-        if recipe.augmentation in transforms.SEGMENTATION:
-            return self._segmentation(epoch)
-        how = transforms.RENDERERS[recipe.pixels]
+    @classmethod
+    def of_cell(cls, cell: Cell) -> "Share":
+        """What a cell asks for."""
+        fold = None if cell.fold is None else (cell.fold, cell.folds or NUM_FOLDS)
+        return cls(fraction=cell.fraction, subset=cell.subset, fold=fold)
 
-        def render(rows: Rows) -> Batch:
-            images = []
-            for row in rows:
-                image = source.image(row)
-                generator = torch.Generator().manual_seed(source.stream(self.seed, epoch, row))
-                images.append(how(image, transforms.draw(*image.shape[:2], generator), recipe.image_size))
-            return source.batch(rows, images)
-
-        return render
-
-    def _segmentation(self, epoch: int) -> Render:
-        source, recipe = self.pixels, self.recipe
-        composed = threading.local()  # albumentations keeps its random state in the composition: one a thread
-
-        def render(rows: Rows) -> Batch:
-            if not hasattr(composed, "own"):
-                composed.own = transforms.SEGMENTATION[recipe.augmentation](recipe.image_size)
-            images, masks = [], []
-            for row in rows:
-                seed = source.stream(self.seed, epoch, row)
-                image, mask = transforms.render_segmentation(composed.own, source.image(row), source.masks(row), seed)
-                images.append(image)
-                masks.append(mask)
-            return source.batch(rows, images, masks)
-
-        return render
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelSource:
-    """A part's rows in a cache, with their targets. `places` maps rows of the part to rows of the cache."""
-
-    cache: Cache
-    places: Rows
-    targets: NDArray[np.float32] | None
-
-    def image(self, row: int) -> Pixels:
-        """One image, with as many channels as the cache's widest has."""
-        image = self.cache.image(int(self.places[row]))
-        return image if image.shape[2] == self.cache.channels else np.repeat(image, self.cache.channels, axis=2)
-
-    def masks(self, row: int) -> NDArray[np.uint8]:
-        """One image's masks, height x width x their number."""
-        return self.cache.masks(int(self.places[row]))
-
-    def stream(self, seed: int, epoch: int, row: int) -> int:
-        """The seed of one image's augmentation: by its place in the cache, which no label fraction changes."""
-        return stream(seed, "augmentation", epoch, int(self.places[row]))
-
-    def batch(self, rows: Rows, images: list[Pixels], masks: list[NDArray[np.uint8]] | None = None) -> Batch:
-        """Images (and masks) of these rows as tensors."""
-        if self.targets is not None:
-            targets = torch.from_numpy(self.targets[rows])
-        else:
-            stacked = np.stack(masks if masks is not None else [self.masks(row) for row in rows])
-            targets = torch.from_numpy(stacked).permute(0, 3, 1, 2)
-        # a view: height x width x channels in memory is what channels_last means
-        return Batch(images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), targets=targets, rows=rows)
-
-    def plain(self, crop: int | None = None) -> Render:
-        """Unaugmented rendering, the centre cut out where `crop` says."""
-
-        def render(rows: Rows) -> Batch:
-            images = [self.image(row) for row in rows]
-            if crop is not None and images[0].shape[0] > crop:
-                # half rounds to even, as torchvision's centre crop has it
-                top = round((images[0].shape[0] - crop) / 2)
-                images = [image[top : top + crop, top : top + crop] for image in images]
-            return self.batch(rows, images)
-
-        return render
+    def of(self, index: Index, rows: pd.Index, task: TaskSpec, seed: int) -> pd.Index:
+        """The rows that train, of the training part's; a subset is balanced where the answers exclude each other."""
+        if self.subset is None:
+            return splits.fraction_of(index, rows, self.fraction, stream(seed, "subset"))
+        balanced = task.kind == "binary" or task.is_exclusive
+        return splits.subset_of(index, rows, self.subset, stream(seed, "subset"), balanced=balanced)
 
 
 def open_parts(
@@ -160,7 +113,7 @@ def open_parts(
     index: Index,
     task: TaskSpec,
     recipe: Recipe,
-    fraction: float,
+    share: Share = Share(),
     seed: int,
     places: Places,
     device: torch.device,
@@ -171,34 +124,32 @@ def open_parts(
 
     Raises Fault for what the images are found to be.
     """
-    parts = splits.assign_parts(index, task.split)
-    rows = {part: index.table.index[parts == part] for part in ("train", "validation", "test")}
-    segmentation = task.kind == "segmentation"
-    masks = (
-        tuple(name for name in MASKS if name in index.table and (index.table[name] != "").any()) if segmentation else ()
-    )
+    parts = splits.assign_parts(index, task.split, share.fold)
+    index = classes_of(index, task, parts)
+    table, segmentation = index.table, task.kind == "segmentation"
+    rows = {name: table.index[parts == name] for name in PARTS}
+    masks = masks_of(index, task)
+    kept = sources_of(index, task, recipe, parts, folds=share.fold is not None)
+    opened: list[tuple[Images, Source]] = []
 
-    def cached(of_rows: pd.Index, working: Working) -> Cache:
-        table = index.table.loc[of_rows]
-        source = Source(
-            root=index.root,
-            images=list(table["image"]),
-            masks=list(table[list(masks)].itertuples(index=False, name=None)),
-            data_digest=index.digest,
-            phantom=index.phantom,
-        )
-        return open_cache(source, working, places.pixels, name=task.name, progress=progress, threads=max(2, threads))
+    def images_of(source: Source, working: Working) -> Images:
+        images: Images = Uncached(source=source, working=working)
+        if task.keep_pixels:
+            ahead = max(2, threads)
+            images = open_cache(source, working, places.pixels, name=task.name, progress=progress, threads=ahead)
+        opened.append((images, source))
+        return images
 
-    def part(of_rows: pd.Index, cache_rows: pd.Index, working: Working, labels: NDArray[np.float32]) -> Part:
-        table = index.table.loc[of_rows]
-        targets = None if segmentation else labels[index.table.index.get_indexer(of_rows)]
-        source = PixelSource(
-            cache=cached(cache_rows, working), places=cache_rows.get_indexer(of_rows).astype(np.int64), targets=targets
-        )
+    def part(
+        of: pd.DataFrame, images: Images, where: Rows, labels: NDArray[np.float32] | None, *, oversample: bool = False
+    ) -> Part:
+        source = PixelSource(cache=images, places=where, targets=labels)
+        carried = ("patient", *filter(None, (task.case, task.exam)), *task.groups)
         return Part(
-            ids=table["id"].to_numpy(dtype=str),
-            groups={name: table[name].to_numpy(dtype=str) for name in ("patient", *task.groups) if name in table},
-            present={name: (table[name] != "").to_numpy() for name in masks},
+            ids=of["id"].to_numpy(dtype=str),
+            groups={name: of[name].to_numpy(dtype=str) for name in carried if name in of},
+            present={name: (of[name] != "").to_numpy() for name in masks},
+            classes=_classes(labels) if oversample and labels is not None else None,
             seed=seed,
             device=device,
             threads=threads,
@@ -206,21 +157,93 @@ def open_parts(
             _render_epoch=EpochRender(pixels=source, recipe=recipe, seed=seed),
         )
 
-    if segmentation:
-        square = Working(shape="square", size=recipe.image_size, resize=recipe.resize, masks=masks)
-        training_rows, evaluation_rows, training, evaluation = (index.table.index, index.table.index, square, square)
-    else:
-        evaluation = Working(shape="square", size=recipe.evaluation_size)
-        kept = NATIVE_LIMIT if recipe.train_resolution == "native" else recipe.train_resolution
-        training = evaluation if recipe.augmentation == "none" else Working(shape="short_side", size=kept)
-        training_rows, evaluation_rows = rows["train"], rows["validation"].append(rows["test"])
-    chosen = splits.fraction_of(index, rows["train"], fraction, stream(seed, "subset"))
-    named = () if segmentation else task.labels
-    judged = judged_labels(index.table, named)
-    learned = training_labels(index.table, named, recipe.uncertain, stream(seed, "uncertain"))
+    def labelled(
+        chosen: pd.Index, cached: pd.Index, images: Images, labels: NDArray[np.float32], *, oversample: bool = False
+    ) -> Part:
+        where = cached.get_indexer(chosen).astype(np.int64)
+        own = None if segmentation else labels[table.index.get_indexer(chosen)]
+        return part(table.loc[chosen], images, where, own, oversample=oversample)
+
+    named = () if segmentation else index.labels
+    judged = judged_labels(table, named)
+    learned = training_labels(table, named, recipe.uncertain, stream(seed, "uncertain"))
+    (training_rows, *training), (evaluation_rows, *evaluation) = kept
+    chosen, images = share.of(index, rows["train"], task, seed), images_of(*training)
+    train = labelled(chosen, training_rows, images, learned, oversample=recipe.sampling == "oversample")
+    images = images_of(*evaluation)
+    secret = None
+    if index.unlabelled is not None:
+        num = len(index.unlabelled)
+        source, working = evaluation
+        unknown = np.full((num, len(named)), np.nan, dtype=np.float32)
+        listed = images_of(replace(source, images=list(index.unlabelled["image"])), working)
+        secret = part(index.unlabelled, listed, np.arange(num), unknown)
     return Parts(
-        train=part(chosen, training_rows, training, learned),
-        validation=part(rows["validation"], evaluation_rows, evaluation, judged),
-        test=part(rows["test"], evaluation_rows, evaluation, judged),
-        columns=masks or task.labels,
+        train=train,
+        validation=labelled(rows["validation"], evaluation_rows, images, judged),
+        test=labelled(rows["test"], evaluation_rows, images, judged),
+        unlabelled=secret,
+        columns=masks or index.labels,
+        unreadable=lambda: {
+            source.images[row]: reason for images, source in opened for row, reason in images.unreadable.items()
+        },
     )
+
+
+def classes_of(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
+    """The index with the task's classes: where it keeps the commonest alone, the others joined."""
+    return index if task.commonest is None else with_commonest(index, parts, task.commonest)
+
+
+def sources_of(
+    index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, *, folds: bool
+) -> tuple[tuple[pd.Index, Source, Working], tuple[pd.Index, Source, Working]]:
+    """What training draws from and what evaluation does: rows of the index, their files, the size they are kept at."""
+    everything = index.table.index
+    train, held, test = (everything[parts == name] for name in PARTS)
+    if task.kind == "segmentation":  # one size serves all
+        rows = (everything, everything)
+    elif folds:  # a cache for whatever they are dealt into
+        rows = (everything[parts != "test"], everything)
+    else:
+        rows = (train, held.append(test))
+
+    def source(chosen: pd.Index, working: Working) -> Source:
+        table = index.table.loc[chosen]
+        return Source(
+            root=index.root,
+            images=list(table["image"]),
+            masks=list(table[list(working.masks)].itertuples(index=False, name=None)),
+            data_digest=index.digest,
+            phantom=index.phantom,
+            windows=task.windows,
+            tolerant=task.unreadable is not None,
+        )
+
+    training, evaluation = workings(index, task, recipe)
+    return (rows[0], source(rows[0], training), training), (rows[1], source(rows[1], evaluation), evaluation)
+
+
+def workings(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[Working, Working]:
+    """The sizes at which images are kept for training and for evaluation."""
+    if task.kind == "segmentation":
+        masks = masks_of(index, task)
+        square = Working(shape="square", size=recipe.image_size, resize=recipe.resize, masks=masks)
+        return square, square
+    evaluation = Working(shape="square", size=recipe.evaluation_size)
+    if recipe.augmentation in ("none", "flips"):  # nothing is cut out
+        return evaluation, evaluation
+    kept = NATIVE_LIMIT if recipe.train_resolution == "native" else recipe.train_resolution
+    return Working(shape="short_side", size=kept), evaluation
+
+
+def masks_of(index: Index, task: TaskSpec) -> tuple[str, ...]:
+    """The masks that any image of a segmentation task has; none for classification."""
+    if task.kind != "segmentation":
+        return ()
+    return tuple(name for name in MASKS if name in index.table and (index.table[name] != "").any())
+
+
+def _classes(labels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The number of each row's class: its label, where there is one label."""
+    return np.nan_to_num(labels[:, 0]).astype(np.int64) if labels.shape[1] == 1 else labels.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Parts, by patient and stratified; nested label fractions of the training part. All of it pandas over the index.
+"""Parts, by patient and stratified; folds; nested label fractions and subsets of the training part. Pandas over the index.
 
 Patients are ranked, not drawn: within each stratum by a hash of seed and patient, then spread evenly over the whole. A
 prefix of that ranking is a stratified subset, a longer prefix contains it, and a patient's rank asks nothing of the
@@ -18,23 +18,27 @@ from benchmark.fault import Fault
 from benchmark.tasks import Split
 
 
-def assign_parts(index: Index, split: Split) -> pd.Series:
+def assign_parts(index: Index, split: Split, fold: tuple[int, int] | None = None) -> pd.Series:
     """`train`, `validation` or `test` for each row, all images of a patient in one part.
 
-    Raises Fault where the official parts that the split asks for are not in the index, or a part would be empty.
+    `fold` (number from 0, of how many): training and validation patients are dealt into folds anew, that one
+    validates. Raises Fault where the official parts that the split asks for are not in the index, or a part would be
+    empty.
     """
     table = index.table
-    if split.method == "official":
-        if (table["part"] == "").any():
+    parts = table["part"].copy()
+    if (parts == "").any():
+        if split.method == "official":
             raise Fault(f"{index.task}: the split is official, but the data set gives no parts: use a random split")
-        parts = table["part"].copy()
-    else:
-        ranked = ranking(index, table.index, f"{split.seed}/test")
-        in_test = ranked[: _share(len(ranked), split.test or 0)]
-        parts = pd.Series(np.where(table["patient"].isin(in_test), "test", "train"), index=table.index)
-    if not (parts == "validation").any():
-        training = ranking(index, table.index[parts == "train"], f"{split.seed}/validation")
-        kept = set(training[: _share(len(training), split.validation)])
+        tested = _chosen(index, table.index, split.test or 0, f"{split.seed}/test", split.of)
+        parts = pd.Series(np.where(table["patient"].isin(tested), "test", "train"), index=table.index)
+    if fold is not None:
+        pool = table.index[parts != "test"]
+        number, folds = fold
+        dealt = ranking(index, pool, f"{split.seed}/folds")[number::folds]
+        parts[pool] = np.where(table.loc[pool, "patient"].isin(dealt), "validation", "train")
+    elif not (parts == "validation").any():
+        kept = _chosen(index, table.index[parts == "train"], split.validation, f"{split.seed}/validation", split.of)
         parts[(parts == "train") & table["patient"].isin(kept)] = "validation"
     for part in ("train", "validation", "test"):
         if not (parts == part).any():
@@ -56,30 +60,71 @@ def fraction_of(index: Index, rows: pd.Index, fraction: float, seed: int) -> pd.
     return rows[index.table.loc[rows, "patient"].isin(chosen)]
 
 
+def subset_of(index: Index, rows: pd.Index, size: int, seed: int, *, balanced: bool) -> pd.Index:
+    """`size` of the rows. `balanced`: as many of each class as of the others, as far as they go (binary: of each answer);
+    else of all strata in proportion.
+
+    Nested for one seed, as fractions are. Raises Fault where there are not so many. Truong 2021, appendix A.
+    """
+    if size > len(rows):
+        raise Fault(f"{index.task}: a subset of {size:,} images is asked for, the training part has {len(rows):,}")
+    strata = _strata_of(index, rows, by_patient=False)
+    if balanced and len(index.labels) == 1:
+        strata = index.table.loc[rows, index.labels[0]].fillna(-1).astype(int)
+    ordered = _interleaved(strata, index.table.loc[rows, "id"], f"{seed}/subset", balanced=balanced)
+    return rows[rows.isin(ordered[:size])]
+
+
 def ranking(index: Index, rows: pd.Index, stream: str) -> list[str]:
     """The patients of some rows, ordered so that every prefix has all strata in proportion."""
-    strata = _strata(index, rows)
-    patients = pd.DataFrame({"stratum": strata})
-    patients["hash"] = [hashlib.sha256(f"{stream}/{name}".encode()).hexdigest() for name in patients.index]
-    patients = patients.sort_values(["stratum", "hash"])
-    of_stratum = patients.groupby("stratum")["hash"]
-    # each stratum's patients stand at evenly spaced places in 0..1; equal places are parted by the hash
-    patients["place"] = (of_stratum.cumcount() + 0.5) / of_stratum.transform("size")
-    return list(patients.sort_values(["place", "hash"]).index)
+    strata = _strata_of(index, rows, by_patient=True)
+    return list(_interleaved(strata, strata.index.to_series(), stream, balanced=False))
 
 
-def _strata(index: Index, rows: pd.Index) -> pd.Series:
-    """Patient -> its stratum: the place of the rarest label that it has, -1 for none."""
+def _interleaved(strata: pd.Series, names: pd.Series, stream: str, *, balanced: bool) -> pd.Index:
+    """Hash-ordered within each stratum, the strata then mixed: one of each in turn (balanced), or in proportion."""
+    ranked = pd.DataFrame({"stratum": strata})
+    ranked["hash"] = [hashlib.sha256(f"{stream}/{name}".encode()).hexdigest() for name in names]
+    ranked = ranked.sort_values(["stratum", "hash"])
+    of_stratum = ranked.groupby("stratum")["hash"]
+    # in proportion: each stratum stands at evenly spaced places in 0..1; equal places are parted by the hash
+    place = of_stratum.cumcount() if balanced else (of_stratum.cumcount() + 0.5) / of_stratum.transform("size")
+    return ranked.assign(place=place).sort_values(["place", "hash"]).index
+
+
+def _strata_of(index: Index, rows: pd.Index, *, by_patient: bool) -> pd.Series:
+    """Patient (or row) -> its stratum: the place of the rarest label that it has, -1 for none."""
     table = index.table.loc[rows]
     labels = (
         (~table[["mask"]].isin(["", RLE])).astype(float)
         if "mask" in table
         else table[list(index.labels)].fillna(0).clip(lower=0)
     )
-    by_patient = labels.groupby(table["patient"]).max()
-    rarest_first = by_patient.sum().sort_values(kind="stable").index
-    has = by_patient[rarest_first].to_numpy() > 0
-    return pd.Series(np.where(has.any(axis=1), has.argmax(axis=1), -1), index=by_patient.index)
+    of_patients = labels.groupby(table["patient"].to_numpy()).max()
+    rarest_first = of_patients.sum().sort_values(kind="stable").index
+    units = of_patients if by_patient else labels
+    has = units[rarest_first].to_numpy() > 0
+    return pd.Series(np.where(has.any(axis=1), has.argmax(axis=1), -1), index=units.index)
+
+
+def _chosen(index: Index, rows: pd.Index, wanted: float, stream: str, whole: int | None) -> set[str]:
+    """The first patients that make up a share of all, or a number of images: those that do not fit are passed over."""
+    ranked = ranking(index, rows, stream)
+    if wanted < 1:
+        return set(ranked[: _share(len(ranked), wanted)])
+    if whole and len(index.table) < whole:
+        wanted = max(1, round(wanted * len(index.table) / whole))
+    images = index.table.loc[rows, "patient"].value_counts()
+    if wanted >= images.sum():
+        raise Fault(
+            f"{index.task}: {wanted:,.0f} images are wanted for a part, {images.sum():,} are there to be parted"
+        )
+    chosen, left = set(), wanted
+    for patient, num in zip(ranked, images[ranked], strict=True):
+        if num <= left:
+            chosen.add(patient)
+            left -= num
+    return chosen
 
 
 def _share(count: int, share: float) -> int:

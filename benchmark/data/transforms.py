@@ -39,11 +39,13 @@ class Draw:
     angle: float
 
 
-def draw(height: int, width: int, generator: torch.Generator) -> Draw:
-    """Draw a crop, a flip and a rotation as torchvision's transforms do from a generator in the same state."""
+def draw(height: int, width: int, generator: torch.Generator, rotation: float = MAX_ROTATION) -> Draw:
+    """Draw a crop, a flip and a rotation of up to `rotation` degrees as torchvision's transforms do from a generator in
+    the same state.
+    """
     top, left, crop_height, crop_width = _draw_crop(height, width, generator)
     mirrored = bool(torch.rand(1, generator=generator) < 0.5)
-    angle = float(torch.empty(1).uniform_(-MAX_ROTATION, MAX_ROTATION, generator=generator).item())
+    angle = float(torch.empty(1).uniform_(-rotation, rotation, generator=generator).item())
     return Draw(top, left, crop_height, crop_width, mirrored, angle)
 
 
@@ -111,6 +113,62 @@ def render_fast(pixels: Pixels, drawn: Draw, size: int) -> Pixels:
 RENDERERS: dict[str, Callable[[Pixels, Draw, int], Pixels]] = {"exact": render_exact, "fast": render_fast}
 
 
+def tone(pixels: Pixels, generator: torch.Generator) -> Pixels:
+    """Brightness moved by up to 0.2 of the range, the spread about each channel's mean scaled by 0.8 to 1.2, clipped.
+
+    Azizi 2021, supplement A.2, prints the factor of contrast as U(-0.2, 0.2), read here as one plus that.
+    """
+    shift, spread = torch.empty(2).uniform_(-0.2, 0.2, generator=generator).tolist()
+    values = pixels.astype(np.float32)
+    mean = values.mean(axis=(0, 1))
+    return np.asarray((mean + (values - mean) * (1 + spread) + 255 * shift).round().clip(0, 255).astype(np.uint8))
+
+
+def flips(pixels: Pixels, generator: torch.Generator) -> Pixels:
+    """Mirrored left to right, top to bottom, both or not at all."""
+    down, across = (torch.rand(2, generator=generator) < 0.5).tolist()
+    return np.ascontiguousarray(pixels[:: -1 if down else 1, :: -1 if across else 1])
+
+
+def colour() -> A.Compose:
+    """Colour and blur of photographs, after the crop.
+
+    Departs: the strengths of the photographs' augmentation are ours: the paper names its operations alone.
+    """
+    jitter = A.ColorJitter(brightness=(0.6, 1.4), contrast=(0.6, 1.4), saturation=(0.6, 1.4), hue=(-0.1, 0.1), p=0.8)
+    return A.Compose([jitter, A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5), A.VerticalFlip(p=0.5)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a classification augmentation does: crop, mirror and rotate by up to `rotation` degrees (0: none of these);
+    then `finish`; then an albumentations composition.
+    """
+
+    rotation: float = MAX_ROTATION
+    finish: Callable[[Pixels, torch.Generator], Pixels] | None = None
+    compose: Callable[[], A.Compose] | None = None
+
+    def render(self, how: str, pixels: Pixels, size: int, seed: int, composed: A.Compose | None) -> Pixels:
+        """One image augmented from a stream's seed, size x size; `composed` is `compose()`, one a thread."""
+        generator = torch.Generator().manual_seed(seed)
+        if self.rotation:
+            pixels = RENDERERS[how](pixels, draw(*pixels.shape[:2], generator, self.rotation), size)
+        if self.finish is not None:
+            pixels = self.finish(pixels, generator)
+        if composed is not None:
+            pixels = _composed(composed, seed, image=pixels)["image"]
+        return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+CLASSIFICATION: dict[str, Look] = {
+    "crop-flip-rotate": Look(),
+    "crop-flip-rotate-tone": Look(rotation=20.0, finish=tone),  # Azizi 2021, supplement A.2
+    "crop-flip-rotate-colour": Look(rotation=45.0, compose=colour),  # Azizi 2021, section 4.3
+    "flips": Look(rotation=0.0, finish=flips),  # Truong 2021, section 5.2: PatchCam
+}
+
+
 def xray_segmentation(size: int) -> A.Compose:
     """The first paper's augmentation of X-ray segmentation (appendix B; its code's numbers).
 
@@ -162,9 +220,14 @@ def render_segmentation(
     composed: A.Compose, pixels: Pixels, masks: NDArray[np.uint8], seed: int
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """One image and its masks (size x size x their number), augmented alike from a stream's seed."""
+    grown = _composed(composed, seed, image=pixels, mask=masks)
+    image, mask = grown["image"], grown["mask"]
+    return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]
+
+
+def _composed(composed: A.Compose, seed: int, **images: Pixels) -> dict[str, Pixels]:
     # not set_random_seed: it gives each operation a generator of its own from this one seed, so that all of them draw
     # the same number first and are applied together or not at all
     composed.set_random_state(np.random.default_rng(seed), random.Random(seed))  # noqa: S311 - nothing secret
-    grown = composed(image=pixels, mask=masks)
-    image, mask = grown["image"], grown["mask"]
-    return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]
+    grown: dict[str, Pixels] = composed(**images)
+    return grown

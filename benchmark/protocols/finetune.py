@@ -58,7 +58,11 @@ def finetune(question: Question) -> Answer:
         )
     started = time.perf_counter()
     predictions = _predict(question, question.test, _evaluator(question, model), recipe.test_crops)
-    return Answer(predictions=predictions, fit=run, encoder=model.encoder, test_seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    secret = None
+    if question.unlabelled is not None:
+        secret = _predict(question, question.unlabelled, _evaluator(question, model), recipe.test_crops)
+    return Answer(predictions=predictions, unlabelled=secret, fit=run, encoder=model.encoder, test_seconds=seconds)
 
 
 def _model_of(question: Question) -> Classifier | Segmenter:
@@ -66,7 +70,7 @@ def _model_of(question: Question) -> Classifier | Segmenter:
     head = stream(question.seed, "head")
     if question.kind == "segmentation":
         return Segmenter(encoder, Intake(mean, std), head)
-    outputs = 2 if question.recipe.loss == "ce" else len(question.columns)
+    outputs = 2 if question.kind == "binary" and question.recipe.loss == "ce" else len(question.columns)
     return Classifier(encoder, Intake(mean, std), outputs, head)
 
 
@@ -111,7 +115,7 @@ def _validate(question: Question, model: Callable[[torch.Tensor], torch.Tensor],
         total += float(loss_of(logits, _targets(question, batch))) * len(batch)
         seen += len(batch)
         gathered.append(_judged(question, batch, _probability(question, logits)))
-    scores, _ = scores_of(_assembled(question, question.validation, gathered), question.scored)
+    scores, _ = scores_of(_assembled(question, question.validation, gathered), question.judging)
     return {"loss": total / seen} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }
@@ -143,7 +147,9 @@ def _evaluated(
 
 
 def _probability(question: Question, logits: torch.Tensor) -> torch.Tensor:
-    return logits.softmax(1)[:, 1:] if question.recipe.loss == "ce" else logits.sigmoid()
+    if question.recipe.loss != "ce":
+        return logits.sigmoid()
+    return logits.softmax(1)[:, 1:] if question.kind == "binary" else logits.softmax(1)
 
 
 def _judged(question: Question, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -177,7 +183,8 @@ def _assembled(question: Question, part: Part, gathered: list[tuple[NDArray[Any]
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
     if question.kind != "segmentation":
-        kind, columns = "classification", question.columns
+        kind = question.kind if question.kind in ("multiclass", "ordinal") else "classification"
+        columns = question.columns
     else:
         kind = "segmentation"
         held = references(question.columns)

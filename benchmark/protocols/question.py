@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmark.cell import Recipe
 from benchmark.record import Predictions
+from benchmark.tasks import KINDS, Judging
 from benchmark.training.loop import Fit
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -31,18 +32,19 @@ class Part(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """`encoders`: with the (mean, std) that each is fed. `columns`: labels, or names of masks; `scored`: those that
-    the mean score is over, where not all. `seed`: the cell's, from which all streams come. `scratch`: a folder for
-    the training's state. `micro_batch`: images at a time on the device.
+    """`encoders`: with the (mean, std) that each is fed. `unlabelled`: to be predicted beside the test. `columns`:
+    labels, or names of masks. `seed`: the cell's, from which all streams come. `scratch`: a folder for the training's
+    state. `micro_batch`: images at a time on the device.
     """
 
-    kind: Literal["binary", "multilabel", "segmentation"]
+    kind: KINDS
     encoders: tuple[tuple[nn.Module, Statistics], ...]
     train: Part
     validation: Part
     test: Part
+    unlabelled: Part | None = None
     columns: tuple[str, ...]
-    scored: tuple[str, ...] | None
+    judging: Judging
     recipe: Recipe
     seed: int
     scratch: Path
@@ -53,9 +55,12 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Predictions on the test part, how the training went, the trained encoder, and the seconds that the test took."""
+    """Predictions on the test part (and on images without labels), how the training went, the trained encoder, and the
+    seconds that the test took.
+    """
 
     predictions: Predictions
+    unlabelled: Predictions | None = None
     fit: Fit
     encoder: nn.Module
     test_seconds: float

@@ -17,8 +17,15 @@ def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def ce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy over two outputs of one 0/1 label, B x 1."""
-    return functional.cross_entropy(logits, targets[:, 0].long())
+    """Cross-entropy over exclusive classes. Targets B x classes, one of them 1; or one 0/1 label, B x 1, over two
+    outputs. Rows of NaN are not labelled.
+    """
+    labelled = ~torch.isnan(targets).any(1)
+    known = targets.nan_to_num()
+    terms = functional.cross_entropy(
+        logits, known[:, 0].long() if targets.shape[1] == 1 else known.argmax(1), reduction="none"
+    )
+    return (terms * labelled).sum() / labelled.sum().clamp(min=1)
 
 
 def dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,12 @@ def schedule_of(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Schedule:
 
 OPTIMIZERS: dict[str, Callable[[list[torch.nn.Parameter], Recipe], torch.optim.Optimizer]] = {
     # fused: one pass over the parameters, where the default makes a dozen
-    "adam": lambda trained, recipe: torch.optim.Adam(trained, lr=recipe.learning_rate, betas=(0.9, 0.999), fused=True),
+    "adam": lambda trained, recipe: torch.optim.Adam(
+        trained, lr=recipe.learning_rate, betas=(0.9, 0.999), weight_decay=recipe.weight_decay or 0.0, fused=True
+    ),
+    "sgd": lambda trained, recipe: torch.optim.SGD(
+        trained, lr=recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay or 0.0, fused=True
+    ),
 }
 SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, Recipe], Schedule]] = {
     "plateau": lambda o, r: _Plateau(o, factor=r.plateau_factor, patience=r.plateau_patience),

@@ -1,0 +1,183 @@
+"""Subsets of absolute size, folds, and parts of absolute size: nested, balanced, by patient, the same for all models."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_splits import an_index, enough, indexes, patients_of
+
+from benchmark.cell import Recipe
+from benchmark.data.labels import with_commonest
+from benchmark.data.parts import Share, oversampled
+from benchmark.data.splits import assign_parts, subset_of
+from benchmark.fault import Fault
+from benchmark.tasks import Split
+
+
+def exclusive(counts, images_a_patient=1):
+    """An index of as many images of each class as `counts` says."""
+    classes = np.repeat(np.arange(len(counts)), counts)
+    patients = [f"p{n // images_a_patient}" for n in range(len(classes))]
+    return an_index([f"class {n}" for n in range(len(counts))], patients, np.eye(len(counts))[classes])
+
+
+def counts_of(index, rows):
+    return index.table.loc[rows, list(index.labels)].sum().astype(int).tolist()
+
+
+@enough
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=5), st.integers(0, 99), st.data())
+def test_subsets_have_their_size_are_nested_and_as_balanced_as_can_be(counts, seed, data):
+    index = exclusive(counts)
+    sizes = sorted(data.draw(st.lists(st.integers(1, sum(counts)), min_size=2, max_size=4)))
+    taken = [subset_of(index, index.table.index, size, seed, balanced=True) for size in sizes]
+
+    assert sizes == [len(rows) for rows in taken]
+    for smaller, larger in pairwise(taken):
+        assert set(smaller) <= set(larger)
+    for rows in taken:
+        found = counts_of(index, rows)
+        # whoever has fewer than the fullest class by more than one has nothing left to give
+        assert all(num >= max(found) - 1 or num == counts[place] for place, num in enumerate(found))
+
+
+def test_a_balanced_subset_of_a_binary_task_has_half_of_each():
+    index = an_index(["TB"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
+
+    chosen = subset_of(index, index.table.index, 20, seed=0, balanced=True)
+
+    assert counts_of(index, chosen) == [10]
+
+
+def test_a_subset_of_labels_that_do_not_exclude_each_other_keeps_their_shares():
+    index = an_index(["A"], [f"p{n}" for n in range(200)], np.arange(200)[:, None] % 5 == 0)
+
+    chosen = subset_of(index, index.table.index, 50, seed=0, balanced=False)
+
+    assert counts_of(index, chosen) == [10]
+
+
+def test_another_seed_takes_another_subset_and_the_order_of_the_rows_does_not_matter():
+    index = exclusive([20, 30])
+    shuffled = replace(index, table=index.table.sample(frac=1, random_state=0).reset_index(drop=True))
+
+    def names(of, seed):
+        return set(of.table.loc[subset_of(of, of.table.index, 10, seed, balanced=True), "id"])
+
+    assert names(index, 1) == names(shuffled, 1)
+    assert names(index, 1) != names(index, 2)
+
+
+def test_a_subset_larger_than_the_training_part_is_refused():
+    index = exclusive([3, 4])
+
+    with pytest.raises(Fault, match="a subset of 8 images is asked for, the training part has 7"):
+        subset_of(index, index.table.index, 8, seed=0, balanced=True)
+
+
+@enough
+@given(indexes(), st.integers(2, 5), st.integers(0, 9))
+def test_folds_part_the_patients_and_leave_the_test_alone(index, folds, seed):
+    if index.table["patient"].nunique() < 3 * folds:
+        return
+    split = Split(method="random", test=0.2, seed=seed)
+    whole = assign_parts(index, split)
+    dealt = [assign_parts(index, split, (number, folds)) for number in range(folds)]
+
+    for parts in dealt:
+        assert patients_of(index, parts, "test") == patients_of(index, whole, "test")
+        assert not patients_of(index, parts, "train") & patients_of(index, parts, "validation")
+    held = [patients_of(index, parts, "validation") for parts in dealt]
+    assert sum(len(patients) for patients in held) == len(set.union(*held))
+    assert set.union(*held) == patients_of(index, whole, "train") | patients_of(index, whole, "validation")
+    assert max(map(len, held)) - min(map(len, held)) <= 1
+
+
+def test_folds_are_stratified():
+    index = an_index(["A"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
+    split = Split(method="random", test=0.2)
+
+    found = [
+        int(index.table.loc[assign_parts(index, split, (number, 4)) == "validation", "A"].sum()) for number in range(4)
+    ]
+
+    assert found == [4, 4, 4, 4]
+
+
+@enough
+@given(st.integers(0, 50), st.integers(1, 40), st.integers(1, 40))
+def test_parts_of_absolute_size_are_met_to_the_image_where_patients_allow(seed, test, validation):
+    """Patients of one to three images, many of one: what is missing at the end, one of those fills."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat([f"p{n}" for n in range(150)], rng.integers(1, 4, 150))
+    index = an_index(["A"], patients, rng.random((len(patients), 1)) < 0.3)
+    parts = assign_parts(index, Split(method="random", test=test, validation=validation, seed=seed))
+
+    assert (parts == "test").sum() == test
+    assert (parts == "validation").sum() == validation
+    assert (parts.groupby(index.table["patient"]).nunique() == 1).all()
+
+
+def test_absolute_sizes_shrink_with_an_incomplete_copy():
+    index = an_index(["A"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
+
+    parts = assign_parts(index, Split(method="random", test=200, validation=100, of=1000))
+
+    assert parts.value_counts().to_dict() == {"train": 70, "test": 20, "validation": 10}
+
+
+def test_more_images_than_there_are_is_refused():
+    index = an_index(["A"], ["a", "b", "c", "d"], [[0], [1], [0], [1]])
+
+    with pytest.raises(Fault, match="4 images are wanted for a part, 4 are there to be parted"):
+        assign_parts(index, Split(method="random", test=4))
+
+
+def test_a_copys_own_labelled_test_stays_the_test():
+    index = an_index(["A"], [f"p{n}" for n in range(40)], np.arange(40)[:, None] % 2, part="train")
+    index.table.loc[:9, "part"] = "test"
+
+    parts = assign_parts(index, Split(method="random", test=0.5))
+
+    assert (index.table["part"] == "test").equals(parts == "test")
+    assert "validation" in set(parts)
+
+
+def test_the_commonest_classes_are_those_of_the_training_parts_cases():
+    """Class c leads by images, but they are of one case; class d is commonest in the test part alone."""
+    classes = list("aaabbccccc") + list("dddddd")
+    cases = ["1", "2", "3", "4", "5", *["6"] * 5, *"789xyz"]
+    columns = ["a", "b", "c", "d"]
+    index = an_index(columns, [f"p{n}" for n in cases], [[float(c == each) for each in columns] for c in classes])
+    index = replace(index, table=index.table.assign(case=cases))
+    parts = index.table["id"].map(lambda name: "test" if int(name[1:]) >= 10 else "train")
+
+    two, all_four = with_commonest(index, parts, 2), with_commonest(index, parts, 26)
+
+    assert two.labels == ("a", "b", "Other")
+    assert two.table["Other"].tolist() == [0.0] * 5 + [1.0] * 11
+    assert all_four.labels == ("a", "b", "c", "d")
+    assert (two.table[list(two.labels)].sum(axis=1) == 1).all()
+
+
+@given(st.lists(st.integers(1, 20), min_size=2, max_size=5), st.integers(0, 99))
+def test_oversampling_gives_every_class_as_many_and_repeats_evenly(counts, seed):
+    classes = np.repeat(np.arange(len(counts)), counts)
+    called = oversampled(classes, np.random.default_rng(seed))
+    rows = called % len(classes)
+
+    assert np.bincount(classes[rows]).tolist() == [max(counts)] * len(counts)
+    assert len(set(called.tolist())) == len(called), "a row's repetitions are told apart"
+    for number in range(len(counts)):
+        times = np.bincount(rows, minlength=len(classes))[classes == number]
+        assert times.max() - times.min() <= 1
+
+
+def test_a_share_of_a_cell_without_more_is_everything(tasks):
+    index = exclusive([20, 30])
+
+    assert Share().of(index, index.table.index, tasks["TXC"], seed=1).equals(index.table.index)
+    assert Recipe().sampling is None
