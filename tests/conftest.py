@@ -23,16 +23,24 @@ from benchmark.zoo import fetch as fetching
 keep_pages()
 CHECKOUT = Path(__file__).parent.parent
 SMALL = {
+    "APTOS": Order(num=40, size=64),
+    "CheXpert5": Order(num=48, size=64),  # in one folder with DXC5
     "DXC14": Order(num=48, size=64),
     "DXC5": Order(num=48, size=64),
+    "Derm27": Order(num=60, size=64),
+    "Derm27-ISIC": Order(num=48, size=64),
+    "ECC": Order(num=80, size=64),
     "LXS": Order(num=16, size=64),
+    "NIHCXR4": Order(num=48, size=64),
     "PXS": Order(num=24, size=64),
     "PatchCam": Order(num=40, size=64),
+    "PatchCam-H5": Order(num=40, size=64),
     "PneumoniaCXR": Order(num=40, size=64),
     "TXC": Order(num=40, size=64),
     "VFS": Order(num=8, size=64),
     "VFS-CHASE": Order(num=12, size=64),
 }
+NUM_READ = {name: order.num for name, order in SMALL.items()} | {"CheXpert5": 37}  # rows of train.csv alone
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
-from benchmark.data.readers import read_index
+from benchmark.data.phantom import Order
+from benchmark.data.readers import chexpert, read_index, write_phantom
+from benchmark.fault import Fault
 
 
 def rewrite(path, change):
@@ -81,3 +83,59 @@ def test_missing_images_are_counted(damaged, refused):
         image.unlink()
 
     assert "3 of 48 images are missing" in refused("DXC5")
+
+
+def test_a_layout_may_name_the_tables_and_then_there_are_no_parts(tasks, phantoms, damaged, tmp_path):
+    (damaged("CheXpert5") / "valid.csv").unlink()
+    both, alone = read_index(tasks["DXC5"], phantoms).table, read_index(tasks["CheXpert5"], tmp_path / "data")
+    wanted = both[both["part"] == "train"].drop(columns=set(tasks["DXC5"].labels) - set(tasks["CheXpert5"].labels))
+
+    assert set(alone.table["part"]) == {""}
+    pd.testing.assert_frame_equal(
+        alone.table.drop(columns="part"), wanted[alone.table.columns].drop(columns="part").reset_index(drop=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        (
+            {"tables": ["test.csv"]},
+            "CheXpert5: layout: tables.0: Input should be 'train.csv' or 'valid.csv', found 'test.csv'",
+        ),
+        ({"table": ["train.csv"]}, "CheXpert5: layout: unknown key 'table': did you mean tables?"),
+        ({"tables": []}, "CheXpert5: layout: tables: "),
+    ],
+)
+def test_a_layout_that_says_something_else_is_refused(tasks, phantoms, layout, told):
+    with pytest.raises(Fault) as raised:
+        read_index(tasks["CheXpert5"].model_copy(update={"layout": layout}), phantoms)
+
+    assert told in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_one_phantom_serves_both_tasks(tasks, tmp_path):
+    """Whichever task it is written for, it has all fourteen findings."""
+    order = Order(num=8, size=32)
+    written = []
+    for name in ("DXC5", "CheXpert5"):
+        root = write_phantom(tasks[name], tmp_path / name, order)
+        written.append({path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()})
+
+    assert written[0] == written[1]
+    assert tasks["DXC5"].labels == chexpert.FINDINGS
+    assert set(tasks["CheXpert5"].labels) <= set(chexpert.FINDINGS)
+    assert len(read_index(tasks["CheXpert5"], tmp_path / "DXC5").table) < len(
+        read_index(tasks["DXC5"], tmp_path / "CheXpert5").table
+    )
+
+
+def test_the_printed_sizes_of_the_re_split_leave_167429_of_the_training_table(tasks):
+    """Azizi 2021, supplement A.2: 67,429, 22,240 and 33,745 images; the table has 223,414."""
+    task = tasks["CheXpert5"]
+    rest = task.counts["images"] - task.split.test - task.split.validation
+
+    assert (task.split.test, task.split.validation, rest) == (33_745, 22_240, 167_429)
+    assert task.subset_size("printed") == 67_429 == rest - 100_000
+    assert task.complete_recipe().max_epochs == round(30_000 * 256 / rest)

@@ -3,22 +3,46 @@
 A reader opens tables and lists folders, never images: a full-size index takes seconds.
 """
 
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 
 from benchmark.data import phantom
-from benchmark.data.index import Index, checked
-from benchmark.data.readers import chase, chestxray14, chexpert, drive, kermany, montgomery, patchcam, shenzhen, siim
+from benchmark.data.index import Found, Index, checked
+from benchmark.data.manifest import parted_by
+from benchmark.data.readers import (
+    aptos,
+    chase,
+    chestxray14,
+    chexpert,
+    drive,
+    folders,
+    kermany,
+    montgomery,
+    nihcxr4,
+    pairs,
+    patchcam,
+    patchcam_h5,
+    rsna_pe,
+    shenzhen,
+    siim,
+    table,
+)
+from benchmark.disk import Places
 from benchmark.fault import Fault, did_you_mean
+from benchmark.record import Predictions
 from benchmark.tasks import TaskSpec
+
+ENTRY_POINTS = "benchmark.readers"
 
 
 class Reader(Protocol):
     """What a reader module offers."""
 
-    def read(self, root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+    def read(self, root: Path, task: TaskSpec) -> Found:
         """The table of `data.index`, and notes on what was left out. Raises Fault: file, row, value, remedy."""
 
     def write_phantom(self, root: Path, task: TaskSpec, order: phantom.Order) -> None:
@@ -26,48 +50,87 @@ class Reader(Protocol):
 
 
 READERS: dict[str, Reader] = {
+    "aptos": aptos,
     "chase": chase,
     "chestxray14": chestxray14,
     "chexpert": chexpert,
     "drive": drive,
+    "folders": folders,
     "kermany": kermany,
     "montgomery": montgomery,
+    "nihcxr4": nihcxr4,
+    "pairs": pairs,
     "patchcam": patchcam,
+    "patchcam_h5": patchcam_h5,
+    "rsna_pe": rsna_pe,
     "shenzhen": shenzhen,
     "siim": siim,
+    "table": table,
+}
+
+# a challenge's submission file, of the predictions on its images without labels
+SUBMISSIONS: dict[str, Callable[[Predictions], pd.DataFrame]] = {
+    "aptos": aptos.submission,
+    "patchcam": patchcam.submission,
 }
 
 
 def reader_of(task: TaskSpec) -> Reader:
-    """The task's reader. Raises Fault with "did you mean"."""
-    if task.reader not in READERS:
-        raise Fault(f"{task.name}: no reader {task.reader!r}: {did_you_mean(task.reader, READERS)}")
-    return READERS[task.reader]
+    """The task's reader: one of ours, or of another installed package by an entry point of the group "benchmark.readers"
+    (a module, or any object, with the functions of Reader). Raises Fault with "did you mean".
+    """
+    if task.reader in READERS:
+        return READERS[task.reader]
+    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if task.reader not in others:
+        raise Fault(f"{task.name}: no reader {task.reader!r}: {did_you_mean(task.reader, [*READERS, *others])}")
+    try:
+        loaded: Reader = others[task.reader].load()
+    except Exception as error:
+        raise Fault(
+            f"{task.name}: the reader {task.reader!r} of {others[task.reader].value} does not load: {error}"
+        ) from error
+    return loaded
 
 
 def read_index(task: TaskSpec, data: Path | None) -> Index:
     """The checked index of a task's folder under the data folder `data`."""
-    if data is None:
+    if data is None and not Path(task.root).is_absolute():
         raise Fault(
             f"{task.name}: BENCHMARK_DATA does not say where data lies: set it to the folder with {task.root}/ in it"
         )
-    root = data / task.root
+    root = (data or Path()) / task.root
     if not root.is_dir():
-        raise Fault(f"{task.name}: no folder {task.root}/ in {data}: {task.get}")
+        raise Fault(f"{task.name}: no folder {task.root}/ in {data}: {task.get or 'the fact sheet names another root'}")
     made = phantom.marker(root)
-    table, notes = reader_of(task).read(root, task)
+    found = reader_of(task).read(root, task)
+    notes, num = found.notes, len(found.table)
     published = task.counts.get("images", 0)
-    if len(table) < published and not made:
-        notes = [*notes, f"{len(table):,} of the published {published:,} images are here"]
+    if num < published and not made:
+        notes = (*notes, f"{num:,} of the published {published:,} images are here")
     index = Index(
         task=task.name,
         root=root,
-        table=table.sort_values("id", kind="stable").reset_index(drop=True),
-        labels=task.labels,
+        table=found.table.sort_values("id", kind="stable", ignore_index=True),
+        labels=task.labels or found.labels or (),
         phantom=made,
-        notes=tuple(notes),
+        notes=notes,
+        unlabelled=found.unlabelled,
     )
-    return checked(index, segmentation=task.kind == "segmentation", uncertain="uncertain" in task.recipe)
+    return checked(
+        index,
+        segmentation=task.kind == "segmentation",
+        uncertain="uncertain" in task.recipe,
+        exclusive=task.is_exclusive,
+        case=task.case,
+    )
+
+
+def index_of(task: TaskSpec, places: Places) -> Index:
+    """The task's index, parted by the user's own manifest where `data split --use` keeps one."""
+    index = read_index(task, places.data)
+    own = places.own_splits / f"{task.name}.csv"
+    return parted_by(index, own) if own.is_file() else index
 
 
 def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:
@@ -75,11 +138,13 @@ def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bo
 
     Raises Fault where other files lie there; other phantoms are replaced with `renew` alone.
     """
+    if Path(task.root).is_absolute():
+        raise Fault(f"{task.name}: its root is the folder {task.root}: phantoms are written where root is a name alone")
     root = data / task.root
-    if phantom.is_written(root, task.name, order):
+    if phantom.is_written(root, task.reader, order):
         return root
     if renew:
         phantom.clear(root)
-    with phantom.marked(root, task.name, order):
+    with phantom.marked(root, task.reader, order):
         reader_of(task).write_phantom(root, task, order)
     return root

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import required
+from benchmark.data.index import Found, required
 from benchmark.fault import Fault
 from benchmark.tasks import TaskSpec
 
@@ -18,7 +18,7 @@ NAME = re.compile(r"Image_(\d{2})([LR])\.jpg")
 REMEDY = "the copy is not complete: unpack CHASEDB1.zip again"
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per eye; the patient is the child."""
     rows = []
     for image in sorted(root.glob("Image_*.jpg")):
@@ -39,7 +39,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
                 "mask_observer2": observers[1],
             }
         )
-    return pd.DataFrame(rows, columns=["id", "image", "patient", "part", "eye", "mask", "mask_observer2"]), []
+    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "eye", "mask", "mask_observer2"]))
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

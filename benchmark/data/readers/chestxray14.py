@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, paths_of, readable, required
+from benchmark.data.index import Found, listing, paths_of, readable, required
 from benchmark.fault import Fault, did_you_mean, first_few
 from benchmark.tasks import TaskSpec
 
@@ -22,7 +22,7 @@ NO_FINDING = "No Finding"
 REMEDY = "download the missing images_0NN.tar.gz from https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per image of the table; parts by the official lists."""
     entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
     required(entry, task.name, "it comes with the data set")
@@ -48,7 +48,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
             "view": rows.get("View Position", pd.Series("", index=rows.index)).fillna(""),
         }
     )
-    return pd.concat([table, findings], axis=1), []
+    return Found(table=pd.concat([table, findings], axis=1))
 
 
 def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.DataFrame:

@@ -4,21 +4,41 @@ train.csv   223,414 rows: Path,Sex,Age,Frontal/Lateral,AP/PA and fourteen findin
 valid.csv   234 rows, labelled by radiologists
 train/patient00001/study1/view1_frontal.jpg …   valid/…
 
-Paths in the tables begin with the name of the data set's folder, whatever the copy's folder is called.
+Paths in the tables begin with the name of the data set's folder, whatever the copy's folder is called. A task's layout
+may say `tables: [train.csv]`: then those tables alone are read, and the data set has no parts.
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field, ValidationError
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import UNCERTAIN, readable, required
+from benchmark.data.index import UNCERTAIN, Found, readable, required
 from benchmark.fault import Fault, first_few
+from benchmark.frozen import Frozen, explain
 from benchmark.tasks import TaskSpec
 
 # the radiologists' labels of the validation table are the test, as in the first paper: the true test set is not public
 TABLES = {"train": "train.csv", "test": "valid.csv"}
+FINDINGS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
 GROUPS = {"sex": "Sex", "age": "Age", "view": "Frontal/Lateral", "projection": "AP/PA"}
 SEX = {"Male": "M", "Female": "F"}
 REMEDY = "unpack CheXpert-v1.0-small.zip again"
@@ -32,9 +52,20 @@ SHOWN = {
 }
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+class Layout(Frozen):
+    """`tables`: those to be read, as one set without parts; else train.csv trains and valid.csv is the test."""
+
+    tables: Annotated[tuple[Literal["train.csv", "valid.csv"], ...], Field(min_length=1)] | None = None
+
+
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per view. A finding that a report does not mention (blank) is absent."""
-    tables = [_table(root / name, part, task) for part, name in TABLES.items()]
+    try:
+        asked = Layout.model_validate(task.layout or {}).tables
+    except ValidationError as error:
+        raise Fault(f"{task.name}: layout: {explain(error, Layout)}") from error
+    named = [(name, "") for name in asked] if asked else [(name, part) for part, name in TABLES.items()]
+    tables = [_table(root / name, part, task) for name, part in named]
     table = pd.concat(tables, ignore_index=True)
     gone = [image for image in table["image"] if not (root / image).is_file()]
     if gone:
@@ -42,7 +73,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
             f"{task.name}: {len(gone):,} of {len(table):,} images are missing under {root} ({first_few(gone)}): "
             f"the copy is not complete; {REMEDY}"
         )
-    return table, []
+    return Found(table=table)
 
 
 def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
@@ -99,7 +130,7 @@ def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
             name = f"{folder}/patient{patient:05d}/study1/view{view + 1}_frontal.jpg"
             image = phantom.chest(rng, order.size, [SHOWN[kind] for kind in kinds])
             pixels.write_image(root / name, image.pixels)
-            said = {label: rng.choice(["", "0.0"]) if part == "train" else "0.0" for label in task.labels}
+            said = {label: rng.choice(["", "0.0"]) if part == "train" else "0.0" for label in FINDINGS}
             said |= {kind: "-1.0" if part == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}
             said |= {"No Finding": "0.0" if kinds else "1.0"}
             told = {"Path": f"{task.root}/{name}", "Sex": sex, "Age": age, "Frontal/Lateral": "Frontal", "AP/PA": "PA"}

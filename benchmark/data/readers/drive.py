@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import required
+from benchmark.data.index import Found, required
 from benchmark.fault import Fault
 from benchmark.tasks import TaskSpec
 
 FOLDERS = {"train": ("training",), "test": ("test", "testing")}
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per photograph; the second observer where its folder is there (test part)."""
     rows = []
     for part, names in FOLDERS.items():
@@ -39,7 +39,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
                     "field_of_view": view,
                 }
             )
-    return pd.DataFrame(rows), []
+    return Found(table=pd.DataFrame(rows))
 
 
 def _one(folder: Path, pattern: str, root: Path, task: str) -> str:

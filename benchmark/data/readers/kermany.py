@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, required
+from benchmark.data.index import Found, listing, required
 from benchmark.fault import Fault
 from benchmark.tasks import TaskSpec
 
@@ -27,7 +27,7 @@ NAMES = {
 }
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part."""
     rows = []
     for folder, part in PARTS.items():
@@ -49,7 +49,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
                         task.labels[0]: label,
                     }
                 )
-    return pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]), []
+    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]))
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, required
+from benchmark.data.index import Found, listing, required
 from benchmark.fault import Fault
 from benchmark.tasks import TaskSpec
 
@@ -21,7 +21,7 @@ SIDES = ("leftMask", "rightMask")
 COLUMNS = ["id", "image", "patient", "part", "sex", "age", "tuberculosis", "mask"]
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per radiograph, one radiograph per patient; the mask is the union of both lungs'."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     masks = {
@@ -51,7 +51,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
                 "mask": "|".join(f"ManualMask/{side}/{masks[side][name]}" for side in SIDES),
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS), []
+    return Found(table=pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _reading(path: Path) -> tuple[str, str]:

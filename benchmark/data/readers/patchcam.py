@@ -2,7 +2,9 @@
 
 train_labels.csv   id,label: 1 where the centre of 32 x 32 pixels holds tumour
 train/<id>.tif     96 x 96, colour
-test/<id>.tif      without labels: not read
+test/<id>.tif      57,458 without labels: predicted for the competition alone
+
+Source: https://www.kaggle.com/c/histopathologic-cancer-detection
 """
 
 from pathlib import Path
@@ -11,15 +13,16 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, paths_of, readable, required
+from benchmark.data.index import Found, listing, paths_of, readable, required
 from benchmark.fault import Fault, first_few
+from benchmark.record import Predictions
 from benchmark.tasks import TaskSpec
 
 TABLE = "train_labels.csv"
 REMEDY = "unpack the competition's train folder again"
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per patch of the table; whose patch it is, the competition does not tell."""
     path = required(root / TABLE, task.name, "it comes with the competition's data")
     with readable(path):
@@ -32,7 +35,20 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     images = paths_of(rows["id"] + ".tif", files, task=task.name, root=root, remedy=REMEDY)
     table = pd.DataFrame({"id": rows["id"], "image": "train/" + images, "patient": rows["id"], "part": ""})
     table[task.labels[0]] = rows["label"].astype(float)
-    return table, []
+    return Found(table=table, unlabelled=_unlabelled(root / "test"))
+
+
+def _unlabelled(folder: Path) -> pd.DataFrame | None:
+    names = sorted(listing(folder, [".tif"]).items()) if folder.is_dir() else []
+    if not names:
+        return None
+    table = pd.DataFrame(names, columns=["name", "image"])
+    return pd.DataFrame({"id": table["name"].str.rpartition(".")[0], "image": f"{folder.name}/" + table["image"]})
+
+
+def submission(predictions: Predictions) -> pd.DataFrame:
+    """The competition's own table: id, and as label the probability of tumour."""
+    return pd.DataFrame({"id": predictions.ids, "label": predictions.score[:, 0]})
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

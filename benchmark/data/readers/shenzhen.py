@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, required
+from benchmark.data.index import Found, listing, required
 from benchmark.fault import Fault
 from benchmark.tasks import TaskSpec
 
@@ -19,7 +19,7 @@ NAME = re.compile(r"CHNCXR_(\d{4})_([01])\.png")
 SEX = {"m": "M", "f": "F"}
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per radiograph, one radiograph per patient."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     rows = []
@@ -39,7 +39,7 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
                 task.labels[0]: float(match[2]),
             }
         )
-    return pd.DataFrame(rows, columns=["id", "image", "patient", "part", "sex", "age", task.labels[0]]), []
+    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "sex", "age", task.labels[0]]))
 
 
 def _reading(path: Path) -> tuple[str, str]:

@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 import pydicom
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import listing, readable, required
+from benchmark.data import dicom, phantom, pixels
+from benchmark.data.index import Found, listing, readable, required
 from benchmark.fault import Fault, first_few
 from benchmark.tasks import TaskSpec
 
 TAGS = ["PatientID", "PatientSex", "PatientAge", "ViewPosition"]
 
 
-def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
+def read(root: Path, task: TaskSpec) -> Found:
     """One row per image of the table, its runs joined; patient, sex, age and view from the DICOM headers."""
     table_path = required(root / "train-rle.csv", task.name, f"it comes with the data set: {task.get}")
     folder = required(root / "dicom-images-train", task.name, "unpack the data set's dicom-images-train folder there")
@@ -42,7 +42,8 @@ def read(root: Path, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     table["part"] = ""
     table["mask"] = [pixels.RLE + encodings[name] for name in names]
     unread = len(files) - len(names)
-    return table, [f"{unread:,} images have no row in {table_path.name} and are left out"] if unread else []
+    notes = [f"{unread:,} images have no row in {table_path.name} and are left out"] * bool(unread)
+    return Found(table=table, notes=tuple(notes))
 
 
 def _encodings(path: Path) -> dict[str, str]:
@@ -62,7 +63,7 @@ def _encodings(path: Path) -> dict[str, str]:
 def _header(path: Path) -> tuple[str, str, str, str]:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-    except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, *pixels.DAMAGED_DICOM) as error:
+    except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, *dicom.DAMAGED_DICOM) as error:
         raise Fault(
             f"{path}: not a DICOM file ({path.stat().st_size:,} bytes): copy it again from its source"
         ) from error
@@ -87,7 +88,7 @@ def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # 
             "ViewPosition": str(rng.choice(["PA", "AP"])),
         }
         place = root / "dicom-images-train" / study / series / f"{image_id}.dcm"
-        pixels.write_dicom(place, image.pixels, uid=image_id, tags=tags)
+        dicom.write_dicom(place, image.pixels, uid=image_id, tags=tags)
         halves = [image.pneumothorax]
         if ill and number % 10 == 0:  # official tables give separate areas of one image in separate rows
             upper = image.pneumothorax.copy()

@@ -1,0 +1,100 @@
+"""Kaggle's APTOS 2019 Blindness Detection, official layout:
+
+train.csv                 3,662 rows: id_code,diagnosis: the grade of retinopathy, 0 to 4
+train_images/<id_code>.png
+test.csv                  1,928 rows: id_code
+test_images/<id_code>.png without labels: predicted for the competition alone
+
+Copies whose test.csv has a diagnosis too have a labelled test; there the two tables are the parts.
+Source: https://www.kaggle.com/c/aptos2019-blindness-detection
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import Found, listing, paths_of, readable, required
+from benchmark.fault import Fault, first_few
+from benchmark.record import Predictions
+from benchmark.tasks import TaskSpec
+
+TEST = "test.csv"
+REMEDY = "unpack the competition's {} folder again"
+NUM_UNLABELLED = 4  # of a phantom
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per photograph; whose eyes they are, the competition does not tell."""
+    train = _rows(required(root / "train.csv", task.name, "it comes with the competition's data"))
+    test = _rows(root / TEST) if (root / TEST).is_file() else None
+    if test is not None and "diagnosis" in test:
+        parts = [_labelled(train, root, "train", task), _labelled(test, root, "test", task)]
+        return Found(table=pd.concat(parts, ignore_index=True))
+    unlabelled, notes = _unlabelled(test, root)
+    return Found(table=_labelled(train, root, "train", task).assign(part=""), unlabelled=unlabelled, notes=notes)
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    with readable(path):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "id_code" not in rows:
+        raise Fault(f"{path}: no column id_code; found {first_few(rows.columns, 6)}")
+    return rows
+
+
+def _labelled(rows: pd.DataFrame, root: Path, part: str, task: TaskSpec) -> pd.DataFrame:
+    path, folder = root / f"{part}.csv", f"{part}_images"
+    if "diagnosis" not in rows:
+        raise Fault(f"{path}: no column diagnosis; found {first_few(rows.columns, 6)}")
+    grades = {str(grade): grade for grade in range(len(task.labels))}
+    if (odd := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
+        raise Fault(
+            f"{path}: row {odd[0] + 2}: found the diagnosis {rows['diagnosis'][odd[0]]!r}: wanted 0 to {len(grades) - 1}"
+        )
+    remedy = REMEDY.format(folder)
+    files = listing(required(root / folder, task.name, remedy), [".png"])
+    images = paths_of(rows["id_code"] + ".png", files, task=task.name, root=root / folder, remedy=remedy)
+    table = pd.DataFrame(
+        {"id": rows["id_code"], "image": f"{folder}/" + images, "patient": rows["id_code"], "part": part}
+    )
+    classes = np.eye(len(grades))[rows["diagnosis"].map(grades).to_numpy(dtype=int)]
+    return pd.concat([table, pd.DataFrame(classes, columns=list(task.labels))], axis=1)
+
+
+def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+    """The competition's test, and notes on why it cannot be predicted where some of it is there and some is not."""
+    folder = root / "test_images"
+    files = listing(folder, [".png"]) if folder.is_dir() else {}
+    if rows is None:
+        notes = [f"{folder.name} holds {len(files):,} images but {TEST} is missing: they are not predicted"] * bool(
+            files
+        )
+        return None, tuple(notes)
+    images = (rows["id_code"] + ".png").map(files)
+    if gone := int(images.isna().sum()):
+        return None, (f"{gone:,} of {len(rows):,} images of {TEST} are missing: that test is not predicted",)
+    return pd.DataFrame({"id": rows["id_code"], "image": f"{folder.name}/" + images.astype(str)}), ()
+
+
+def submission(predictions: Predictions) -> pd.DataFrame:
+    """The competition's own table: id_code, and as diagnosis the most probable grade. `score` has the grades in order."""
+    return pd.DataFrame({"id_code": predictions.ids, "diagnosis": predictions.score.argmax(axis=1)})
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Grade 0 is the commonest, as in the original; a few photographs without labels for the test."""
+    rng = np.random.default_rng(order.seed)
+    height, width = order.size, round(order.size * 4 / 3)
+    rows: list[dict[str, object]] = []
+    test: list[dict[str, object]] = []
+    for number in range(order.num + NUM_UNLABELLED):
+        grade = (0, 2, 0, 1, 4, 0, 2, 3)[number % 8]
+        name, told, folder = rng.bytes(6).hex(), rows, "train_images"
+        if number >= order.num:
+            told, folder = test, "test_images"
+        pixels.write_image(root / folder / f"{name}.png", phantom.retinopathy(rng, height, width, grade))
+        told.append({"id_code": name, "diagnosis": grade})
+    pd.DataFrame(rows).to_csv(root / "train.csv", index=False)
+    pd.DataFrame(test)[["id_code"]].to_csv(root / TEST, index=False)

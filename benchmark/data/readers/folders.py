@@ -1,0 +1,161 @@
+r"""A user's own images, a folder per class:
+
+NAEVUS/P1_1.png …   MELANOMA/P7_1.png …           or, with `parts`, train/NAEVUS/… val/NAEVUS/… test/NAEVUS/…
+
+A class has its folder's name, and all below that folder is of the class. The sheet's `layout`, all of it optional:
+
+layout:
+  images: photographs      # where the folders are; else the root
+  parts: {train: train, validation: val, test: test}  # folders that are parts, with the classes' folders in each
+  patient: (P\d+)_         # a regular expression whose group is the patient, searched for in a file's name; else each
+                           # image is a patient of its own
+  positive: MELANOMA       # the folder that is 1 (binary), all others being 0; else the one that has the label's name
+
+Types: png, jpg, jpeg, tif, tiff, bmp, webp, dcm. Source: written for this project.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom
+from benchmark.data.index import Found, required
+from benchmark.data.readers.own import (
+    Part,
+    PartFolders,
+    PatientPattern,
+    check_classes,
+    files_below,
+    folders_of,
+    hidden,
+    joined,
+    layout_of,
+    made_up_classes,
+    one_hot,
+    patients_of,
+    phantom_names,
+    write_photograph,
+)
+from benchmark.fault import Fault, did_you_mean, first_few, plural
+from benchmark.frozen import Frozen
+from benchmark.tasks import TaskSpec
+
+KINDS = ("binary", "multiclass", "ordinal")
+# where parts are folders: two patients in five are for validation and test
+PHANTOM_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test", "train")
+
+
+class Layout(Frozen):
+    """What a sheet tells the reader `folders`."""
+
+    images: str = "."
+    parts: PartFolders | None = None
+    patient: PatientPattern | None = None
+    positive: str | None = None
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per image in a class's folder."""
+    layout = layout_of(task, Layout, KINDS)
+    if layout.positive and task.kind != "binary":
+        raise Fault(f"{task.name}: layout.positive is for binary tasks, this is {task.kind}")
+    top = required(root / layout.images, task.name, "layout.images is the folder that the classes' folders are in")
+    folders = folders_of(layout.parts)
+    images = pd.concat([_part(top, folder, part, task) for part, folder in folders], ignore_index=True)
+    notes = []
+    if loose := _loose(top, images):
+        notes.append(f"{plural(loose, 'image')} in no class's folder left out")
+    images = images[images["class"] != ""]
+    classes = sorted({*images["class"]})
+    labels, told = _labels(images["class"], classes, layout, task, top)
+    check_classes(map(str, labels), (), task, "give its folder another name, and the sheet")
+    kept = labels.notna().all(axis=1)
+    if unlisted := sorted({*images["class"][~kept]}):
+        left = plural(int((~kept).sum()), "image")
+        notes.append(f"{left} left out: the sheet lists no class {first_few(unlisted, 8)}")
+    if not task.labels:
+        _refuse_empty(top, classes, folders, task)
+    images, labels = images[kept], labels[kept]
+    names = images["path"].str.rpartition(".")[0]
+    table = pd.DataFrame(
+        {
+            "id": names,
+            "image": images["path"] if layout.images == "." else joined(layout.images) + "/" + images["path"],
+            "patient": patients_of(images["path"], layout.patient, task) if layout.patient else names,
+            "part": images["part"],
+        }
+    )
+    return Found(
+        table=pd.concat([table, labels], axis=1),
+        notes=(*notes, *told),
+        labels=None if task.labels else tuple(map(str, labels)),
+    )
+
+
+def _part(top: Path, folder: str, part: str, task: TaskSpec) -> pd.DataFrame:
+    """Images of one part: path below `top`, class ("" outside all classes' folders)."""
+    place = required(top / folder, task.name, "layout.parts names the folders that are parts")
+    paths = pd.Series(files_below(place), dtype=str)
+    classes = paths.str.extract("^([^/]+)/", expand=False).fillna("")
+    return pd.DataFrame(
+        {"path": paths if folder == "." else f"{joined(folder)}/" + paths, "class": classes, "part": part}
+    )
+
+
+def _loose(top: Path, images: pd.DataFrame) -> int:
+    """How many images are neither in a class's folder nor, where there are parts, in a part's."""
+    return len({*files_below(top)} - {*images["path"][images["class"] != ""]})
+
+
+def _labels(
+    said: pd.Series, classes: list[str], layout: Layout, task: TaskSpec, top: Path
+) -> tuple[pd.DataFrame, list[str]]:
+    """A column per label, and notes; images of classes that the sheet does not list have none (NaN)."""
+    if len(classes) < 2:
+        raise Fault(
+            f"{task.name}: {top} has images in {first_few(classes) or 'no folder'}: wanted a folder for each class"
+        )
+    if task.kind == "binary":
+        positive = layout.positive or task.labels[0]
+        if positive not in classes:
+            remedy = did_you_mean(positive, classes)
+            raise Fault(
+                f"{task.name}: no images in {top}/…/{positive}: {remedy} (layout.positive says which folder is 1)"
+            )
+        others = [name for name in classes if name != positive]
+        told = f"{task.labels[0]} is 0 in {first_few(others, 8)}"
+        return pd.DataFrame({task.labels[0]: (said == positive).astype(float)}), [told] * (len(others) > 1)
+    if absent := [label for label in task.labels if label not in classes]:
+        unlisted = [name for name in classes if name not in task.labels]
+        raise Fault(
+            f"{task.name}: no images of {first_few(absent)} in {top}: {did_you_mean(absent[0], unlisted or classes)}"
+        )
+    return one_hot(said.where(said.isin(task.labels or classes), ""), task.labels or classes), []
+
+
+def _refuse_empty(top: Path, classes: list[str], folders: list[tuple[str, str]], task: TaskSpec) -> None:
+    """Where the folders are the classes, one without images is a copy that broke off, or no class."""
+    for _, folder in folders:
+        names = sorted(entry.name for entry in os.scandir(top / folder) if entry.is_dir() and not hidden(entry.name))
+        if empty := [name for name in names if name not in classes]:
+            raise Fault(f"{task.name}: {top / folder / empty[0]} has no images: fill it, remove it, or list `labels`")
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
+    """Two images a patient, in the parts' folders where the sheet names them. Six made-up classes, where it lists none."""
+    layout = layout_of(task, Layout, KINDS)
+    rng = np.random.default_rng(order.seed)
+    classes = made_up_classes(task)
+    if task.kind == "binary":
+        positive = layout.positive or task.labels[0]
+        classes = (f"not {positive}", positive)
+    naming = phantom_names(layout.patient, lambda stem: f"{stem}.png", task)
+    for number in range(order.num):
+        patient = number // 2
+        kind, part = patient % len(classes), PHANTOM_PARTS[patient // len(classes) % len(PHANTOM_PARTS)]
+        folder = Path(layout.images, layout.parts.get(part, layout.parts["train"]) if layout.parts else ".")
+        image = phantom.skin(rng, order.size, kind, float(rng.random()))
+        name = f"{naming.format(p=patient + 1, n=number % 2 + 1)}.png"
+        write_photograph(root / folder / classes[kind] / name, image, task, number)

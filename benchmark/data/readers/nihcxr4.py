@@ -1,0 +1,163 @@
+"""Four findings in radiographs of ChestX-ray14 as radiologists adjudicated them (Majkowska et al. 2020):
+
+validation_labels.csv   2,414 rows (the release's own page counts 2,412 images): trains
+test_labels.csv         1,962 rows
+images/…  or  images_001/images/… to images_012/images/…  or none: then those of ../ChestX-ray14
+
+Both tables have the columns of ChestX-ray14's Data_Entry, then YES or NO as Fracture, Pneumothorax, Airspace opacity and
+Nodule or mass, then Set Id. The headings OriginalImage[Width,Height] and OriginalImagePixelSpacing[x,y] stand there
+unquoted, each a heading of two columns; some programs quote them when they write the table again.
+Source: https://cloud.google.com/healthcare-api/docs/resources/public-datasets/nih-chest (four_findings_expert_labels)
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import Found, listing, paths_of, readable, required
+from benchmark.fault import Fault, first_few
+from benchmark.tasks import OTHER, TaskSpec
+
+TABLES = {"train": "validation_labels.csv", "test": "test_labels.csv"}
+SET_IDS = {"train": "val", "test": "test"}
+SIBLING = "../ChestX-ray14/"
+REMEDY = "get the images of ChestX-ray14 from https://nihcc.app.box.com/v/ChestXray-NIHCC"
+# what a phantom shows of the four, by its name in `phantom.chest`
+SHOWN = {
+    "Fracture": "Fracture",
+    "Pneumothorax": "Pneumothorax",
+    "Airspace opacity": "Consolidation",
+    "Nodule or mass": "Nodule",
+}
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
+    made, notes, tables = phantom.marker(root), [], []
+    for part, name in TABLES.items():
+        path = required(root / name, task.name, "it comes with the adjudicated labels")
+        rows, told = _once(_rows(path), path)
+        notes += told
+        if not made and len(rows) != (published := task.counts.get(part, len(rows))):
+            notes.append(f"{name} has {len(rows):,} images where {published:,} were published")
+        has = _findings(rows, path)
+        several = has.sum(axis=1) > 1
+        if several.any():
+            notes.append(f"{name}: {several.sum():,} of {len(rows):,} images have several findings and are left out")
+        tables.append(_table(rows, has, part)[~several])
+    table = pd.concat(tables, ignore_index=True)
+    if unknown := [label for label in task.labels if label not in table]:
+        raise Fault(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*SHOWN, OTHER))}")
+    return Found(table=table.assign(image=_images(table["id"], root, task)), notes=tuple(notes))
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    """The table by its columns' names, headings that hold a comma quoted or split alike."""
+    with readable(path):
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines)
+            names = next(reader, [])
+            width = len(next(reader, names))
+        if len(names) != width:
+            names = ",".join(names).split(",")
+        if len(names) != width:
+            raise Fault(f"{path}: row 2 has {width} values under {len(names)} headings: copy it again from its source")
+        # names given, so that a heading one short cannot make row names of the first column
+        rows = pd.read_csv(path, dtype=str, names=names, header=None, skiprows=1, keep_default_na=False).fillna("")
+    if absent := [name for name in ("Image Index", "Patient ID", *SHOWN) if name not in rows]:
+        raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+    return rows
+
+
+def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Each image once. Raises Fault where its rows do not agree."""
+    repeated = rows["Image Index"].duplicated()
+    if not repeated.any():
+        return rows, []
+    agreeing = rows.duplicated(["Image Index", *SHOWN])
+    if (odd := rows.index[repeated & ~agreeing]).size:
+        raise Fault(f"{path}: row {odd[0] + 2}: {rows['Image Index'][odd[0]]} is listed twice, with other findings")
+    return rows[~repeated], [f"{path.name}: {repeated.sum():,} rows repeat an image and are left out"]
+
+
+def _findings(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Which of the four findings each image has."""
+    said = rows[list(SHOWN)].apply(lambda column: column.str.strip().str.upper())
+    known = said.isin(["YES", "NO"]).to_numpy()
+    if not known.all():
+        row, column = np.argwhere(~known)[0]
+        found, finding = rows[list(SHOWN)].iloc[row, column], list(SHOWN)[column]
+        raise Fault(f"{path}: row {rows.index[row] + 2}: found {found!r} as {finding}: wanted YES or NO")
+    return said == "YES"
+
+
+def _table(rows: pd.DataFrame, has: pd.DataFrame, part: str) -> pd.DataFrame:
+    nothing = pd.Series("", index=rows.index)
+    table = pd.DataFrame(
+        {
+            "id": rows["Image Index"],
+            "image": "",
+            "patient": rows["Patient ID"].str.strip(),
+            "part": part,
+            "sex": rows.get("Patient Gender", nothing),
+            # older tables write "058Y"
+            "age": rows.get("Patient Age", nothing).str.extract(r"(\d+)")[0].fillna(""),
+            "view": rows.get("View Position", nothing),
+        }
+    )
+    return pd.concat([table, has.astype(float), (~has.any(axis=1)).astype(float).rename(OTHER)], axis=1)
+
+
+def _images(names: pd.Series, root: Path, task: TaskSpec) -> pd.Series:
+    """The images' paths below the root, or in the folder of ChestX-ray14 beside it."""
+    for below in ("", SIBLING):
+        folder = root / below
+        if any(inner.is_dir() for inner in folder.glob("images*")):
+            return below + paths_of(names, listing(folder, [".png"]), task=task.name, root=folder, remedy=REMEDY)
+    raise Fault(f"{task.name}: no images*/ folder in {root} and none in {root / SIBLING}: {REMEDY}")
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Patients of one or two images, one in four for the test. Each table has one image more, with two findings."""
+    rng = np.random.default_rng(order.seed)
+    rows: dict[str, list[dict[str, object]]] = {part: [] for part in TABLES}
+    patient = written = 0
+    while written < order.num:
+        patient += 1
+        told = rows["test" if patient % 4 == 0 else "train"]
+        sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 90))
+        for follow_up in range(min(1 + patient % 3 % 2, order.num - written)):
+            # every class in turn, none of the four twice as often
+            kind = (OTHER, *SHOWN, OTHER)[len(told) % 6]
+            told.append(_write(root, rng, order.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind]))
+            written += 1
+    for part, told in rows.items():
+        patient += 1
+        told.append(_write(root, rng, order.size, (patient, 0, 50, "F"), ["Pneumothorax", "Nodule or mass"]))
+        pd.DataFrame(told).assign(**{"Set Id": SET_IDS[part]}).to_csv(root / TABLES[part], index=False)
+
+
+def _write(
+    root: Path, rng: np.random.Generator, size: int, who: tuple[int, int, int, str], kinds: list[str]
+) -> dict[str, object]:
+    """Write one phantom; its row. `who`: patient, follow-up, age, sex."""
+    patient, follow_up, age, sex = who
+    name = f"{patient:08d}_{follow_up:03d}.png"
+    pixels.write_image(root / "images" / name, phantom.chest(rng, size, [SHOWN[kind] for kind in kinds]).pixels)
+    return {
+        "Image Index": name,
+        "Finding Labels": "No Finding",
+        "Follow-up #": follow_up,
+        "Patient ID": patient,
+        "Patient Age": age,
+        "Patient Gender": sex,
+        "View Position": "PA",
+        "OriginalImage[Width": size,
+        "Height]": size,
+        "OriginalImagePixelSpacing[x": 0.139,
+        "y]": 0.139,
+        **{finding: "YES" if finding in kinds else "NO" for finding in SHOWN},
+    }

@@ -1,0 +1,172 @@
+"""What the readers of a user's own folders and tables share: what the sheet tells them, files, patients, phantoms' names."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+
+from benchmark.data import dicom, pixels
+from benchmark.data.index import MASKS
+from benchmark.fault import Fault, first_few, plural
+from benchmark.frozen import Frozen, explain
+from benchmark.tasks import TaskSpec
+
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
+INDEX_COLUMNS = ("id", "image", "patient", "part", "case", *MASKS)
+NUM_MADE_UP = 6
+# names that patterns for patients are tried on, when phantoms are named
+NAMINGS: tuple[str, ...] = (
+    "{p}_{n}",
+    "{p}-{n}",
+    "{p:04d}_{n:02d}",
+    "P{p}_{n}",
+    "p{p}_{n}",
+    "PAT_{p}_{n}",
+    "patient{p}_{n}",
+    "patient_{p}_{n}",
+    "Patient{p}_{n}",
+    "person{p}_{n}",
+    "subject{p}_{n}",
+    "S{p}_{n}",
+    "IM-{p:04d}-{n:04d}",
+)
+
+L = TypeVar("L", bound=Frozen)
+Parts = TypeVar("Parts", bound=dict[Any, Any])
+
+
+def with_train(parts: Parts) -> Parts:
+    """For a layout's `parts`: refuses those without train."""
+    if not parts.get("train"):
+        raise ValueError("train is missing: what may be named is train, validation and test")
+    return parts
+
+
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"wanted a regular expression ({error})") from error
+    if groups != 1:
+        raise ValueError(f"wanted a regular expression with one group in parentheses, the patient; it has {groups}")
+    return pattern
+
+
+def _as_written(value: object) -> object:
+    # YAML reads 0 as a number and no as a truth value; tables hold texts
+    if isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 - what pydantic makes a line of
+            "YAML reads yes, no, on and off as true and false: put the word in quotation marks"
+        )
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_written)]
+PatientPattern = Annotated[str, AfterValidator(_one_group)]
+Part = Literal["train", "validation", "test"]
+PartFolders = Annotated[dict[Part, str], AfterValidator(with_train)]
+
+
+def layout_of(task: TaskSpec, model: type[L], kinds: Sequence[str]) -> L:
+    """What the sheet tells its reader. Raises Fault naming task and key, or where the reader is not for such tasks."""
+    if task.kind not in kinds:
+        raise Fault(f"{task.name}: the reader {task.reader} is for {' and '.join(kinds)} tasks, this is {task.kind}")
+    try:
+        return model.model_validate(task.layout or {})
+    except ValidationError as error:
+        raise Fault(f"{task.name}: layout: {explain(error, model)}") from error
+
+
+def joined(*folders: str) -> str:
+    """A path of folders and a name, "." being none."""
+    return PurePosixPath(*folders).as_posix()
+
+
+def folders_of(parts: dict[Part, str] | None) -> list[tuple[str, str]]:
+    """Parts with their folders; where there are none, the part "" in the folder itself."""
+    return [(part, folder) for part, folder in parts.items()] if parts else [("", ".")]
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is a system's own."""
+    return name.startswith((".", "__MACOSX"))
+
+
+def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
+    """Paths below `folder` of all files of these types, in order. Two folders may hold files of one name."""
+    suffixes = tuple(suffixes)
+    found, pending = [], [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                inner = f"{below}/{entry.name}" if below else entry.name
+                if hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    pending.append(inner)
+                elif entry.name.lower().endswith(suffixes):
+                    found.append(inner)
+    return sorted(found)
+
+
+def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
+    """Each file's patient: what the pattern's group holds, searched for in the file's name. Raises Fault naming files."""
+    patients = paths.str.rpartition("/")[2].str.extract(pattern, expand=False).fillna("")
+    if (odd := paths[patients == ""]).size:
+        raise Fault(
+            f"{task.name}: layout.patient: {pattern!r} finds no patient in the names of "
+            f"{plural(len(odd), 'file')}: {first_few(odd)}"
+        )
+    return patients
+
+
+def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec, remedy: str) -> None:
+    """Raise Fault where a class would take the place of one of the index's own columns."""
+    if taken := sorted({*classes} & {*INDEX_COLUMNS, *groups}):
+        raise Fault(f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}")
+
+
+def one_hot(said: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
+    """A column of 1 and 0 for each class; a row that says nothing has none (NaN)."""
+    hot = (said.to_numpy(dtype=object)[:, None] == np.array(classes, dtype=object)).astype(float)
+    hot[(said == "").to_numpy()] = np.nan
+    return pd.DataFrame(hot, columns=list(classes), index=said.index)
+
+
+def made_up_classes(task: TaskSpec) -> tuple[str, ...]:
+    """A phantom's classes: the task's labels, or some where the data name them."""
+    return task.labels or tuple(f"class-{number + 1}" for number in range(NUM_MADE_UP))
+
+
+def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSpec) -> str:
+    """How a phantom's files are called by patient and number, so that the patient's pattern tells patients apart.
+
+    `named` completes such a stem to the file's name. Raises Fault where none of NAMINGS does.
+    """
+    for naming in NAMINGS if pattern else NAMINGS[:1]:
+        stems = [naming.format(p=p, n=n) for p, n in ((1, 1), (1, 2), (2, 1), (12, 1))]
+        found = [re.search(pattern, named(stem)) for stem in stems] if pattern else []
+        whose = [match[1] if match else None for match in found]
+        if not pattern or (whose[0] == whose[1] and None not in whose and len({*whose}) == 3):
+            return naming
+    raise Fault(
+        f"{task.name}: layout.patient: {pattern!r} fits no name that phantoms are given: {first_few(NAMINGS, 20)}"
+    )
+
+
+def write_photograph(path: Path, image: pixels.Pixels, task: TaskSpec, number: int) -> None:
+    """Write a phantom as the type that its name says. Raises Fault for types that cannot carry a phantom's mark."""
+    suffix = path.suffix.lower()
+    if suffix == ".dcm":
+        grey = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
+        dicom.write_dicom(path, grey, uid=f"2.25.{number + 1}", tags={})
+    elif suffix in (".bmp", ".webp"):
+        raise Fault(f"{task.name}: a phantom cannot be marked in a {suffix} file: wanted png, jpg, tif or dcm")
+    else:
+        pixels.write_image(path, image)

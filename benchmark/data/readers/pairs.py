@@ -1,0 +1,197 @@
+r"""A user's own images with masks beside them, a file each:
+
+images/a.jpg   masks/a.png …      or, with `parts`, images/train/a.jpg   masks/train/a.png …
+
+A mask lies in its folder where its image lies in its own. The sheet's `layout`, all of it optional:
+
+layout:
+  images: photographs                    # a folder below the root, searched with all below it; else images
+  masks: drawn                           # that of the masks, which may be the same or the root (.); else masks
+  image: "{stem}.jpg"                    # what an image is called: {stem} is what its name shares with its mask's; where
+                                         # a pattern has no suffix, any is found; else {stem}
+  mask: "{stem}_segmentation.png"        # what its mask is called; else {stem}.png
+  observer2: "second/{stem}.png"         # a second observer's mask, with its folder
+  field_of_view: "views/{stem}_mask.gif" # the field of view, with its folder
+  parts: {train: train, validation: val, test: test}  # folders that are parts, in each of the folders above; or where
+                                         # those say {part}, such as images: "{part}/images"
+  missing_masks: empty                   # an image without a mask's file has an empty mask; else it is a fault
+  patient: (\d+)_                        # a regular expression whose group is the patient, searched for in an image's
+                                         # name; else each image is a patient of its own
+
+Types: png, jpg, jpeg, tif, tiff, bmp, webp, dcm, and gif for masks. Source: written for this project.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, model_validator
+
+from benchmark.data import phantom, pixels
+from benchmark.data.index import Found, required
+from benchmark.data.pixels import RLE
+from benchmark.data.readers.own import (
+    IMAGES,
+    Part,
+    PartFolders,
+    PatientPattern,
+    files_below,
+    folders_of,
+    joined,
+    layout_of,
+    patients_of,
+    phantom_names,
+    write_photograph,
+)
+from benchmark.fault import Fault, first_few, plural
+from benchmark.frozen import Frozen
+from benchmark.tasks import TaskSpec
+
+KINDS = ("segmentation",)
+MASKS = (*IMAGES, ".gif")
+PHANTOM_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test", "train")
+
+
+def _with_stem(pattern: str) -> str:
+    name = pattern.rpartition("/")[2]
+    if name.count("{stem}") != 1:
+        raise ValueError("wanted a file's name with {stem} in it once")
+    return pattern
+
+
+NamePattern = Annotated[str, AfterValidator(_with_stem)]
+
+
+class Layout(Frozen):
+    """What a sheet tells the reader `pairs`."""
+
+    images: str = "images"
+    masks: str = "masks"
+    image: NamePattern = "{stem}"
+    mask: NamePattern = "{stem}.png"
+    observer2: NamePattern | None = None
+    field_of_view: NamePattern | None = None
+    parts: PartFolders | None = None
+    missing_masks: Literal["empty"] | None = None
+    patient: PatientPattern | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Layout":
+        if not self.parts and any("{part}" in pattern for pattern in (self.images, *self.beside.values())):
+            raise ValueError("parts is missing: which folders does {part} stand for?")
+        return self
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """The index's columns of masks: the pattern of each, with its folder."""
+        named = {
+            "mask": joined(self.masks, self.mask),
+            "mask_observer2": self.observer2,
+            "field_of_view": self.field_of_view,
+        }
+        return {column: pattern for column, pattern in named.items() if pattern}
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per image."""
+    layout = layout_of(task, Layout, KINDS)
+    found = [_part(root, layout, folder, part, task) for part, folder in folders_of(layout.parts)]
+    table = pd.concat([part.table for part in found], ignore_index=True)
+    notes = []
+    if orphans := sum(part.orphans for part in found):
+        notes.append(f"{plural(orphans, 'mask')} without an image left out")
+    if others := sum(part.others for part in found):
+        notes.append(f"{plural(others, 'file')} among the images not called {layout.image} left out")
+    for column, pattern in layout.beside.items():
+        without = table["id"][table[column] == ""]
+        if not without.size:
+            continue
+        counted = f"{len(without):,} of {len(table):,} images have no {pattern}"
+        if len(without) == len(table) or (column == "mask" and layout.missing_masks is None):
+            remedy = "copy the masks there, or say missing_masks: empty" if column == "mask" else "copy them there"
+            raise Fault(
+                f"{task.name}: {counted} under {root} ({first_few(without)}): {remedy}; layout says how they are called"
+            )
+        notes.append(counted + (": their masks are empty" if column == "mask" else ""))
+    table["mask"] = table["mask"].replace("", RLE)
+    if layout.patient:
+        table["patient"] = patients_of(table["image"], layout.patient, task)
+    return Found(table=table, notes=tuple(notes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Images of one part with their masks; how many masks have no image, and how many files are neither."""
+
+    table: pd.DataFrame
+    orphans: int
+    others: int
+
+
+def _part(root: Path, layout: Layout, folder: str, part: str, task: TaskSpec) -> _Part:
+    beside = {column: _files(root, pattern, folder, MASKS, task).dropna() for column, pattern in layout.beside.items()}
+    images = _files(root, joined(layout.images, layout.image), folder, IMAGES, task)
+    # where masks lie among the images, a file that is called as a mask is one
+    images = images[~images["path"].isin(pd.concat([masks["path"] for masks in beside.values()]))]
+    others, images = int(images["key"].isna().sum()), images.dropna()
+    if images.empty:
+        raise Fault(f"{task.name}: no images {_within(joined(layout.images, layout.image), folder)} in {root}")
+    ids = ("" if folder == "." else f"{joined(folder)}/") + images["below"].str.rpartition(".")[0]
+    table = pd.DataFrame({"id": ids, "image": images["path"], "patient": ids, "part": part})
+    orphans = 0
+    for column, masks in beside.items():
+        of_image = masks[masks["key"].isin(images["key"])].set_index("key")["path"]
+        orphans += len(masks) - len(of_image)
+        if (twice := of_image[of_image.index.duplicated(keep=False)]).size:
+            raise Fault(f"{task.name}: {first_few(twice)} in {root} are masks of one image: keep one")
+        table[column] = images["key"].map(of_image).astype(object).fillna("")
+    return _Part(table=table, orphans=orphans, others=others)
+
+
+def _within(pattern: str, folder: str) -> str:
+    """The pattern (with its own folder) for the part that lies in `folder`."""
+    if "{part}" in pattern:
+        return pattern.replace("{part}", folder)
+    inner, _, name = pattern.rpartition("/")
+    return joined(inner, folder, name)
+
+
+def _files(root: Path, pattern: str, folder: str, suffixes: tuple[str, ...], task: TaskSpec) -> pd.DataFrame:
+    """Files in the pattern's folder: path below the root; path below that folder; the latter with the stem for the name,
+    nothing (NaN) where it is not called so.
+    """
+    inner, _, name = _within(pattern, folder).rpartition("/")
+    place = required(root / inner, task.name, f"layout says that there are files {pattern}")
+    below = pd.Series(files_below(place, suffixes), dtype=str)
+    before, after = map(re.escape, name.split("{stem}"))
+    any_suffix = "" if name.lower().endswith(MASKS) else r"\.[^./]+"
+    parted = below.str.extract(rf"^(.*/)?{before}([^/]+){after}{any_suffix}$")
+    key = parted[0].fillna("") + parted[1]
+    return pd.DataFrame({"path": f"{inner}/" + below if inner else below, "below": below, "key": key})
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
+    """Fundus photographs with their vessels, two a patient, in the parts' folders where the sheet names them."""
+    layout = layout_of(task, Layout, KINDS)
+    rng = np.random.default_rng(order.seed)
+    called = joined(layout.images, layout.image)
+    naming = phantom_names(layout.patient, lambda stem: _written(layout.image, ".", stem), task)
+    for number in range(order.num):
+        patient = number // 2
+        part = PHANTOM_PARTS[patient % len(PHANTOM_PARTS)]
+        folder = layout.parts.get(part, layout.parts["train"]) if layout.parts else "."
+        stem = naming.format(p=patient + 1, n=number % 2 + 1)
+        image = phantom.fundus(rng, order.size, order.size)
+        write_photograph(root / _written(called, folder, stem), image.pixels, task, number)
+        shown = {"mask": image.vessels, "mask_observer2": image.vessels_observer2, "field_of_view": image.field_of_view}
+        for column, pattern in layout.beside.items():
+            pixels.write_mask(root / _written(pattern, folder, stem), shown[column])
+
+
+def _written(pattern: str, folder: str, stem: str) -> str:
+    """A phantom's file: as the pattern says, a PNG where it names no type."""
+    named = _within(pattern, folder).replace("{stem}", stem)
+    return named if named.lower().endswith(MASKS) else f"{named}.png"

@@ -1,0 +1,89 @@
+"""PatchCamelyon as first published (Veeling et al. 2018), official layout, for each of train, valid and test:
+
+camelyonpatch_level_2_split_train_x.h5      dataset "x": 262,144 x 96 x 96 x 3 (valid and test: 32,768), uint8
+camelyonpatch_level_2_split_train_y.h5      dataset "y": N x 1 x 1 x 1; 1 where the centre of 32 x 32 pixels holds tumour
+camelyonpatch_level_2_split_train_meta.csv  a row per patch, in the same order; `wsi`: the slide that it was cut from
+
+With the three tables of slides, the patches of a slide count as one patient's; without them, each as its own.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.data import hdf5, phantom
+from benchmark.data.index import Found, readable, required
+from benchmark.fault import Fault, first_few
+from benchmark.tasks import TaskSpec
+
+NAME = "camelyonpatch_level_2_split_"
+PARTS = {"train": "train", "valid": "validation", "test": "test"}
+LABELS, SLIDE = "y", "wsi"
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per patch; of the images' files the names alone."""
+    tables = [root / f"{NAME}{split}_meta.csv" for split in PARTS]
+    absent = [path.name for path in tables if not path.is_file()]
+    found = [_part(root, split, task, with_slides=not absent) for split in PARTS]
+    note = f"without {first_few(absent)} nobody knows a patch's slide: each counts as a patient of its own"
+    return Found(table=pd.concat(found, ignore_index=True), notes=(note,) if absent else ())
+
+
+def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
+    for kind in ("x", LABELS):
+        name = f"{NAME}{split}_{kind}.h5"
+        required(root / name, task.name, f"get {name}.gz and unpack it there (gunzip {name}.gz)")
+    labels = _labels(root / f"{NAME}{split}_{LABELS}.h5")
+    rows = pd.Series(np.arange(len(labels)).astype(str))
+    names = f"{split}-" + rows.str.zfill(6)
+    table = pd.DataFrame(
+        {
+            "id": names,
+            "image": f"{NAME}{split}_x.h5#" + rows,
+            "patient": _slides(root / f"{NAME}{split}_meta.csv", len(labels)) if with_slides else names,
+            "part": PARTS[split],
+        }
+    )
+    table[task.labels[0]] = labels.astype(float)
+    return table
+
+
+def _labels(path: Path) -> NDArray[np.uint8]:
+    values = hdf5.read_dataset(path, LABELS)
+    if values.size != len(values):
+        raise Fault(f'{path}: dataset "{LABELS}" is {" x ".join(map(str, values.shape))}: wanted one label a patch')
+    labels = values.reshape(-1)
+    if (odd := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
+        raise Fault(f'{path}: row {odd[0]} of "{LABELS}": found the label {labels[odd[0]]}: wanted 0 or 1')
+    return labels
+
+
+def _slides(path: Path, num: int) -> pd.Series:
+    with readable(path):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if SLIDE not in rows:
+        raise Fault(f"{path}: no column {SLIDE}; found {first_few(rows.columns, 6)}")
+    if len(rows) != num:
+        raise Fault(f"{path}: {len(rows):,} rows for {num:,} labels: they are not of one copy; get the table again")
+    if (blank := rows.index[rows[SLIDE] == ""]).size:
+        raise Fault(f"{path}: row {blank[0] + 2}: found no {SLIDE}: wanted the slide's name")
+    return rows[SLIDE]
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
+    """Three patches in five for training, one each for validation and test; half with tumour, four a slide."""
+    rng = np.random.default_rng(order.seed)
+    split_of = [("train", "train", "train", "valid", "test")[number % 5] for number in range(order.num)]
+    for split in PARTS:
+        count = split_of.count(split)
+        labels = np.arange(count, dtype=np.uint8) % 2
+        patches = [phantom.tissue(rng, order.size, tumour=bool(label)) for label in labels]
+        images = np.stack(patches) if patches else np.empty((0, order.size, order.size, 3), np.uint8)
+        hdf5.write_dataset(root / f"{NAME}{split}_x.h5", hdf5.IMAGES, images)
+        hdf5.write_dataset(root / f"{NAME}{split}_{LABELS}.h5", LABELS, labels.reshape(-1, 1, 1, 1))
+        slides = [f"phantom_{split}_{row // 4 + 1:03d}" for row in range(count)]
+        told = pd.DataFrame({"coord_y": 0, "coord_x": 0, "tumor_patch": labels > 0, "center_tumor_patch": labels > 0})
+        told.assign(wsi=slides).to_csv(root / f"{NAME}{split}_meta.csv")

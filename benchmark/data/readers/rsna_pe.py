@@ -1,0 +1,138 @@
+"""RSNA STR Pulmonary Embolism Detection (Kaggle 2020; Colak et al. 2021), official layout:
+
+train.csv                          a row per slice: StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID,
+                                   pe_present_on_image, and the exam's own labels: negative_exam_for_pe …
+train/<study>/<series>/<SOP>.dcm   512 x 512, one series a study; 1.8 million
+test.csv, test/                    without labels: not read
+
+The table tells no patients: a study stands for one, and two studies of one person could come into two parts.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.data import dicom, phantom
+from benchmark.data.index import Found, readable, required
+from benchmark.fault import Fault, first_few
+from benchmark.tasks import TaskSpec
+
+TABLE, FOLDER, SUFFIX = "train.csv", "train", ".dcm"
+STUDY, SERIES, SLICE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
+REMEDY = "unpack the competition's train folder again"
+OF_EXAM = (
+    "negative_exam_for_pe", "qa_motion", "qa_contrast", "flow_artifact", "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1",
+    "leftsided_pe", "chronic_pe", "true_filling_defect_not_pe", "rightsided_pe", "acute_and_chronic_pe", "central_pe",
+    "indeterminate",
+)  # fmt: skip
+
+
+def read(root: Path, task: TaskSpec) -> Found:
+    """One row per slice of the table."""
+    path = required(root / TABLE, task.name, "it comes with the competition's data")
+    label = task.labels[0]
+    rows = _rows(path, label)
+    files = np.asarray(rows[SLICE] + SUFFIX, dtype=object)
+    folders, folder_of = _folders(rows)
+    _check_complete(files, folders, folder_of, task=task, root=root)
+    study = _shared(rows[STUDY])
+    table = pd.DataFrame(
+        {
+            "id": rows[SLICE],
+            "image": pd.Series(folders[folder_of] + files, dtype=object),
+            "patient": study,
+            "part": pd.Series(np.full(len(rows), "", dtype=object), dtype=object),
+            "study": study,
+            "series": _shared(rows[SERIES]),
+            label: (rows[label] == "1").astype(float),
+        }
+    )
+    return Found(table=table)
+
+
+def _rows(path: Path, label: str) -> pd.DataFrame:
+    """The table's columns that are read, as text; studies and series as categories."""
+    columns = [STUDY, SERIES, SLICE, label]
+    with readable(path):
+        header = pd.read_csv(path, nrows=0)
+        if absent := [name for name in columns if name not in header]:
+            raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(header.columns, 6)}")
+        rows = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False)
+    if (odd := rows.index[~rows[label].isin(["0", "1"])]).size:
+        raise Fault(f"{path}: row {odd[0] + 2}: found {rows[label].iloc[odd[0]]!r} as {label}: wanted 0 or 1")
+    for name in (STUDY, SERIES, SLICE):
+        if (blank := rows.index[rows[name] == ""]).size:
+            raise Fault(
+                f"{path}: row {blank[0] + 2}: found no {name}: wanted the names of a study, a series and a slice"
+            )
+    return rows.astype({STUDY: "category", SERIES: "category"})
+
+
+def _folders(rows: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """The series' folders below the root, ending in a slash, and each row's place among them."""
+    studies, series = rows[STUDY].cat, rows[SERIES].cat
+    pair = studies.codes.to_numpy(np.int64) * len(series.categories) + series.codes.to_numpy(np.int64)
+    pairs, folder_of = np.unique(pair, return_inverse=True)
+    named = [divmod(int(one), len(series.categories)) for one in pairs]
+    folders = [f"{FOLDER}/{studies.categories[study]}/{series.categories[one]}/" for study, one in named]
+    return np.array(folders, dtype=object), folder_of
+
+
+def _check_complete(
+    files: NDArray[np.object_],
+    folders: NDArray[np.object_],
+    folder_of: NDArray[np.int64],
+    *,
+    task: TaskSpec,
+    root: Path,
+) -> None:
+    """Each series' folder is listed once; no slice is asked for by its name. Raises Fault where slices are missing."""
+    ordered = np.argsort(folder_of, kind="stable")
+    starts = np.searchsorted(folder_of[ordered], np.arange(len(folders) + 1))
+    missing: list[str] = []
+    for number, folder in enumerate(folders):
+        wanted = files[ordered[starts[number] : starts[number + 1]]]
+        try:
+            found = os.listdir(root / folder)  # noqa: PTH208 - a path object a slice would double the time
+        except (FileNotFoundError, NotADirectoryError):
+            found = []
+        if gone := set(wanted).difference(found):
+            missing += [folder + name for name in sorted(gone)]
+    if missing:
+        raise Fault(
+            f"{task.name}: {len(missing):,} of {len(files):,} images are missing under {root} "
+            f"({first_few(missing)}): the copy is not complete; {REMEDY}"
+        )
+
+
+def _shared(names: pd.Series) -> pd.Series:
+    """A column of categories as text whose equal values are one object: a pointer a row, whatever their length."""
+    return pd.Series(names.cat.categories.to_numpy(dtype=object)[names.cat.codes.to_numpy()], dtype=object)
+
+
+def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
+    """Studies of six to ten slices, in two of five an embolism on a run of them; fewer slices where few are ordered."""
+    rng = np.random.default_rng(order.seed)
+    rows: list[dict[str, object]] = []
+    study = 0
+    while (left := order.num - len(rows)) > 0:
+        study += 1
+        # 2.25: UIDs derived from numbers of one's own
+        study_id, series_id = f"2.25.{order.seed}.{study}.1", f"2.25.{order.seed}.{study}.2"
+        count = min(int(rng.integers(6, 11)), max(2, order.num // 12), left)
+        ill = study % 5 in (2, 4)
+        length = int(rng.integers(1, count // 2 + 2))
+        start = int(rng.integers(0, count - length + 1))
+        of_exam = dict.fromkeys(OF_EXAM, 0) | {"negative_exam_for_pe": int(not ill), "central_pe": int(ill)}
+        of_exam["rv_lv_ratio_lt_1"] = int(ill)
+        for number in range(count):
+            shown = ill and start <= number < start + length
+            names = {STUDY: study_id, SERIES: series_id, SLICE: f"2.25.{order.seed}.{study}.3.{number + 1}"}
+            place = root / FOLDER / study_id / series_id / f"{names[SLICE]}{SUFFIX}"
+            tags = {STUDY: study_id, SERIES: series_id, "InstanceNumber": str(number + 1)}
+            dicom.write_ct(place, phantom.ct(rng, order.size, embolism=shown), uid=names[SLICE], tags=tags)
+            rows.append({**names, task.labels[0]: int(shown), **of_exam})
+    pd.DataFrame(rows).to_csv(root / TABLE, index=False)
