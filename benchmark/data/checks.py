@@ -1,0 +1,299 @@
+"""The nine checks of a data set: what its index, and what one pass over its images, tell of it.
+
+PASS; WARN where results can be had and are to be read with it in mind; FAIL where they would be wrong, or none.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
+from benchmark.data.pixels import RLE, files_of
+from benchmark.data.scan import Seen, file_of
+from benchmark.fault import first_few, plural
+from benchmark.tasks import TaskSpec
+
+FULL = 0.95  # a mask of more than this share of its image is doubtful
+AGAIN = "copy them again from their source"
+Verdict = Literal["PASS", "WARN", "FAIL", "left out"]
+Problem = tuple[Literal["WARN", "FAIL"], str, str]  # verdict, finding, fix
+CHECKS = ("index", "counts", "files", "images", "masks", "labels", "duplicates", "patients", "split")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check's verdict; `details` are plain values for a file."""
+
+    name: str
+    verdict: Verdict
+    finding: str
+    fix: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def check_counts(index: Index, task: TaskSpec, parts: pd.Series | None) -> Check:
+    """What is here against the sheet's published counts: images, patients, parts, labels' positives, normal ones."""
+    table, labels = index.table, [label for label in index.labels if label in index.table]
+    here = {"images": len(table), "patients": table["patient"].nunique()}
+    official = table["part"] if (table["part"] != "").any() else parts
+    if official is not None:
+        here |= {part: int((official == part).sum()) for part in PARTS}
+        if official is parts and "validation" not in task.counts:
+            here["train"] += here["validation"]  # a sheet that counts no validation part counts it with training
+    if labels:
+        here |= {label: int((table[label] == 1).sum()) for label in labels}
+        here["normal"] = int((table[labels] == 0).all(axis=1).sum())
+    compared = {key: {"here": here[key], "published": count} for key, count in task.counts.items() if key in here}
+    others = [key for key in task.counts if key not in here]
+    numbers = {key: f"{key} {pair['here']:,} of {pair['published']:,}" for key, pair in compared.items()}
+    also = f"not compared: {', '.join(others)}" if others else ""
+    details: dict[str, Any] = {"compared": compared, "not_compared": others}
+    if index.phantom:
+        return found("counts", f"phantoms, not compared: {', '.join(numbers.values())}", **details)
+    unlike = [numbers.pop(key) for key, pair in compared.items() if pair["here"] != pair["published"]]
+    told = "; ".join(filter(None, (", ".join(numbers.values()), also))) or (
+        "" if unlike else "the sheet publishes none"
+    )
+    fix = f"{task.get or 'get the rest'}; where this part is meant, say so beside every result"
+    problems: list[Problem] = [("WARN", f"unlike the published: {', '.join(unlike)}", fix)] if unlike else []
+    return found("counts", told, problems, **details)
+
+
+def check_files(index: Index) -> Check:
+    """Images under the root that no row names. Names that climb out of the root are another data set's."""
+    images = {os.path.normpath(name) for name in index.table["image"]}
+    # beside a file that holds many images there are others, of labels say
+    own = {name for name in images if not name.startswith("..") and file_of(name) == name}
+    if not own:
+        return found("files", "not searched for others: images are another data set's, or rows of a file", extra=[])
+    suffixes = tuple({Path(name).suffix.lower() for name in own})
+    named = own | {
+        os.path.normpath(f) for c in MASKS if c in index.table for name in index.table[c] for f in files_of(name)
+    }
+    if index.unlabelled is not None:
+        named |= {os.path.normpath(file_of(name)) for name in index.unlabelled["image"]}
+    extra = []
+    for folder, _, names in os.walk(index.root, followlinks=True):
+        below = folder.removeprefix(str(index.root)).lstrip(os.sep)
+        paths = [f"{below}/{n}".lstrip("/") for n in names if n.lower().endswith(suffixes) and n[0] != "."]
+        extra += [path for path in paths if path not in named]
+    what = f"{plural(len(extra), 'image file')} that no row names: {first_few(sorted(extra))}"
+    problems: list[Problem] = [("WARN", what, "move them out, or get the tables that name them")] if extra else []
+    return found("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
+
+
+def check_images(index: Index, seen: list[Seen], *, leave_out: bool) -> Check:
+    """Whether every image decodes, no phantom is among real ones, none is blank; and their sizes."""
+    good = [one for one in seen if not one.fault]
+    bad = [{"image": _image(index, one), "reason": one.fault} for one in seen if one.fault]
+    sizes = sorted({(one.width, one.height) for one in good})
+    sides = [side for size in sizes for side in size]
+    grey = sum(one.channels == 1 for one in good)
+    phantoms = [] if index.phantom else [_image(index, one) for one in good if one.phantom]
+    blank = [_image(index, one) for one in good if one.blank]
+    problems: list[Problem] = []
+    if bad:
+        what = f"{plural(len(bad), 'unreadable image')}: {first_few(line['image'] for line in bad)}"
+        fix = (
+            "they are left out of training and judging; copy them again where they should count" if leave_out else AGAIN
+        )
+        problems.append(("WARN" if leave_out else "FAIL", what, fix))
+    if phantoms:
+        what = f"{plural(len(phantoms), 'phantom')} in a folder that is not marked as one: {first_few(phantoms)}"
+        problems.append(("FAIL", what, "delete the folder and get the official images"))
+    if blank:
+        what = f"{plural(len(blank), 'blank image')} (one value only): {first_few(blank)}"
+        problems.append(("WARN", what, "copy them again; if they are so at the source, mind it"))
+    sample = "" if len(seen) == len(index.table) else f", a sample of {len(index.table):,}"
+    told = f"{len(good):,} of {len(seen):,} decode{sample}"
+    if sides:
+        told += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
+        told += f"; {grey:,} grey, {len(good) - grey:,} colour"
+    return found(
+        "images",
+        told,
+        problems,
+        unreadable=bad,
+        phantoms=phantoms,
+        blank=blank,
+        side={"smallest": min(sides, default=None), "largest": max(sides, default=None)},
+        num_sizes=len(sizes),
+        grey=grey,
+        colour=len(good) - grey,
+    )
+
+
+def check_masks(index: Index, seen: list[Seen]) -> Check:
+    """Whether every mask reads and fits its image; empty, full and grey-edged ones."""
+    columns = [column for column in MASKS if column in index.table]
+    if not columns:
+        return found("masks", "no segmentation: there are none")
+    problems: list[Problem] = []
+    details: dict[str, Any] = {}
+    told = []
+    for column in columns:
+        pairs = [(_image(index, one), mask) for one in seen for mask in one.masks if mask.column == column]
+        faults = [mask.fault for _, mask in pairs if mask.fault]
+        good = [(image, mask) for image, mask in pairs if not mask.fault]
+        shares = [mask.share for _, mask in good]
+        full = [image for image, mask in good if mask.share > FULL] if column != "field_of_view" else []
+        grey = [image for image, mask in good if not mask.two_valued]
+        num_empty = sum(share == 0 for share in shares)
+        if faults:
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            problems.append(("FAIL", f"{plural(len(faults), column)} unreadable or unfit: {faults[0]}{more}", AGAIN))
+        if full:
+            what = f"{plural(len(full), column)} over more than {FULL:.0%} of the image: {first_few(full)}"
+            problems.append(("WARN", what, "see whether they are inverted: `benchmark data show`"))
+        if grey:
+            what = f"{plural(len(grey), column)} of more than two values, thresholded at half: {first_few(grey)}"
+            problems.append(("WARN", what, "get lossless masks, or mind their edges"))
+        span = f", {min(shares):.1%} / {np.mean(shares):.1%} / {max(shares):.1%} set (min/mean/max)" if shares else ""
+        told.append(f"{column}: {len(pairs):,} of {len(seen):,} images{span}, {num_empty:,} empty")
+        details[column] = {
+            "named": len(pairs),
+            "share": {"min": min(shares), "mean": float(np.mean(shares)), "max": max(shares)} if shares else None,
+            "empty": num_empty,
+            "faults": faults,
+            "full": full,
+            "not_two_valued": grey,
+        }
+    return found("masks", "; ".join(told), problems, **details)
+
+
+def check_labels(index: Index, *, exclusive: bool) -> Check:
+    """The labels' prevalence; labels that all images have, or none has."""
+    table = index.table
+    if "mask" in table:
+        num = int(_positives(index)["mask"].sum())
+        return found("labels", f"{num:,} of {len(table):,} images have a mask that is not empty", with_mask=num)
+    labels: dict[str, dict[str, Any]] = {}
+    for label in index.labels:
+        values = table[label]
+        positive, negative = int((values == 1).sum()), int((values == 0).sum())
+        labels[label] = {
+            "positive": positive,
+            "negative": negative,
+            "uncertain": int((values == UNCERTAIN).sum()),
+            "not_labelled": int(values.isna().sum()),
+            "prevalence": positive / (positive + negative) if positive + negative else None,
+        }
+    problems: list[Problem] = []
+    for value in ("positive", "negative"):
+        if without := [label for label, told in labels.items() if not told[value]]:
+            what = f"no {value} of {first_few(without, 6)}"
+            problems.append(("WARN", what, "such a label cannot be learnt or judged: see whether the copy is whole"))
+    common = sorted(labels, key=lambda label: -labels[label]["positive"])
+    counts = [
+        f"{label} {labels[label]['positive']:,}" + ("" if exclusive else f" ({labels[label]['prevalence'] or 0:.1%})")
+        for label in common
+    ]
+    told = f"{plural(len(labels), 'class' if exclusive else 'label', 'classes' if exclusive else 'labels')}: "
+    told += first_few(counts, 5)
+    for value in ("uncertain", "not_labelled"):
+        if num := sum(of[value] for of in labels.values()):
+            told += f"; {num:,} values {value.replace('_', ' ')}"
+    return found("labels", told, problems, labels=labels)
+
+
+def check_duplicates(index: Index, parts: pd.Series | None, seen: list[Seen]) -> Check:
+    """Images of identical bytes: in two parts, within one, with other labels."""
+    table = index.table
+    digests = pd.Series({one.row: one.digest for one in seen if one.digest}, dtype=object)
+    twice = digests[digests.duplicated(keep=False)]
+    leaked, kept, contrary, groups = list[str](), list[str](), list[str](), list[dict[str, Any]]()
+    for digest, rows in sorted(twice.groupby(twice).groups.items()):
+        same = table.iloc[list(rows)]
+        ids = same["id"].tolist()
+        its_parts = sorted(set(parts[same.index])) if parts is not None else []
+        labels = [label for label in index.labels if label in same]
+        agree = not labels or len(same[labels].fillna(np.inf).drop_duplicates()) == 1
+        told = " = ".join(ids[:3]) + f" (and {len(ids) - 3} more)" * (len(ids) > 3)
+        (leaked if len(its_parts) > 1 else kept).append(f"{told} ({', '.join(its_parts)})" if its_parts else told)
+        if not agree:
+            contrary.append(told)
+        groups.append({"sha256": digest, "ids": ids, "parts": its_parts, "labels_agree": agree})
+    problems: list[Problem] = []
+    if leaked:
+        what = f"the same image trains and tests: {plural(len(leaked), 'image')} in more than one part: {first_few(leaked)}"
+        problems.append(("FAIL", what, "remove all copies but one"))
+    if contrary:
+        what = f"{plural(len(contrary), 'image')} with different labels: {first_few(contrary)}"
+        problems.append(("WARN", what, "ask the table which is meant, or remove both"))
+    if kept:
+        what = f"{plural(len(kept), 'image')} more than once in a part: {first_few(kept)}"
+        problems.append(("WARN", what, "remove all copies but one"))
+    sample = "" if len(seen) == len(table) else f" (of a sample of {len(table):,})"
+    return found(
+        "duplicates", f"{digests.nunique():,} different images of {len(digests):,}{sample}", problems, groups=groups
+    )
+
+
+def check_patients(index: Index, parts: pd.Series | None, *, one_each: bool) -> Check:
+    """No patient in two parts; whether patients are known. `one_each`: the sheet says that each has one image."""
+    table = index.table
+    by_image = bool((table["patient"] == table["id"]).all())
+    problems: list[Problem] = []
+    details: dict[str, Any] = {"patients": table["patient"].nunique(), "known": not by_image}
+    told = plural(details["patients"], "patient")
+    if parts is not None:
+        pairs = pd.DataFrame({"patient": table["patient"], "part": parts}).drop_duplicates()
+        details["by_part"] = {part: int((pairs["part"] == part).sum()) for part in PARTS}
+        details["in_two_parts"] = sorted(pairs["patient"][pairs["patient"].duplicated()].unique().tolist())
+        told += ": " + ", ".join(f"{part} {num:,}" for part, num in details["by_part"].items())
+        if leaked := details["in_two_parts"]:
+            what = f"{plural(len(leaked), 'patient')} in more than one part: {first_few(leaked)}"
+            problems.append(("FAIL", what, "keep all images of a patient in one part"))
+    if by_image and not one_each:
+        what = "patients unknown: parted by image, so one patient's images may train and test"
+        problems.append(("WARN", what, "mind it beside every result"))
+    return found("patients", told, problems, **details)
+
+
+def check_split(index: Index, parts: pd.Series | None, why: str, scored: Sequence[str] | None) -> Check:
+    """The parts' sizes and prevalence; labels that a part lacks. `why` there are no parts; `scored`: what judging needs."""
+    if parts is None:
+        return found("split", "", [("FAIL", why, "as the finding says")])
+    positives = _positives(index)
+    details: dict[str, Any] = {}
+    lacking = []
+    for part in PARTS:
+        rows = positives[parts == part]
+        shares = {label: float(share) for label, share in rows.mean().items()}
+        details[part] = {"images": len(rows), "prevalence": shares}
+        wanted = [
+            label for label in shares if positives[label].any() and (part == "train" or label in (scored or shares))
+        ]
+        lacking += [f"{label} in {part}" for label in wanted if not shares[label]]
+    only = positives.columns[0] if positives.shape[1] == 1 else None
+    told = ", ".join(
+        f"{part} {of['images']:,}"
+        + (f" ({of['prevalence'][only]:.1%} {only.replace('mask', 'with a mask')})" if only else "")
+        for part, of in details.items()
+    )
+    fix = "such a label is not learnt, or not scored, there: more images, or another split"
+    problems: list[Problem] = [("WARN", f"no positive of {first_few(lacking, 6)}", fix)] if lacking else []
+    return found("split", told, problems, parts=details)
+
+
+def found(name: str, told: str, problems: Sequence[Problem] = (), **details: Any) -> Check:
+    """A check with the worst verdict of its problems, which are told first."""
+    worst: Verdict = min((problem[0] for problem in problems), default="PASS")  # FAIL comes before WARN
+    findings = [*(finding for _, finding, _ in problems), *([told] if told else [])]
+    fixes = dict.fromkeys(fix for _, _, fix in problems)
+    return Check(name=name, verdict=worst, finding="; ".join(findings), fix="; ".join(fixes), details=details)
+
+
+def _positives(index: Index) -> pd.DataFrame:
+    """Which images have which label (a mask that is not empty, for segmentation)."""
+    table = index.table
+    return ~table[["mask"]].isin(["", RLE]) if "mask" in table else table[list(index.labels)] == 1
+
+
+def _image(index: Index, one: Seen) -> str:
+    return str(index.table["image"].iloc[one.row])

@@ -1,0 +1,126 @@
+"""One pass over a task's images and masks: what reading each of them shows, and its digest. No pixels are kept."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.data.dicom import Windows
+from benchmark.data.hdf5 import is_row
+from benchmark.data.index import MASKS, Index
+from benchmark.data.pixels import Pixels, files_of, read_image, read_mask
+from benchmark.disk import sha256_of
+from benchmark.fault import Fault
+
+AHEAD = 4  # images in work or waiting to be looked at, a thread
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenMask:
+    """One mask. `share` of the image's pixels that it sets; `two_valued`: whether its files hold two values at most."""
+
+    column: str
+    fault: str = ""
+    share: float = 0.0
+    two_valued: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """One image, by its place in the index's table. `digest`: sha256 of the file's bytes, or of the pixels where one
+    file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels are one.
+    """
+
+    row: int
+    digest: str = ""
+    fault: str = ""
+    phantom: bool = False
+    height: int = 0
+    width: int = 0
+    channels: int = 0
+    blank: bool = False
+    masks: tuple[SeenMask, ...] = ()
+
+
+def scan(
+    index: Index, rows: Sequence[int], *, windows: Windows | None, threads: int, progress: Callable[[int, int], None]
+) -> list[Seen]:
+    """Look at the images of these rows (and their masks), in their order; `progress` is told images done and in all."""
+    images = index.table["image"].tolist()
+    masks = {column: index.table[column].tolist() for column in MASKS if column in index.table}
+
+    def look(row: int) -> Seen:
+        named = {column: names[row] for column, names in masks.items() if names[row]}
+        return _seen(row, index.root, images[row], named, windows)
+
+    seen = []
+    for one in _in_order(look, rows, threads):
+        seen.append(one)
+        progress(len(seen), len(rows))
+    return seen
+
+
+def file_of(image: str) -> str:
+    """The file that holds an image: its name in an index may be `file.h5#row`."""
+    return image.rpartition("#")[0] if is_row(Path(image)) else image
+
+
+def _in_order(look: Callable[[int], Seen], rows: Sequence[int], threads: int) -> Iterator[Seen]:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
+    pending: deque[Future[Seen]] = deque()
+    try:
+        for row in rows:
+            pending.append(pool.submit(look, row))
+            if len(pending) >= AHEAD * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _seen(row: int, root: Path, image: str, masks: dict[str, str], windows: Windows | None) -> Seen:
+    path = root / image
+    digest = ""
+    try:
+        if not is_row(path):
+            digest = sha256_of(path)  # before the decoder, which then finds the file in memory
+        pixels, phantom = read_image(path, windows)
+    except Exception as error:  # noqa: BLE001 - whatever a decoder raises is said of this image; the pass goes on
+        return Seen(row=row, digest=digest, fault=_told(error, path))
+    height, width, channels = pixels.shape
+    return Seen(
+        row=row,
+        digest=digest or hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        phantom=phantom,
+        height=height,
+        width=width,
+        channels=channels,
+        blank=_is_blank(pixels),
+        masks=tuple(_seen_mask(column, name, root, path, (height, width)) for column, name in masks.items()),
+    )
+
+
+def _seen_mask(column: str, named: str, root: Path, image: Path, shape: tuple[int, int]) -> SeenMask:
+    try:
+        mask = read_mask(named, root, shape)
+        two_valued = all(_is_two_valued(read_image(root / name)[0]) for name in files_of(named))
+    except Exception as error:  # noqa: BLE001 - as above
+        return SeenMask(column=column, fault=f"{column} of {image}: {_told(error, image)}")
+    return SeenMask(column=column, share=float(mask.mean()), two_valued=two_valued)
+
+
+def _told(error: Exception, path: Path) -> str:
+    return str(error) if isinstance(error, Fault) else f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _is_blank(pixels: Pixels) -> bool:
+    # few images are one colour on a coarse grid: only those are looked at in full
+    return not (pixels[::64, ::64] != pixels[0, 0]).any() and not (pixels != pixels[0, 0]).any()
+
+
+def _is_two_valued(pixels: Pixels) -> bool:
+    values = pixels[..., 0]
+    return bool(((values == values.min()) | (values == values.max())).all())

@@ -1,0 +1,111 @@
+"""Is a data set here whole, readable and fit to be learnt from? The report of `data.checks` on a task's folder."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.checks import (
+    CHECKS,
+    Check,
+    Problem,
+    Verdict,
+    check_counts,
+    check_duplicates,
+    check_files,
+    check_images,
+    check_labels,
+    check_masks,
+    check_patients,
+    check_split,
+    found,
+)
+from benchmark.data.index import Index
+from benchmark.data.labels import classes_of
+from benchmark.data.readers import index_of
+from benchmark.data.scan import scan
+from benchmark.data.splits import assign_parts
+from benchmark.disk import Places
+from benchmark.fault import Fault, plural
+from benchmark.tasks import TaskSpec
+
+QUICK = 256  # images of a quick look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All checks of a task's folder. `looked_at`: images that were opened, of `images`."""
+
+    task: str
+    version: int
+    root: str
+    phantom: bool
+    images: int
+    looked_at: int
+    checks: tuple[Check, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many checks have this verdict."""
+        return sum(check.verdict == verdict for check in self.checks)
+
+    def told(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {"format": 1, **asdict(self)}
+
+
+def verify(
+    task: TaskSpec, places: Places, *, quick: bool, threads: int, progress: Callable[[int, int], None]
+) -> Report:
+    """Check a task's folder under the data folder. Raises Fault where there is no such folder or it cannot be listed."""
+    try:
+        index = index_of(task, places)
+    except Fault as fault:
+        if places.data is None or not (places.data / task.root).is_dir():
+            raise
+        rest = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
+        checks = (found("index", "", [("FAIL", str(fault), "as the finding says")]), *rest)
+        root = str(places.data / task.root)
+        return Report(
+            task=task.name, version=task.version, root=root, phantom=False, images=0, looked_at=0, checks=checks
+        )
+    except OSError as error:
+        raise Fault(f"{task.name}: {error.filename}: cannot be read ({error.strerror})") from error
+    num = len(index.table)
+    rows = np.unique(np.linspace(0, num - 1, min(num, QUICK)).round().astype(int)).tolist() if quick else range(num)
+    seen = scan(index, rows, windows=task.windows, threads=threads, progress=progress)
+    parts, why = None, ""
+    judged = index
+    try:
+        parts = assign_parts(index, task.split)
+        judged = classes_of(index, task, parts)
+    except Fault as fault:
+        why = str(fault)
+    return Report(
+        task=task.name,
+        version=task.version,
+        root=str(index.root),
+        phantom=index.phantom,
+        images=num,
+        looked_at=len(seen),
+        checks=(
+            _check_index(index),
+            check_counts(index, task, parts),
+            check_files(index),
+            check_images(index, seen, leave_out=task.unreadable == "leave out"),
+            check_masks(index, seen),
+            check_labels(index, exclusive=task.is_exclusive),
+            check_duplicates(index, parts, seen),
+            check_patients(index, parts, one_each=task.counts.get("patients") == task.counts.get("images", -1)),
+            check_split(judged, parts, why, task.scored),
+        ),
+    )
+
+
+def _check_index(index: Index) -> Check:
+    """What the reader left out, and why."""
+    notes: list[Problem] = [
+        ("WARN", note, "get what is missing, or mind it beside every result") for note in index.notes
+    ]
+    told = plural(len(index.table), "row") + " of phantoms" * index.phantom
+    return found("index", told, notes, notes=list(index.notes))
