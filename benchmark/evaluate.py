@@ -15,7 +15,6 @@ DICE: dict[str, Callable[..., float]] = {
     "dice_per_image": metrics.dice_per_image,
     "dice_positive": metrics.dice_positive,
 }
-METRICS = ("auc", "mean_auc", "accuracy", "top3_accuracy", "mean_sensitivity", "kappa", *DICE)  # what a task may name
 TOP_SLICES = 10  # an exam's score beside its highest slice: the mean of this many
 AGE_BAND = 20  # years
 MAX_VALUES = 12  # a group with more values is an identity (a patient, an exam), not a subgroup

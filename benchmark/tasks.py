@@ -18,14 +18,15 @@ _FACTS_ONLY = {"title", "about", "counts", "licence", "cite", "get", "root", "gr
 OTHER = "Other"  # the class of all conditions that are not among the `commonest`
 KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
 Share = Annotated[float, Field(gt=0, lt=1)]
-# what a sheet need not say: each kind's usual score, and what its recipe starts from
-_USUAL_METRIC = {
-    "binary": "auc",
-    "multilabel": "mean_auc",
-    "multiclass": "accuracy",
-    "ordinal": "kappa",
-    "segmentation": "dice_per_image",
+# what each kind can be scored by (`benchmark.evaluate` gives these); the first is meant where a sheet names none
+METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "exam_auc_max", "exam_auc_top10"),
+    "multilabel": ("mean_auc",),
+    "multiclass": ("accuracy", "mean_sensitivity", "mean_auc", "top3_accuracy", "mean_sensitivity_top3"),
+    "ordinal": ("kappa", "kappa_expected", "accuracy", "mean_sensitivity", "mean_auc"),
+    "segmentation": ("dice_per_image", "dice_pooled", "dice_positive"),
 }
+# what a sheet need not say of each kind's recipe
 _USUAL_RECIPE: dict[str, dict[str, Any]] = {
     "multiclass": {"loss": "ce"},
     "ordinal": {"loss": "ce"},
@@ -113,8 +114,8 @@ class TaskSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _usual_metric(cls, sheet: Any) -> Any:
-        if isinstance(sheet, dict) and not sheet.get("metric") and sheet.get("kind") in _USUAL_METRIC:
-            return {**sheet, "metric": _USUAL_METRIC[sheet["kind"]]}
+        if isinstance(sheet, dict) and not sheet.get("metric") and sheet.get("kind") in METRICS:
+            return {**sheet, "metric": METRICS[sheet["kind"]][0]}
         return sheet
 
     @model_validator(mode="after")
@@ -133,6 +134,12 @@ class TaskSpec(Frozen):
             raise ValueError("commonest is for multiclass tasks that list no labels")
         if self.windows is not None and len(self.windows) not in (1, 3):
             raise ValueError(f"windows: wanted one (grey) or three (red, green, blue), {len(self.windows)} are listed")
+        if self.metric not in METRICS[self.kind]:
+            raise ValueError(
+                f"metric {self.metric!r} of a {self.kind} task: {did_you_mean(self.metric, METRICS[self.kind])}"
+            )
+        if self.metric.startswith("exam") and self.exam is None:
+            raise ValueError(f"metric {self.metric} needs `exam`, the group whose images are one exam's")
         if self.unreadable and self.kind == "segmentation":
             raise ValueError("unreadable: images of a segmentation task cannot be left out")
         return self

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score, top_k_accuracy_score
 
-from benchmark.evaluate import METRICS, by_case, group_scores, scores_of
+from benchmark.evaluate import by_case, group_scores, scores_of
 from benchmark.record import Predictions
-from benchmark.tasks import Judging
+from benchmark.tasks import METRICS, Judging
 
 GRADES = ("none", "mild", "moderate", "severe", "worst")
 
@@ -128,9 +128,27 @@ def test_a_group_of_many_values_or_of_one_is_no_subgroup():
     assert group_scores(predictions, Judging(exam="case")) == {}
 
 
-def test_the_metrics_that_a_task_may_name_are_ones_that_the_judge_gives(tasks):
-    _, graded = drawn()
-    given = set(scores_of(graded)[0]) | {"auc", "dice_pooled", "dice_per_image", "dice_positive"}
+def test_every_metric_that_a_task_may_name_is_one_that_the_judge_gives(tasks):
+    exams = ["e1", "e2"] * 100
+    truth = np.arange(200)[:, None] % 3 == 0
+    masks = Predictions(
+        kind="segmentation",
+        ids=np.array(["a"]),
+        groups={},
+        columns=("mask",),
+        truth=np.array([[4]]),
+        score=np.array([[[4, 3]]]),
+    )
+    of_kind = {
+        "binary": predicted("classification", ("pe",), truth, truth * 0.5, study=exams),
+        "multilabel": predicted("classification", ("a", "b"), np.hstack([truth, ~truth]), np.hstack([truth, truth])),
+        "multiclass": drawn("multiclass")[1],
+        "ordinal": drawn("ordinal")[1],
+        "segmentation": masks,
+    }
 
-    assert set(METRICS) <= given
-    assert {task.metric for task in tasks.values()} <= set(METRICS)
+    assert set(METRICS) == set(of_kind)
+    for kind, predictions in of_kind.items():
+        given = scores_of(predictions, Judging(exam="study" if kind == "binary" else None))[0]
+        assert set(METRICS[kind]) <= set(given), kind
+    assert all(task.metric in METRICS[task.kind] for task in tasks.values())

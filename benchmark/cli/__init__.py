@@ -18,8 +18,8 @@ app = typer.Typer(
     help="Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast.",
 )
 app.add_typer(zoo.app, name="zoo", help="Pretrained weights: list, show, add, fetch, verify.")
-app.add_typer(tasks.app, name="tasks", help="Tasks: list, show.")
-app.add_typer(data.app, name="data", help="Data sets: write phantoms.")
+app.add_typer(tasks.app, name="tasks", help="Tasks: list, show, check; your own: add, remove.")
+app.add_typer(data.app, name="data", help="Data sets: verify, show, prepare, split; phantoms.")
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(run.status)

@@ -5,15 +5,11 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli import prepare, show, split, verify
 from benchmark.cli.options import Project, places_of
 from benchmark.fault import plural
 
 app = typer.Typer(no_args_is_help=True)
-
-
-@app.callback()
-def root() -> None:
-    """Data sets: write phantoms."""  # a callback keeps one verb a verb of a group
 
 
 @app.command()
@@ -29,9 +25,15 @@ def phantom(
     from benchmark.data.phantom import Order
     from benchmark.data.readers import write_phantom
     from benchmark.selection import select
-    from benchmark.tasks import read_tasks
+    from benchmark.tasks import known_tasks
 
-    tasks = read_tasks(places_of(project=project).project / "tasks")
+    tasks = known_tasks(places_of(project=project))
     for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):
         root = write_phantom(tasks[name], out, Order(num=num, size=size, seed=seed))
         typer.echo(f"{name}: {plural(num, 'phantom image')} in {root}; use them with --data {out}")
+
+
+app.command()(verify.verify)
+app.command()(show.show)
+app.command()(prepare.prepare)
+app.command()(split.split)

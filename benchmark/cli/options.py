@@ -51,6 +51,20 @@ Fraction = Annotated[
     float,
     typer.Option("--fraction", min=0.0, max=1.0, help="Share of the training patients used (stratified, nested)."),
 ]
+Subset = Annotated[
+    str | None,
+    typer.Option(
+        "--subset",
+        help="Number of training images used, as many of each class (nested), or a name the task gives one (S, M, F).",
+        show_default=False,
+    ),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds", min=2, help="Each seed once a fold: that fold of the patients validates.", show_default=False
+    ),
+]
 SuiteName = Annotated[
     str | None,
     typer.Option("--suite", help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.", show_default=False),

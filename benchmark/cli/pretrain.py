@@ -80,7 +80,7 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     found = "cuda" if torch.cuda.is_available() else "cpu"
     cells = grid.cells(indexes)
     ((task, recipe),) = grid.tasks
-    with resumable(), GridProgress(cells, Console(stderr=True)) as progress:
+    with resumable(), GridProgress(cells, {task.name: task.metric}, Console(stderr=True)) as progress:
         progress.tell({"event": "started", "key": cells[0].key})
         runner = Runner(
             places=grid.places, device=torch.device(found if device == "auto" else device), watch=progress.tell

@@ -1,7 +1,7 @@
 """Progress of a grid: bars on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -25,9 +25,13 @@ PLAIN_SECONDS = 30.0  # between two plain lines about one cell
 
 
 class GridProgress:
-    """Shows scheduler events: the grid as a whole, and each cell being worked on with its epoch and scores."""
+    """Shows scheduler events: the grid as a whole, and each cell being worked on with its epoch and scores.
 
-    def __init__(self, cells: list[Cell], console: Console) -> None:
+    `metrics`: each task's primary score.
+    """
+
+    def __init__(self, cells: list[Cell], metrics: dict[str, str], console: Console) -> None:
+        self.metrics = metrics
         self.cells = {cell.key: cell for cell in cells}
         self.console = console
         self.total = len(cells)
@@ -69,9 +73,9 @@ class GridProgress:
         elif kind == "cache":
             self._update(key, event["done"], event["total"], f"decoding {event['task']} once")
         elif kind == "epoch":
-            scores = ", ".join(
-                f"{n.removeprefix('validation_')} {v:.3f}" for n, v in event.items() if n.startswith("validation_")
-            )
+            shown = ("loss", self.metrics[self.cells[key].task])
+            told = {name: event.get(f"validation_{name}") for name in shown}
+            scores = ", ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
             self._update(key, event["epoch"], self.cells[key].recipe.max_epochs, f"validation {scores}", "epoch ")
         elif kind in ("done", "failed", "elsewhere", "requeued"):
             self._end(kind, key, event)
@@ -91,10 +95,9 @@ class GridProgress:
             self.finished += 1
             self.bars.update(self.grid, completed=self.finished)
         if kind == "done":
-            score = next(
-                (f"{name} {value:.4f}" for name, value in event["scores"].items() if value is not None), "no score"
-            )
-            self._say(f"[{self.finished}/{self.total}] {self.cells[key].title}: {score}")
+            metric = self.metrics[self.cells[key].task]
+            value = event["scores"].get(metric)
+            self._say(f"[{self.finished}/{self.total}] {name}: {metric} {'–' if value is None else f'{value:.4f}'}")
         elif kind == "failed":
             self.failures.append(f"{name}: {event['reason']}")
             self._say(f"[{self.finished}/{self.total}] {name}: FAILED: {event['reason']}")
@@ -113,6 +116,30 @@ def resumable() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho("interrupted: nothing is lost, the same command continues", err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def counted(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar of images done: call with the number done and in all; plain lines, now and then, where there is no terminal."""
+    spoken = time.monotonic()
+    columns = (
+        TextColumn(name),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        line = bars.add_task(name, total=None)
+
+        def show(done: int, total: int) -> None:
+            nonlocal spoken
+            bars.update(line, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - spoken > PLAIN_SECONDS:
+                spoken = time.monotonic()
+                console.print(f"{name}: {done:,} of {total:,}", markup=False, highlight=False)
+
+        yield show
 
 
 @contextmanager

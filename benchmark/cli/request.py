@@ -6,12 +6,12 @@ from pathlib import Path
 from benchmark.cell import Cell, Recipe
 from benchmark.data.index import Index
 from benchmark.data.phantom import Order
-from benchmark.data.readers import read_index, write_phantom
+from benchmark.data.readers import index_of, write_phantom
 from benchmark.disk import Places
 from benchmark.fault import Fault, did_you_mean, first_few
 from benchmark.plan import Suite, cells_of, read_suite
 from benchmark.selection import seeds_from, select
-from benchmark.tasks import TaskSpec, read_tasks
+from benchmark.tasks import TaskSpec, known_tasks
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
 from benchmark.zoo.fetch import fetch, located
@@ -26,6 +26,8 @@ class Grid:
     tasks: list[tuple[TaskSpec, Recipe]]
     seeds: list[int]
     fraction: float
+    subset: str | None
+    folds: int | None
 
     def cells(self, indexes: dict[str, Index]) -> list[Cell]:
         """The grid's cells; an entry whose file is not here counts as fresh (`lacking` names those)."""
@@ -34,7 +36,7 @@ class Grid:
             file = None if entry.is_scratch else located(entry, self.places.weights)
             models.append((entry, file.sha256 if file else ""))
         tasks = [(task, indexes[task.name], recipe) for task, recipe in self.tasks]
-        return cells_of(models, tasks, self.seeds, fraction=self.fraction)
+        return cells_of(models, tasks, self.seeds, fraction=self.fraction, subset=self.subset, folds=self.folds)
 
     def lacking(self) -> list[ZooEntry]:
         """Entries whose files are not here."""
@@ -51,6 +53,8 @@ class Wish:
     seeds: str
     settings: tuple[str, ...]
     fraction: float
+    subset: str | None
+    folds: int | None
     suite: Suite | None
 
     @classmethod
@@ -63,6 +67,8 @@ class Wish:
         settings: list[str] | None,
         fraction: float,
         suite: str | None,
+        subset: str | None = None,
+        folds: int | None = None,
     ) -> "Wish":
         """From a verb's options. Raises Fault where they name no grid."""
         grid = read_suite(suite, places.project / "tasks" / "suites") if suite else None
@@ -71,6 +77,8 @@ class Wish:
             raise Fault("name --models and --tasks, or a --suite (`benchmark zoo list`, `benchmark tasks list`)")
         if not 0 < fraction <= 1:
             raise Fault(f"--fraction {fraction}: wanted a share above 0, up to 1")
+        if subset is not None and fraction != 1:
+            raise Fault("--fraction and --subset: wanted one of them")
         seeds = seeds or (grid.seeds if grid else "10")
         return cls(
             places=places,
@@ -79,6 +87,8 @@ class Wish:
             seeds=seeds,
             settings=tuple(settings or ()),
             fraction=fraction,
+            subset=subset,
+            folds=folds,
             suite=grid,
         )
 
@@ -87,7 +97,7 @@ class Wish:
         if not self.suite or not self.suite.phantoms:
             return self
         folder = self.places.home / "phantoms" / self.suite.name
-        known = read_tasks(self.places.project / "tasks")
+        known = known_tasks(self.places)
         for name, order in self.suite.phantoms.items():
             if name not in known:
                 raise Fault(
@@ -105,7 +115,7 @@ class Wish:
                 f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"
             )
         chosen = select(self.models, {e.name: e.family for e in entries.values()}, noun="model", coin=_coined)
-        known = read_tasks(places.project / "tasks")
+        known = known_tasks(places)
         named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")
         layers = {name: [suite.recipe, suite.recipes.get(name, {})] if suite else [] for name in named}
         return Grid(
@@ -114,6 +124,8 @@ class Wish:
             tasks=[(known[n], known[n].complete_recipe(*layers[n], settings=self.settings)) for n in named],
             seeds=seeds_from(self.seeds),
             fraction=self.fraction,
+            subset=self.subset,
+            folds=self.folds,
         )
 
 
@@ -129,7 +141,7 @@ def indexes_of(grid: Grid, *, faults: list[str]) -> dict[str, Index]:
     indexes: dict[str, Index] = {}
     for task, _ in grid.tasks:
         try:
-            indexes[task.name] = read_index(task, grid.places.data)
+            indexes[task.name] = index_of(task, grid.places)
         except Fault as fault:
             faults.append(str(fault))
     return indexes

@@ -7,6 +7,7 @@ import typer
 from benchmark.cli.options import (
     Data,
     Device,
+    Folds,
     Fraction,
     Models,
     Offline,
@@ -14,6 +15,7 @@ from benchmark.cli.options import (
     Results,
     Seeds,
     Settings,
+    Subset,
     SuiteName,
     Tasks,
     places_of,
@@ -28,6 +30,8 @@ def plan(
     seeds: Seeds = None,
     settings: Settings = None,
     fraction: Fraction = 1.0,
+    subset: Subset = None,
+    folds: Folds = None,
     suite: SuiteName = None,
     results: Results = None,
     data: Data = None,
@@ -39,9 +43,8 @@ def plan(
     from benchmark.plan import plan_rows
     from benchmark.store import Store
 
-    wish = Wish.of(
-        places_of(results=results, data=data, project=project), models, tasks, seeds, settings, fraction, suite
-    )
+    places = places_of(results=results, data=data, project=project)
+    wish = Wish.of(places, models, tasks, seeds, settings, fraction, suite, subset, folds)
     grid = wish.with_phantoms().grid()
     faults: list[str] = []
     indexes = indexes_of(grid, faults=faults)
@@ -79,6 +82,8 @@ def run(
     seeds: Seeds = None,
     settings: Settings = None,
     fraction: Fraction = 1.0,
+    subset: Subset = None,
+    folds: Folds = None,
     suite: SuiteName = None,
     workers: Annotated[
         int, typer.Option("--workers", "-w", min=0, help="Processes; 0: one per GPU, one on a CPU.")
@@ -99,9 +104,8 @@ def run(
     from benchmark.scheduler.local import LocalScheduler
     from benchmark.store import Store
 
-    wish = Wish.of(
-        places_of(results=results, data=data, project=project), models, tasks, seeds, settings, fraction, suite
-    )
+    places = places_of(results=results, data=data, project=project)
+    wish = Wish.of(places, models, tasks, seeds, settings, fraction, suite, subset, folds)
     wish = wish.with_phantoms()
     pretrain_first(wish, device=device)
     grid = wish.grid()
@@ -121,8 +125,9 @@ def run(
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
         typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]
+    metrics = {task.name: task.metric for task, _ in grid.tasks}
     if due:
-        with resumable(), GridProgress(due, Console(stderr=True)) as progress:
+        with resumable(), GridProgress(due, metrics, Console(stderr=True)) as progress:
             scheduler = LocalScheduler(
                 places=grid.places, workers=workers, device=device, retry_failed=retry_failed, tell=progress.tell
             )

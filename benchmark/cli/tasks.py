@@ -1,21 +1,30 @@
 """`benchmark tasks …`."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from benchmark.cli.options import Project, places_of
-from benchmark.fault import Fault, did_you_mean
+from benchmark.cli.options import Data, Project, places_of
+from benchmark.fault import Fault, plural
+
+if TYPE_CHECKING:
+    from benchmark.disk import Places
+    from benchmark.tasks import TaskSpec
 
 app = typer.Typer(no_args_is_help=True)
+LOOKED_AT = 4  # images of each part that a check opens
+Sheet = Annotated[str, typer.Argument(help="A fact sheet (a .yaml file), or a task's name.")]
 
 
 @app.command("list")
 def list_tasks(project: Project = None) -> None:
-    """All tasks: kind, data set, metric."""
+    """All tasks, the shipped and your own: kind, data set, metric."""
     from benchmark.cli.shown import out, table_of
-    from benchmark.tasks import read_tasks
+    from benchmark.tasks import known_tasks
 
     table = table_of("task", "kind", "title", "folder", "metric")
-    for task in read_tasks(places_of(project=project).project / "tasks").values():
+    for task in known_tasks(places_of(project=project)).values():
         table.add_row(task.name, task.kind, task.title, f"{task.root}/", task.metric)
     out().print(table)
 
@@ -23,14 +32,87 @@ def list_tasks(project: Project = None) -> None:
 @app.command()
 def show(name: str = typer.Argument(help="A task's name."), project: Project = None) -> None:
     """One task's facts: where to get it, licence, labels, split, recipe."""
-    from benchmark.tasks import read_tasks
+    from benchmark.tasks import find_task
 
-    folder = places_of(project=project).project / "tasks"
-    tasks = read_tasks(folder)
-    if name not in tasks:
-        raise Fault(f"no task {name!r}: {did_you_mean(name, tasks)}")
-    typer.echo((folder / f"{name}.yaml").read_text())
-    recipe = tasks[name].complete_recipe()
+    places = places_of(project=project)
+    task = find_task(name, places)
+    shipped = places.project / "tasks" / f"{name}.yaml"
+    typer.echo((shipped if shipped.is_file() else places.own_tasks / f"{name}.yaml").read_text())
+    recipe = task.complete_recipe()
     typer.echo(
         "# the recipe in full\n" + "\n".join(f"# {field}: {value}" for field, value in recipe.model_dump().items())
     )
+
+
+@app.command()
+def check(sheet: Sheet, data: Data = None, project: Project = None) -> None:
+    """Read a fact sheet and the data that it describes: the parts with their labels, a few images of each opened."""
+    places = places_of(data=data, project=project)
+    task = _checked(sheet, places)
+    if sheet.endswith(".yaml"):
+        typer.echo(f"{task.name} is ready: `benchmark tasks add {sheet}` makes its name known to every verb")
+
+
+@app.command()
+def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
+    """Check your own fact sheet and keep it: its name then works wherever a task is named."""
+    from benchmark.disk import write_whole
+    from benchmark.tasks import known_tasks
+
+    places = places_of(data=data, project=project)
+    if not sheet.endswith(".yaml"):
+        raise Fault(f"{sheet}: wanted a fact sheet, a .yaml file")
+    task = _checked(sheet, places)
+    if (places.project / "tasks" / f"{task.name}.yaml").is_file():
+        raise Fault(f"{sheet}: the project has a task {task.name} already: give yours another name")
+    write_whole(places.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
+    known_tasks(places)
+    typer.echo(f"{task.name} is kept: benchmark run --models … --tasks {task.name}")
+
+
+@app.command()
+def remove(name: str = typer.Argument(help="A task of your own."), project: Project = None) -> None:
+    """Forget a fact sheet that `add` kept. Data and results stay."""
+    kept = places_of(project=project).own_tasks / f"{name}.yaml"
+    if not kept.is_file():
+        raise Fault(f"no task {name!r} of your own in {kept.parent}")
+    kept.unlink()
+    typer.echo(f"{name} is forgotten")
+
+
+def _checked(sheet: str, places: "Places") -> "TaskSpec":
+    """The task, after its data were read, parted and looked at; what was found is printed."""
+    from benchmark.cli.shown import out, table_of
+    from benchmark.data.labels import classes_of
+    from benchmark.data.manifest import part_facts
+    from benchmark.data.pixels import read_image, read_mask
+    from benchmark.data.readers import read_index
+    from benchmark.data.splits import assign_parts
+    from benchmark.tasks import find_task, read_task
+
+    if sheet.endswith(".yaml"):
+        if not Path(sheet).is_file():
+            raise Fault(f"{sheet}: no such fact sheet")
+        task = read_task(Path(sheet))
+    else:
+        task = find_task(sheet, places)
+    index = read_index(task, places.data)
+    parts = assign_parts(index, task.split)
+    shown = classes_of(index, task, parts)
+    table = table_of("part", "images", "patients", "labels")
+    looked = 0
+    for part, facts in part_facts(shown, parts).items():
+        prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in facts["prevalence"].items())
+        table.add_row(part, f"{facts['images']:,}", f"{facts['patients']:,}", prevalence)
+        for _, row in index.table[parts == part].head(LOOKED_AT).iterrows():
+            pixels, _ = read_image(index.root / row["image"], task.windows)
+            if "mask" in row:
+                read_mask(row["mask"], index.root, pixels.shape[:2])
+            looked += 1
+    console = out()
+    console.print(f"{task.name}: {task.kind}, scored by {task.metric}; {index.root}", markup=False)
+    console.print(table)
+    for note in index.notes:
+        console.print(f"{task.name}: {note}", markup=False)
+    console.print(f"{plural(looked, 'image')} opened; `benchmark data verify` opens all", markup=False)
+    return task

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.data.index import UNCERTAIN, Index
-from benchmark.tasks import OTHER
+from benchmark.tasks import OTHER, TaskSpec
 
 # what an uncertain label trains as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
 # smoothing of Pham et al. 2021), or nothing
@@ -36,6 +36,11 @@ def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | 
     low, high = POLICIES[policy]
     draws = np.random.default_rng(seed).uniform(size=values.shape)
     return np.where(values == UNCERTAIN, (low + (high - low) * draws).astype(np.float32), values)
+
+
+def classes_of(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
+    """The index with the task's classes: where it keeps the commonest alone, the others joined."""
+    return index if task.commonest is None else with_commonest(index, parts, task.commonest)
 
 
 def with_commonest(index: Index, parts: pd.Series, commonest: int) -> Index:

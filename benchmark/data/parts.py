@@ -20,7 +20,7 @@ from benchmark.data import splits
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
 from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Uncached, Working, open_cache
 from benchmark.data.index import MASKS, PARTS, Index
-from benchmark.data.labels import judged_labels, training_labels, with_commonest
+from benchmark.data.labels import classes_of, judged_labels, training_labels
 from benchmark.data.render import EpochRender, PixelSource
 from benchmark.disk import Places
 from benchmark.tasks import TaskSpec
@@ -190,11 +190,6 @@ def open_parts(
     )
 
 
-def classes_of(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
-    """The index with the task's classes: where it keeps the commonest alone, the others joined."""
-    return index if task.commonest is None else with_commonest(index, parts, task.commonest)
-
-
 def sources_of(
     index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, *, folds: bool
 ) -> tuple[tuple[pd.Index, Source, Working], tuple[pd.Index, Source, Working]]:
@@ -208,20 +203,25 @@ def sources_of(
     else:
         rows = (train, held.append(test))
 
-    def source(chosen: pd.Index, working: Working) -> Source:
-        table = index.table.loc[chosen]
-        return Source(
-            root=index.root,
-            images=list(table["image"]),
-            masks=list(table[list(working.masks)].itertuples(index=False, name=None)),
-            data_digest=index.digest,
-            phantom=index.phantom,
-            windows=task.windows,
-            tolerant=task.unreadable is not None,
-        )
-
     training, evaluation = workings(index, task, recipe)
-    return (rows[0], source(rows[0], training), training), (rows[1], source(rows[1], evaluation), evaluation)
+    return (
+        (rows[0], source_of(index, task, rows[0], training), training),
+        (rows[1], source_of(index, task, rows[1], evaluation), evaluation),
+    )
+
+
+def source_of(index: Index, task: TaskSpec, rows: pd.Index, working: Working) -> Source:
+    """The files of some rows, and how they are read."""
+    table = index.table.loc[rows]
+    return Source(
+        root=index.root,
+        images=list(table["image"]),
+        masks=list(table[list(working.masks)].itertuples(index=False, name=None)),
+        data_digest=index.digest,
+        phantom=index.phantom,
+        windows=task.windows,
+        tolerant=task.unreadable is not None,
+    )
 
 
 def workings(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[Working, Working]:

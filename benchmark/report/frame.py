@@ -23,6 +23,9 @@ COLUMNS = [
     "protocol",
     "setting",
     "fraction",
+    "subset",
+    "folds",
+    "fold",
     "model",
     "seed",
     "metric",
@@ -47,7 +50,7 @@ def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.Data
         cell = record.cell
         task = tasks.get(cell.task)
         metric = task.metric if task else next(iter(record.scores), "")
-        alike = cell.model_copy(update={"weights": (), "seed": 0})
+        alike = cell.model_copy(update={"weights": (), "seed": 0, "fold": None})
         model = cell.model + (f"@{cell.weights[0].sha256[:8] or 'fresh'}" if cell.model in ambiguous else "")
         row = {
             "block": digest_of(alike.model_dump(mode="json", exclude_none=True))[:8],
@@ -58,6 +61,9 @@ def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.Data
             "protocol": cell.protocol,
             "setting": setting_of(cell.recipe, task),
             "fraction": cell.fraction,
+            "subset": cell.subset,
+            "folds": cell.folds,
+            "fold": cell.fold,
             "model": model,
             "seed": cell.seed,
             "metric": metric,
@@ -70,7 +76,7 @@ def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.Data
         }
         rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.sort_values(["task", "block", "model", "seed"], ignore_index=True)
+    return frame.sort_values(["task", "block", "model", "seed", "fold"], ignore_index=True)
 
 
 def setting_of(recipe: Recipe, task: TaskSpec | None) -> str:

@@ -74,7 +74,18 @@ def summary(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
             first = runs.iloc[0]
             row = {
                 name: first[name]
-                for name in ("task", "title", "data", "data_digest", "protocol", "setting", "fraction", "metric")
+                for name in (
+                    "task",
+                    "title",
+                    "data",
+                    "data_digest",
+                    "protocol",
+                    "setting",
+                    "fraction",
+                    "subset",
+                    "folds",
+                    "metric",
+                )
             }
             row |= {
                 "block": block,
@@ -103,11 +114,17 @@ def caption(rows: pd.DataFrame) -> str:
         about.append(first["setting"])
     if first["fraction"] < 1:
         about.append(f"{100 * first['fraction']:g} % of the training patients")
+    if not math.isnan(first["subset"] or math.nan):
+        about.append(f"{first['subset']:,.0f} training images")
+    runs = "seeds"
+    if not math.isnan(first["folds"] or math.nan):
+        about.append(f"{first['folds']:.0f} folds")
+        runs = "seeds and folds"
     tested = int(rows["p"].notna().sum())
     family = "" if not tested else f" p: {plural(tested, 'test')} in this table, not corrected for their number."
     phantom = " PHANTOM IMAGES: these numbers say nothing about medicine." if first["data"] == "phantom" else ""
     return (
-        f"{', '.join(about)}. 100 × {first['metric']}, mean ± sd over n seeds (n - 1 in the sd); "
+        f"{', '.join(about)}. 100 × {first['metric']}, mean ± sd over n {runs} (n - 1 in the sd); "
         f"{first['num_train']:,} training and {first['num_test']:,} test images (data {first['data_digest'][:8]}). "
         f"Difference from {first['baseline']} with its 95 % interval and Student's independent two-sample t-test "
         f"(* p < {SIGNIFICANT}).{family}{phantom}"

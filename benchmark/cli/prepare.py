@@ -1,0 +1,72 @@
+"""`benchmark data prepare`."""
+
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Folds, Project, Settings, places_of
+from benchmark.fault import plural
+
+
+def prepare(
+    task: Annotated[str, typer.Argument(help="Tasks, as --tasks takes them.")],
+    *,
+    settings: Settings = None,
+    folds: Folds = None,
+    threads: Annotated[int, typer.Option(min=0, help="Images decoded at a time; 0: one per core.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the size and stop.")] = False,
+    data: Data = None,
+    project: Project = None,
+) -> None:
+    """Decode a task's images once, ahead of `run`, into the caches that its cells will use; their size is told before."""
+    import os
+    import shutil
+
+    from rich.console import Console
+
+    from benchmark.cli.progress import counted, resumable
+    from benchmark.data.cache import estimated_bytes, open_cache
+    from benchmark.data.labels import classes_of
+    from benchmark.data.parts import sources_of
+    from benchmark.data.readers import index_of
+    from benchmark.data.splits import assign_parts
+    from benchmark.selection import select
+    from benchmark.tasks import known_tasks
+
+    places = places_of(data=data, project=project)
+    tasks = known_tasks(places)
+    for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):
+        spec = tasks[name]
+        index = index_of(spec, places)
+        if not spec.keep_pixels:
+            typer.echo(
+                f"{name}: {plural(len(index.table), 'image')}, decoded anew each time: there is nothing to prepare"
+            )
+            continue
+        parts = assign_parts(index, spec.split, (0, folds) if folds else None)
+        recipe = spec.complete_recipe(settings=tuple(settings or ()))
+        wanted = list(sources_of(classes_of(index, spec, parts), spec, recipe, parts, folds=folds is not None))
+        wanted = wanted[:1] if wanted[0][1:] == wanted[1][1:] else wanted  # segmentation has one size for all
+        sizes = [estimated_bytes(source, working) for _, source, working in wanted]
+        places.pixels.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(places.pixels).free
+        for (rows, _, working), size in zip(wanted, sizes, strict=True):
+            shape = "short side" if working.shape == "short_side" else "square"
+            typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape} {working.size}: about {size / 1e9:,.2f} GB")
+        typer.echo(f"{name}: {free / 1e9:,.1f} GB are free in {places.pixels}")
+        if dry_run:
+            continue
+        with resumable():
+            for _, source, working in wanted:
+                with counted(f"{name} {working.size}", Console(stderr=True)) as progress:
+                    cache = open_cache(
+                        source,
+                        working,
+                        places.pixels,
+                        name=name,
+                        progress=progress,
+                        threads=threads or os.cpu_count() or 2,
+                    )
+                typer.echo(f"{name}: {cache.told['bytes'] / 1e9:,.2f} GB in {cache.folder}")
+                for row, reason in list(cache.unreadable.items())[:20]:
+                    typer.echo(f"{name}: left out: {source.images[row]}: {reason}")

@@ -1,0 +1,64 @@
+"""`benchmark data split`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Project, places_of
+from benchmark.fault import Fault, plural
+
+
+def split(
+    task: Annotated[str, typer.Argument(help="A task's name.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Folder that the manifest is written to.")] = Path(),
+    use: Annotated[
+        Path | None,
+        typer.Option(
+            "--use", help="A manifest (id,part) that stands for the task's split from now on.", show_default=False
+        ),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Go back to the task's own split.")] = False,
+    data: Data = None,
+    project: Project = None,
+) -> None:
+    """Write a task's split as a manifest: each example's part, with hash, counts and prevalence; or use a given one.
+
+    Cells of another split are other cells: nothing that was run before is mixed with them.
+    """
+    from benchmark.cli.shown import out as console
+    from benchmark.cli.shown import table_of
+    from benchmark.data.labels import classes_of
+    from benchmark.data.manifest import parted_by, write_manifest
+    from benchmark.data.readers import index_of, read_index
+    from benchmark.data.splits import assign_parts
+    from benchmark.disk import write_whole
+    from benchmark.tasks import find_task
+
+    places = places_of(data=data, project=project)
+    spec = find_task(task, places)
+    kept = places.own_splits / f"{task}.csv"
+    if use is not None and forget:
+        raise Fault("--use and --forget: wanted one of them")
+    if use is not None:
+        if not use.is_file():
+            raise Fault(f"{use}: no such manifest: `benchmark data split {task}` writes one")
+        assign_parts(parted_by(read_index(spec, places.data), use), spec.split)
+        write_whole(kept, use.read_bytes())
+    if forget:
+        kept.unlink(missing_ok=True)
+    if use is not None or forget:
+        typer.echo(f"{task}: {f'{use} is its split from now on' if use else 'its own split again'}")
+        return
+    index = index_of(spec, places)
+    parts = assign_parts(index, spec.split)
+    table = table_of("part", "images", "patients", "prevalence")
+    path, told = write_manifest(out, spec, classes_of(index, spec, parts), parts)
+    for part, its in told["parts"].items():
+        prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in its["prevalence"].items())
+        table.add_row(part, f"{its['images']:,}", f"{its['patients']:,}", prevalence)
+    console().print(table)
+    for note in index.notes:
+        typer.echo(f"{task}: {note}")
+    typer.echo(f"{plural(len(index.table), 'example')} in {path} (sha256 {told['sha256'][:16]})")
