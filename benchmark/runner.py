@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gc
+import json
 import platform
 import resource
 import sys
@@ -114,11 +115,12 @@ class Runner:
         task = self.task_of(cell)
         index = self._index_of(task, cell)
         parts = self._parts(cell, task, index)
+        unreadable = _Unreadable(scratch / "unreadable.json", parts.unreadable)
         notes = list(index.notes)
         micro_batch, note = _micro_batch(scratch, cell.recipe.batch_size)
         while True:
             try:
-                answer, account = self._ask(cell, task, parts, scratch, micro_batch)
+                answer, account = self._ask(cell, task, parts, scratch, micro_batch, unreadable)
                 break
             except OutOfMemory as error:
                 if error.micro_batch == 1:
@@ -132,14 +134,18 @@ class Runner:
             gc.collect()
             torch.cuda.empty_cache()
         counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
-        if unreadable := parts.unreadable():
-            why = first_few([f"{path} ({reason})" for path, reason in sorted(unreadable.items())])
-            notes.append(f"{plural(len(unreadable), 'image')} could not be decoded and were left out: {why}")
+        if found := unreadable.kept():
+            why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
+            notes.append(f"{plural(len(found), 'image')} could not be decoded and were left out: {why}")
         return answer, {"num_examples": counts, "notes": notes + [note] * bool(note), "weights_account": account}
 
     def _ask(
-        self, cell: Cell, task: TaskSpec, parts: Parts, scratch: Path, micro_batch: int
+        self, cell: Cell, task: TaskSpec, parts: Parts, scratch: Path, micro_batch: int, unreadable: "_Unreadable"
     ) -> tuple[Answer, list[dict[str, Any]]]:
+        def watch(line: dict[str, float]) -> None:
+            unreadable.kept()
+            self.watch({"event": "epoch", "key": cell.key, **line})
+
         encoders, account = [], []
         for weights in cell.weights:
             encoder, its = self._encoder(cell, weights, "pyramid" if task.kind == "segmentation" else "pooled")
@@ -161,7 +167,7 @@ class Runner:
             scratch=scratch,
             device=self.device,
             micro_batch=micro_batch,
-            watch=lambda line: self.watch({"event": "epoch", "key": cell.key, **line}),
+            watch=watch,
         )
         return PROTOCOLS[cell.protocol](question), account
 
@@ -248,6 +254,22 @@ class Runner:
             "threads": str(torch.get_num_threads()),
             "system": platform.system(),
         }
+
+
+@dataclass(frozen=True)
+class _Unreadable:
+    """Images that could not be decoded, over all attempts: a resumed training does not open all of them again."""
+
+    path: Path
+    met: Callable[[], dict[str, str]]
+
+    def kept(self) -> dict[str, str]:
+        """Image -> reason, those of earlier attempts included; written down where there are any."""
+        earlier = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        known = {**earlier, **self.met()}
+        if known != earlier:
+            write_whole(self.path, json.dumps(known))
+        return known
 
 
 def _micro_batch(scratch: Path, batch_size: int) -> tuple[int, str]:

@@ -10,6 +10,8 @@ import zipfile
 import pytest
 from conftest import CHECKOUT, in_new_process
 
+from benchmark.tasks import read_task
+
 
 @pytest.mark.slow
 def test_the_wheel_works_without_a_checkout(tmp_path):
@@ -129,3 +131,21 @@ def test_the_allocator_keeps_pages_where_glibc_is():
 
     expected = 0 if "gnu" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else 3
     assert in_new_process(code).returncode == expected
+
+
+def test_the_readmes_own_task_is_a_task(tmp_path):
+    """The fact sheet that the README shows, read as the README says."""
+    (sheet,) = re.findall(r"```yaml\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "lesions.yaml").write_text(sheet)
+
+    task = read_task(tmp_path / "lesions.yaml")
+
+    assert (task.name, task.metric) == ("lesions", "accuracy")
+    assert task.complete_recipe().image_size == 96
+
+
+def test_every_shipped_task_stands_in_the_readmes_table(tasks):
+    table = (CHECKOUT / "README.md").read_text().partition("## Tasks")[2].partition("\n\n`benchmark tasks show")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
+
+    assert sorted(rows[1:]) == sorted(tasks)

@@ -11,7 +11,7 @@ from conftest import CHECKOUT, NUM_READ, SMALL
 
 from benchmark.data import parts, phantom
 from benchmark.data.index import MASKS, checked
-from benchmark.data.readers import READERS, read_index, write_phantom
+from benchmark.data.readers import DESCRIBED, READERS, read_index, write_phantom
 from benchmark.data.splits import assign_parts
 from benchmark.disk import Places
 from benchmark.fault import Fault
@@ -48,7 +48,6 @@ COLUMNS = {
     "VFS-CHASE": ["eye", "mask", "mask_observer2"],
 }
 COLOUR = ("APTOS", "Derm27", "Derm27-ISIC", "ECC", "PatchCam", "PatchCam-H5", "VFS", "VFS-CHASE")
-FOR_OWN_TASKS = {"folders", "pairs"}  # no shipped task uses these
 
 
 def files_of_images(index) -> set[str]:
@@ -77,7 +76,7 @@ def open_small(task, data, home):
 
 def test_every_shipped_task_and_every_reader_is_in_this_suite(tasks):
     assert sorted(tasks) == sorted(SMALL) == sorted(COLUMNS)
-    assert sorted(READERS) == sorted({task.reader for task in tasks.values()} | FOR_OWN_TASKS)
+    assert sorted(READERS) == sorted({task.reader for task in tasks.values()} | DESCRIBED)
 
 
 def test_a_phantom_in_a_readers_layout_becomes_a_whole_index(task, phantoms):
@@ -320,3 +319,38 @@ def test_an_unknown_reader_is_answered_with_the_nearest(tasks, phantoms):
 
     with pytest.raises(Fault, match="TXC: no reader 'shenzen': did you mean shenzhen"):
         read_index(task, phantoms)
+
+
+def test_tasks_that_read_one_official_layout_share_its_phantoms(tasks, tmp_path):
+    order = phantom.Order(num=16, size=32)
+    root = write_phantom(tasks["DXC5"], tmp_path, order)
+
+    assert root == write_phantom(tasks["CheXpert5"], tmp_path, order)
+    assert len(read_index(tasks["CheXpert5"], tmp_path).table) < len(read_index(tasks["DXC5"], tmp_path).table)
+
+
+def test_a_described_layouts_phantoms_serve_that_description_alone(tasks, tmp_path):
+    order = phantom.Order(num=16, size=32)
+    write_phantom(tasks["Derm27"], tmp_path, order)
+    other = tasks["Derm27"].model_copy(update={"layout": {"csv": "other.csv", "columns": {"image": "i", "label": "l"}}})
+
+    with pytest.raises(Fault, match="other phantoms"):
+        write_phantom(other, tmp_path, order)
+
+
+def test_a_reader_may_come_from_another_package(tasks, phantoms, tmp_path, monkeypatch):
+    """Its entry point is in the metadata of an installed package; here one on a path of this test's own."""
+    package = tmp_path / "site"
+    (package / "theirs-1.0.dist-info").mkdir(parents=True)
+    (package / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    points = "[benchmark.readers]\nlungs = theirs\nbroken = theirs:nothing\n"
+    (package / "theirs-1.0.dist-info" / "entry_points.txt").write_text(points)
+    (package / "theirs.py").write_text("from benchmark.data.readers.shenzhen import read, write_phantom\n")
+    monkeypatch.syspath_prepend(package)
+    theirs, broken, unknown = (tasks["TXC"].model_copy(update={"reader": name}) for name in ("lungs", "broken", "lung"))
+
+    pd.testing.assert_frame_equal(read_index(theirs, phantoms).table, read_index(tasks["TXC"], phantoms).table)
+    with pytest.raises(Fault, match="TXC: the reader 'broken' of theirs:nothing does not load"):
+        read_index(broken, phantoms)
+    with pytest.raises(Fault, match="no reader 'lung': did you mean lungs"):
+        read_index(unknown, phantoms)

@@ -1,5 +1,6 @@
 """Real images, where BENCHMARK_DATA names a folder with them: they index with their counts, split without leaks, and
-give a batch. A part of ChestX-ray14 (1,605 images), all of Shenzhen and of CHASE_DB1 are looked for.
+give a batch. A part of ChestX-ray14 (1,605 images) and of PAD-UFES-20 (686), all of Shenzhen and of CHASE_DB1, and
+IDRiD's photographs in the layout of APTOS are looked for.
 """
 
 from dataclasses import replace
@@ -14,7 +15,7 @@ from benchmark.data.splits import assign_parts
 from benchmark.disk import Places
 
 pytestmark = pytest.mark.real
-NAMES = ("DXC14", "TXC", "VFS-CHASE")
+NAMES = ("APTOS", "DXC14", "Derm27", "TXC", "VFS-CHASE")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_real_images_give_a_batch(indexes, tasks, tmp_path, name):
         progress=lambda _done, _total: None,
     )
     batch = next(opened.train.epoch(1, 4))
-    channels = 3 if name == "VFS-CHASE" else 1
+    channels = 1 if name in ("DXC14", "TXC") else 3
 
     assert batch.images.shape[1:] == (channels, 64, 64)
     assert batch.images.float().std() > 10

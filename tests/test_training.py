@@ -244,6 +244,44 @@ def test_dice_loss_of_an_empty_batch_punishes_what_is_found():
     assert float(losses.dice(nothing, empty)) == pytest.approx(0)
 
 
+def test_cross_entropy_over_classes_is_torchs_own_and_leaves_out_what_is_not_labelled():
+    logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    classes = torch.tensor([0, 3, 1, 1, 2, 0])
+    targets = nn.functional.one_hot(classes, 4).float()
+    whole = losses.ce(logits, targets)
+    targets[2] = torch.nan
+    known = torch.tensor([0, 1, 3, 4, 5])
+
+    torch.testing.assert_close(whole, nn.functional.cross_entropy(logits, classes))
+    torch.testing.assert_close(losses.ce(logits, targets), nn.functional.cross_entropy(logits[known], classes[known]))
+    assert float(losses.ce(logits[2:3], targets[2:3])) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "theirs"),
+    [
+        ({"optimizer": "sgd"}, lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),
+        (
+            {"optimizer": "sgd", "weight_decay": 0.01},
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        ),
+        ({"weight_decay": 0.01}, lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=0.01)),
+    ],
+)
+def test_optimisers_step_as_torchs_own_do(setting, theirs):
+    nets = [nn.Linear(3, 1) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    recipe = Recipe(learning_rate=0.1, **setting)
+    steppers = [optim.optimizer_of(nets[0], recipe), theirs(nets[1].parameters())]
+    for _ in range(3):
+        for net, stepper in zip(nets, steppers, strict=True):
+            stepper.zero_grad()
+            net(torch.ones(2, 3)).square().sum().backward()
+            stepper.step()
+
+    torch.testing.assert_close(nets[0].weight, nets[1].weight)
+
+
 def test_cross_entropy_is_torchs_own():
     logits, targets = torch.randn(5, 2), torch.tensor([[1.0], [0.0], [1.0], [1.0], [0.0]])
 

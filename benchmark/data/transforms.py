@@ -164,7 +164,7 @@ class Look:
 CLASSIFICATION: dict[str, Look] = {
     "crop-flip-rotate": Look(),
     "crop-flip-rotate-tone": Look(rotation=20.0, finish=tone),  # Azizi 2021, supplement A.2
-    "crop-flip-rotate-colour": Look(rotation=45.0, compose=colour),  # Azizi 2021, section 4.3
+    "crop-flip-rotate-colour": Look(rotation=20.0, compose=colour),  # Azizi 2021, section 4.3
     "flips": Look(rotation=0.0, finish=flips),  # Truong 2021, section 5.2: PatchCam
 }
 

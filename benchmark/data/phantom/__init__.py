@@ -59,20 +59,20 @@ def marker(root: Path) -> bool:
 
 
 @contextmanager
-def marked(root: Path, reader: str, order: Order) -> Iterator[None]:
+def marked(root: Path, layout: str, order: Order) -> Iterator[None]:
     """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises Fault where anything is in it."""
     if root.exists() and any(root.iterdir()):
         what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"
         raise Fault(f"{root} holds {what}: delete the folder, or give another one to --out")
-    write_whole(root / MARKER, _told(reader, order, complete=False))
+    write_whole(root / MARKER, _told(layout, order, complete=False))
     yield
-    write_whole(root / MARKER, _told(reader, order, complete=True))
+    write_whole(root / MARKER, _told(layout, order, complete=True))
 
 
-def is_written(root: Path, reader: str, order: Order) -> bool:
+def is_written(root: Path, layout: str, order: Order) -> bool:
     """Whether just these phantoms lie there, whole."""
     path = root / MARKER
-    return path.is_file() and path.read_text() == _told(reader, order, complete=True)
+    return path.is_file() and path.read_text() == _told(layout, order, complete=True)
 
 
 def clear(root: Path) -> None:
@@ -81,6 +81,6 @@ def clear(root: Path) -> None:
         shutil.rmtree(root)
 
 
-def _told(reader: str, order: Order, *, complete: bool) -> str:
+def _told(layout: str, order: Order, *, complete: bool) -> str:
     note = "synthetic images; they stand for a file layout and make no clinical claim"
-    return json.dumps({"reader": reader, **asdict(order), "note": note, "complete": complete}, indent=1)
+    return json.dumps({"layout": layout, **asdict(order), "note": note, "complete": complete}, indent=1)

@@ -1,4 +1,5 @@
-"""One official layout a file. Each reader is a module with `read` (folder -> table) and `write_phantom` (its inverse).
+"""One official layout a file, and three that a fact sheet describes (`table`, `folders`, `pairs`, with `own` and
+`own_table`). Each reader is a module with `read` (folder -> table) and `write_phantom` (its inverse).
 
 A reader opens tables and lists folders, never images: a full-size index takes seconds.
 """
@@ -31,7 +32,7 @@ from benchmark.data.readers import (
     siim,
     table,
 )
-from benchmark.disk import Places
+from benchmark.disk import Places, digest_of
 from benchmark.fault import Fault, did_you_mean
 from benchmark.record import Predictions
 from benchmark.tasks import TaskSpec
@@ -68,6 +69,8 @@ READERS: dict[str, Reader] = {
     "table": table,
 }
 
+# readers of whatever layout a sheet describes, for a user's own tasks
+DESCRIBED = {"folders", "pairs", "table"}
 # a challenge's submission file, of the predictions on its images without labels
 SUBMISSIONS: dict[str, Callable[[Predictions], pd.DataFrame]] = {
     "aptos": aptos.submission,
@@ -133,6 +136,13 @@ def index_of(task: TaskSpec, places: Places) -> Index:
     return parted_by(index, own) if own.is_file() else index
 
 
+def _layout_named(task: TaskSpec) -> str:
+    """What a folder of phantoms is marked with: tasks that read one official layout share one folder of them."""
+    if task.reader not in DESCRIBED:
+        return task.reader
+    return f"{task.reader} {digest_of([task.layout, task.kind, task.labels])[:8]}"
+
+
 def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:
     """Write a phantom of the task's data set under `data`; the folder. One already there, of the same order, is kept.
 
@@ -141,10 +151,10 @@ def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bo
     if Path(task.root).is_absolute():
         raise Fault(f"{task.name}: its root is the folder {task.root}: phantoms are written where root is a name alone")
     root = data / task.root
-    if phantom.is_written(root, task.reader, order):
+    if phantom.is_written(root, _layout_named(task), order):
         return root
     if renew:
         phantom.clear(root)
-    with phantom.marked(root, task.reader, order):
+    with phantom.marked(root, _layout_named(task), order):
         reader_of(task).write_phantom(root, task, order)
     return root
