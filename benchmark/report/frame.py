@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from benchmark.cell import Recipe
+from benchmark.cell import NUM_FOLDS, Cell, Recipe
 from benchmark.disk import digest_of
 from benchmark.record import RunRecord
 from benchmark.tasks import TaskSpec
@@ -59,7 +59,7 @@ def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.Data
             "data": cell.data,
             "data_digest": cell.data_digest,
             "protocol": cell.protocol,
-            "setting": setting_of(cell.recipe, task),
+            "setting": ", ".join(filter(None, [setting_of(cell.recipe, task), share_of(cell)])),
             "fraction": cell.fraction,
             "subset": cell.subset,
             "folds": cell.folds,
@@ -84,6 +84,16 @@ def setting_of(recipe: Recipe, task: TaskSpec | None) -> str:
     own = task.complete_recipe() if task else Recipe()
     changed = {name: value for name, value in recipe.model_dump().items() if value != getattr(own, name)}
     return ", ".join(f"{name}={value}" for name, value in changed.items())
+
+
+def share_of(cell: Cell) -> str:
+    """How much of the training part a cell uses, and its folds: `50 training images, 5 folds`; nothing for all of it."""
+    told = [f"{100 * cell.fraction:g} % of the training patients"] if cell.fraction < 1 else []
+    if cell.subset is not None:
+        told.append(f"{cell.subset:,} training images")
+    if cell.fold is not None:
+        told.append(f"{cell.folds or NUM_FOLDS} folds")
+    return ", ".join(told)
 
 
 def _ambiguous(records: list[RunRecord]) -> set[str]:

@@ -112,14 +112,7 @@ def caption(rows: pd.DataFrame) -> str:
     about = [f"{first['task']}: {first['title']}", first["protocol"]]
     if first["setting"]:
         about.append(first["setting"])
-    if first["fraction"] < 1:
-        about.append(f"{100 * first['fraction']:g} % of the training patients")
-    if not math.isnan(first["subset"] or math.nan):
-        about.append(f"{first['subset']:,.0f} training images")
-    runs = "seeds"
-    if not math.isnan(first["folds"] or math.nan):
-        about.append(f"{first['folds']:.0f} folds")
-        runs = "seeds and folds"
+    runs = "seeds" if pd.isna(first["folds"]) else "seeds and folds"
     tested = int(rows["p"].notna().sum())
     family = "" if not tested else f" p: {plural(tested, 'test')} in this table, not corrected for their number."
     phantom = " PHANTOM IMAGES: these numbers say nothing about medicine." if first["data"] == "phantom" else ""
