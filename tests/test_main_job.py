@@ -60,6 +60,7 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
     assert sorted(path.name for path in folder.iterdir()) == [
         "cells.csv",
         "curves.png",
+        "groups.csv",
         "seeds.png",
         "table.csv",
         "table.md",
