@@ -31,6 +31,7 @@ from benchmark.tasks import TaskSpec, find_task
 from benchmark.training.loop import Diverged, OutOfMemory
 from benchmark.zoo import backbone, fetch
 from benchmark.zoo.catalog import find_entry, read_catalog
+from benchmark.zoo.converted import encoder_of
 
 PACKAGES = (
     "torch",
@@ -206,7 +207,7 @@ class Runner:
 
     def _encoder(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
         entry = find_entry(weights.name, read_catalog(self.places.project / "model_zoo.yaml", self.places.own_zoo))
-        path = None
+        seed = stream(cell.seed, "encoder")
         if not weights.fresh:
             if weights.sha256 not in self._verified:
                 self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.places.weights, offline=True))
@@ -215,8 +216,9 @@ class Runner:
                 raise Fault(
                     f"{entry.name}: its file or naming changed since this cell was planned: give the command again"
                 )
-            path = file.path
-        return backbone.load(entry, path, form, stream(cell.seed, "encoder"), cell.recipe.image_size)
+            tensors, account = encoder_of(entry, file)
+            return backbone.filled(entry, tensors, account, form, seed, cell.recipe.image_size), account
+        return backbone.load(entry, None, form, seed, cell.recipe.image_size)
 
     def _failed(self, cell: Cell, error: Exception, attempt: int) -> RunRecord:
         known = isinstance(error, Fault | Diverged)

@@ -1,19 +1,30 @@
 """Checkpoints as upstream code writes them, around a known encoder: the tensors' names come from modules built as theirs.
 
-MoCo: facebookresearch/moco, moco/builder.py and main_moco.py; SwAV: facebookresearch/swav, src/resnet50.py and
-main_swav.py; a key for each naming of `benchmark.zoo.naming`, a key in it for each shape that files of it have.
+MoCo: facebookresearch/moco, moco/builder.py and main_moco.py, and moco-v3; SwAV: facebookresearch/swav, src/resnet50.py and
+main_swav.py; PyContrast: HobbitLong/PyContrast, networks/build_backbone.py and learning/contrast_trainer.py; BYOL:
+google-deepmind/deepmind-research, byol/utils/networks.py, byol_experiment.py and checkpointing.py; SimCLR-v2:
+Separius/SimCLRv2-Pytorch, resnet.py and convert.py; VISSL: facebookresearch/vissl; DINO: facebookresearch/dino,
+main_dino.py; a key for each naming of `benchmark.zoo.naming`, a key in it for each shape that files of it have.
+Upstream, BYOL and SimCLR-v2 are made of bottlenecks alone: `haiku` and `simclr_v2` take torchvision nets of both kinds.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+import argparse
+import pickle
+import sys
+from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import torchvision
 from torch import nn
+
+from benchmark.zoo.naming import NAMINGS
 
 Tensors = dict[str, torch.Tensor]
 SEED = 20
@@ -71,6 +82,13 @@ def moco(head: Callable[[], nn.Module]) -> Tensors:
     return wrapped(net)
 
 
+def moco_v3() -> Tensors:
+    net = nn.Module()
+    net.base_encoder, net.momentum_encoder = resnet18(two_layers()), resnet18(two_layers(), SEED + 1)
+    net.predictor = nn.Sequential(nn.Linear(128, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 128))
+    return wrapped(net)
+
+
 def two_layers() -> nn.Module:
     return nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 128))
 
@@ -99,6 +117,187 @@ def in_training(tensors: Tensors) -> dict[str, Any]:
     return {"epoch": 200, "arch": "resnet18", "state_dict": tensors, "optimizer": optimizer}
 
 
+def pycontrast(*, momentum: bool = False, jigsaw: bool = False) -> dict[str, Any]:
+    def net(seed: int) -> nn.Module:
+        outer = nn.Module()
+        outer.encoder = resnet18(seed=seed)  # its classifier stays in it, unused
+        outer.head = two_layers()
+        if jigsaw:
+            outer.head_jig = nn.ModuleDict({"fc1": nn.Linear(512, 128), "fc2": nn.Linear(1152, 128)})
+        return outer
+
+    bank = nn.Module()
+    bank.register_buffer("memory", torch.zeros(64, 128))
+    content = {"model": wrapped(net(SEED)), "contrast": bank.state_dict(), "optimizer": {"state": {}}, "epoch": 200}
+    return {**content, "model_ema": net(SEED + 1).state_dict()} if momentum else content
+
+
+def blocks_of(net: nn.Module) -> Iterator[tuple[int, int, nn.Module]]:
+    """Stage (from 1), place in it, block, of a torchvision ResNet."""
+    for stage in range(1, 5):
+        for place, block in enumerate(getattr(net, f"layer{stage}")):
+            yield stage, place, block
+
+
+def pairs_of(block: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """A block's convolutions with their norms."""
+    names = [name for name, _ in block.named_children() if name.startswith("conv")]
+    return [(getattr(block, name), getattr(block, name.replace("conv", "bn"))) for name in names]
+
+
+def simclr_v2(net: nn.Module) -> Tensors:
+    """A torchvision ResNet's own tensors in modules nested as the conversion nests them."""
+
+    def norm(module: nn.Module) -> nn.Module:
+        return nn.Sequential(module, nn.ReLU())
+
+    stages = [nn.Module() for _ in range(4)]
+    for stage in stages:
+        stage.blocks = nn.ModuleList()
+    for stage, _, block in blocks_of(net):
+        outer = nn.Module()
+        if block.downsample is not None:
+            outer.projection = nn.Module()
+            outer.projection.shortcut, outer.projection.bn = block.downsample[0], norm(block.downsample[1])
+        outer.net = nn.Sequential(*(part for conv, bn in pairs_of(block) for part in (conv, norm(bn))))
+        stages[stage - 1].blocks.append(outer)
+    whole = nn.Module()
+    whole.net = nn.Sequential(nn.Sequential(net.conv1, norm(net.bn1), nn.MaxPool2d(3)), *stages)
+    whole.fc = net.fc
+    return whole.state_dict()
+
+
+def haiku(net: nn.Module, around: str = "res_net18/~/") -> tuple[dict[str, dict], dict[str, dict]]:
+    """A torchvision ResNet's tensors as Haiku holds them: parameters and state, by module, kernels as HWIO."""
+    params: dict[str, dict] = {}
+    state: dict[str, dict] = {}
+
+    def put(place: str, suffix: str, conv: nn.Module, bn: nn.Module, name: str) -> None:
+        def row(tensor: torch.Tensor) -> np.ndarray:
+            return tensor.detach().numpy().reshape(1, 1, 1, -1)
+
+        params[f"{around}{place}{name}conv{suffix}"] = {"w": conv.weight.detach().numpy().transpose(2, 3, 1, 0)}
+        params[f"{around}{place}{name}batchnorm{suffix}"] = {"scale": row(bn.weight), "offset": row(bn.bias)}
+        for kind, tensor in (("mean", bn.running_mean), ("var", bn.running_var)):
+            state[f"{around}{place}{name}batchnorm{suffix}/~/{kind}_ema"] = {
+                "counter": np.array(7, np.int32), "hidden": 2 * row(tensor), "average": row(tensor)
+            }  # fmt: skip
+
+    for stage, number, block in blocks_of(net):
+        place = f"block_group_{stage - 1}/~/block_{number}/~/"
+        for count, (conv, bn) in enumerate(pairs_of(block)):
+            put(place, f"_{count}", conv, bn, "")
+        if block.downsample is not None:
+            put(place, "", *block.downsample, "shortcut_")
+    put("", "", net.conv1, net.bn1, "initial_")
+    return params, state
+
+
+BYOL_FIELDS = ["online_params", "target_params", "online_state", "target_state", "opt_state"]
+
+
+def _create_namedtuple(name: str, fields: list[str], module: str) -> type:
+    """As dill writes out such classes: a call of its own function of this name."""
+    raise AssertionError((name, fields, module))
+
+
+class Frozen:
+    """Haiku's FlatMapping: pickled as itself made of a dict."""
+
+    def __init__(self, held: dict) -> None:
+        self.held = held
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.held,)
+
+
+def write_byol(content: dict[str, Any], path: Path, *, by_dill: bool = True) -> None:
+    """DeepMind's checkpoint, of classes that do not exist when it is read."""
+    state = namedtuple("_ByolExperimentState", BYOL_FIELDS)  # noqa: PYI024 - as theirs
+
+    class FlatMapping(Frozen):
+        pass
+
+    places = {
+        "haiku._src.data_structures": FlatMapping,
+        "byol.byol_experiment": state,
+        "dill._dill": _create_namedtuple,
+    }
+    parents = {module.rsplit(".", n)[0] for module in places for n in range(3)}
+    sys.modules.update({module: ModuleType(module) for module in parents})
+    for module, held in places.items():
+        setattr(sys.modules[module], held.__name__, held)
+        held.__module__, held.__qualname__ = module, held.__name__
+
+    class Pickler(pickle.Pickler):
+        def reducer_override(self, value: Any) -> Any:
+            if by_dill and value is state:
+                return _create_namedtuple, (state.__name__, tuple(BYOL_FIELDS), state.__module__)
+            return NotImplemented
+
+    tree = state(**{k: FlatMapping({n: FlatMapping(v) for n, v in content[k].items()}) for k in BYOL_FIELDS})
+    try:
+        with path.open("wb") as file:
+            Pickler(file, protocol=2).dump({"experiment_state": tree, "step": 300_000, "rng": np.array([0, 1], "u4")})
+    finally:
+        for module in parents:
+            del sys.modules[module]
+
+
+def byol(net: nn.Module | None = None) -> dict[str, Any]:
+    params, state = haiku(net or resnet18())
+    twin, its_state = haiku(resnet18(seed=SEED + 1))
+    for name, width in (("projector", 512), ("predictor", 256)):
+        params |= {f"{name}/linear": {"w": np.zeros((width, 64), "f4"), "b": np.zeros(64, "f4")},
+                   f"{name}/batch_norm": {"scale": np.ones((1, 64), "f4"), "offset": np.zeros((1, 64), "f4")}}  # fmt: skip
+        state[f"{name}/batch_norm/~/mean_ema"] = {"average": np.zeros((1, 64), "f4"), "counter": np.array(7)}
+    params["classifier"] = {"w": np.zeros((512, 1000), "f4"), "b": np.zeros(1000, "f4")}
+    momentum = {name: {what: 0 * array for what, array in held.items()} for name, held in params.items()}
+    return dict(zip(BYOL_FIELDS, (params, twin, state, its_state, momentum), strict=True))
+
+
+def vissl() -> dict[str, Any]:
+    trunk = nn.Module()
+    trunk._feature_blocks = resnet18()
+    del trunk._feature_blocks.fc
+    heads = nn.ModuleList([nn.Linear(512, 128)])
+    model = {"trunk": trunk.state_dict(), "heads": heads.state_dict()}
+    return {"phase_idx": 99, "loss": {}, "classy_state_dict": {"base_model": {"model": model, "meta": {}}, "hooks": {}}}
+
+
+def dino(which: str, *, teacher_wrapped: bool) -> dict[str, Any]:
+    """A full checkpoint whose `which` is the known encoder; the command line's arguments lie in it as they are."""
+
+    def crops(seed: int) -> nn.Module:
+        net = nn.Module()
+        net.backbone = resnet18(nn.Identity(), seed)
+        net.head = two_layers()
+        return net
+
+    nets = {name: crops(SEED if name == which else SEED + 1) for name in ("student", "teacher")}
+    teacher = wrapped(nets["teacher"]) if teacher_wrapped else nets["teacher"].state_dict()
+    loss = {"center": torch.zeros(1, 128)}
+    told = argparse.Namespace(arch="resnet18", lr=0.3)
+    return {
+        "student": wrapped(nets["student"]),
+        "teacher": teacher,
+        "optimizer": {},
+        "epoch": 100,
+        "args": told,
+        "dino_loss": loss,
+    }
+
+
+def lightning(part: str) -> dict[str, Any]:
+    """Hyper-parameters and callbacks are objects of classes; here of such as torch does not know either."""
+    net = nn.Module()
+    setattr(net, part, resnet18())
+    net.head = nn.Linear(512, 14)
+    progress = argparse.Namespace(total=np.float64(3.5), path=Path("logs"))
+    return {"epoch": 3, "pytorch-lightning_version": "2.4.0", "state_dict": net.state_dict(), "loops": {"fit": progress},
+            "callbacks": {"ModelCheckpoint": progress}, "hyper_parameters": OrderedDict(told=progress)}  # fmt: skip
+
+
 FORGED: dict[str, dict[str, Callable[[], Any]]] = {
     "plain": {"bare": known_encoder, "in training": lambda: in_training(known_encoder())},
     "torchvision": {
@@ -111,16 +310,44 @@ FORGED: dict[str, dict[str, Callable[[], Any]]] = {
         "v1": lambda: in_training(moco(lambda: nn.Linear(512, 128))),
         "v2": lambda: in_training(moco(two_layers)),
     },
+    "moco-v3": {"ResNet's": lambda: in_training(moco_v3())},
     "swav": {
         "bare": lambda: swav(nn.Linear(32, 30, bias=False)),
         "in training": lambda: in_training(swav(nn.Linear(32, 30, bias=False))),
         "several prototypes": lambda: swav(many_prototypes()),
     },
+    "torchvision-module": {"14 findings, in training": lambda: in_training(wrapped(resnet18(nn.Linear(512, 14))))},
+    "pycontrast": {
+        "InsDis": pycontrast,
+        "InfoMin": lambda: pycontrast(momentum=True),
+        "PIRL": lambda: pycontrast(jigsaw=True),
+    },
+    "byol": {"pretrained": byol},
+    "simclr-v2": {"converted": lambda: {"resnet": simclr_v2(resnet18()), "head": two_layers().state_dict()}},
+    "vissl": {"trained": vissl},
+    "dino": {"backbone": known_encoder},
+    "dino-teacher": {
+        "ViT's": lambda: dino("teacher", teacher_wrapped=False),
+        "ResNet's": lambda: dino("teacher", teacher_wrapped=True),
+    },
+    "dino-student": {"full": lambda: dino("student", teacher_wrapped=True)},
+    "lightning": {"trained": lambda: lightning("model")},
+    "lightning-backbone": {"trained": lambda: lightning("backbone")},
 }
 
 
-def tensors_of(content: dict[str, Any]) -> Tensors:
-    """The tensors of a forged file, from under `state_dict` where they are."""
+def container_of(naming: str) -> str:
+    """What its authors write: torch files, but for BYOL's pickle."""
+    return "pickle" if naming == "byol" else "torch"
+
+
+def tensors_of(content: dict[str, Any], naming: str = "plain") -> dict[str, Any]:
+    """The tensors of a forged file, by their names in the file, from where the naming says they are."""
+    if naming == "byol":
+        return {f"{part}.{module}.{name}": array for part, modules in content.items()
+                for module, held in modules.items() for name, array in held.items()}  # fmt: skip
+    for key in filter(None, NAMINGS[naming].inside.split(".")):
+        content = content[key]
     return content.get("state_dict", content)
 
 
@@ -138,4 +365,10 @@ WRITERS: dict[str, dict[str, Callable[[Any, Path], None]]] = {
             {name: tensor.clone() for name, tensor in tensors_of(content).items()}, path, metadata={"format": "pt"}
         )
     },
+    "pickle": {"dill": write_byol, "by name": lambda content, path: write_byol(content, path, by_dill=False)},
 }
+
+
+def write(naming: str, content: Any, path: Path) -> None:
+    """A forged file as its authors would write it."""
+    next(iter(WRITERS[container_of(naming)].values()))(content, path)

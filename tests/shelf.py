@@ -1,4 +1,7 @@
-"""A server of weight files for tests, on this machine's own address, that breaks off, forgets and changes as told."""
+"""A server of weight files for tests, on this machine's own address, that breaks off, forgets, changes and lies as told.
+
+With a `commit` it answers as the Hugging Face Hub does, whatever is asked for.
+"""
 
 import hashlib
 import random
@@ -29,13 +32,19 @@ class Shelf:
     date: str = ""
     kind: str = "application/octet-stream"
     statuses: list[int] = field(default_factory=list)  # of the next replies, before it gives the file
+    troubles: dict[str, str] = field(default_factory=dict)  # headers of these
     cuts: list[int] = field(default_factory=list)
     reset: bool = False  # cuts are a reset of the connection, else its quiet end
+    stall: threading.Event | None = None  # cuts are silence until it is set
     knows_range: bool = True
     knows_if_range: bool = True
+    skips: int = 0  # bytes that a reply to Range leaves out
     promised: int | None = None  # Content-Length, where it is not the body's
+    tells_length: bool = True
+    commit: str = ""
     gate: threading.Event | None = None  # no answer before it is set
     asked: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)  # of what was asked, with the method before each
     url: str = ""
 
     def entry(self, name: str = "net", **fields: str) -> ZooEntry:
@@ -57,14 +66,22 @@ def serving() -> Iterator[Shelf]:
     shelf = Shelf()
 
     class Counter(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.do_GET()
+
         def do_GET(self):
             shelf.asked.append(dict(self.headers))
+            shelf.paths.append(f"{self.command} {self.path}")
             if shelf.gate:
                 shelf.gate.wait(20)
             if shelf.statuses:
-                self.send_error(shelf.statuses.pop(0))
+                self.send_response(shelf.statuses.pop(0))
+                for name, value in shelf.troubles.items():
+                    self.send_header(name, value)
+                self.end_headers()
                 return
             start = shelf.start_of(shelf.asked[-1])
+            start += shelf.skips if start else 0
             if start >= len(shelf.body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(shelf.body)}")
@@ -72,14 +89,24 @@ def serving() -> Iterator[Shelf]:
                 return
             self.send_response(206 if start else 200)
             self.send_header("Content-Type", shelf.kind)
-            self.send_header("Content-Length", str((shelf.promised or len(shelf.body)) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(shelf.body) - 1}/{len(shelf.body)}")
+            if shelf.tells_length:
+                self.send_header("Content-Length", str((shelf.promised or len(shelf.body)) - start))
+            if shelf.commit:
+                self.send_header("X-Repo-Commit", shelf.commit)
             if shelf.etag:
                 self.send_header("ETag", shelf.etag)
             if shelf.date and not start:  # RFC 9110, 15.3.7: a 206 after If-Range need not repeat it
                 self.send_header("Last-Modified", shelf.date)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             cut = shelf.cuts.pop(0) if shelf.cuts else None
             self.wfile.write(shelf.body[start:] if cut is None else shelf.body[start : start + cut])
+            if cut is not None and shelf.stall:
+                self.wfile.flush()
+                shelf.stall.wait(20)
             if cut is not None and shelf.reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()

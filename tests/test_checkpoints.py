@@ -1,10 +1,24 @@
 """Checkpoints become encoders: every tensor of a file is loaded, dropped by name, or an error that prints both sides."""
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
-from forged import FORGED, WRITERS, drawn, known_encoder, resnet18, tensors_of
+import torchvision
+from forged import (
+    FORGED,
+    WRITERS,
+    byol,
+    container_of,
+    drawn,
+    haiku,
+    known_encoder,
+    resnet18,
+    simclr_v2,
+    tensors_of,
+    write,
+)
 
 from benchmark.fault import Fault
 from benchmark.zoo.backbone import build, encoder_tensors, load
@@ -13,22 +27,53 @@ from benchmark.zoo.naming import NAMINGS, rename
 from benchmark.zoo.unpack import CONTAINERS
 
 FORGERIES = [(naming, shape) for naming, shapes in FORGED.items() for shape in shapes]
-WRITINGS = [(container, way) for container, ways in WRITERS.items() for way in ways if way != "zip"]
+# a naming's files in each other way that they could be written: safetensors have no dict in a dict
+WRITINGS = [
+    (naming, container, way)
+    for naming in FORGED
+    for container, ways in WRITERS.items()
+    for way in list(ways)[container != "safetensors" :]
+    if (container == "pickle") == (container_of(naming) == "pickle")
+    and not (container == "safetensors" and NAMINGS[naming].inside)
+]
 FORMS = ["pooled", "pyramid"]
 
 
-def entry_of(naming="plain", container="torch", **fields) -> ZooEntry:
+def beside_state_dict(held):
+    return held.keys() - {"state_dict"} if "epoch" in held else []
+
+
+# what a forged file's tensors lie beside, by the names that an account tells
+BESIDE = {
+    "byol": lambda _: ["step", "rng"],
+    "pycontrast": lambda held: held.keys() - {"model"},
+    "simclr-v2": lambda _: ["head"],
+    "dino-teacher": lambda held: held.keys() - {"teacher"},
+    "dino-student": lambda held: held.keys() - {"student"},
+    "vissl": lambda _: [
+        "phase_idx", "loss", "classy_state_dict.hooks", "classy_state_dict.base_model.meta",
+        "classy_state_dict.base_model.model.heads",
+    ],
+}  # fmt: skip
+
+
+def wanted(naming) -> dict[str, torch.Tensor]:
+    """What a file of this naming gives of the known encoder: Haiku counts no batches."""
+    return {n: t for n, t in known_encoder().items() if naming != "byol" or not n.endswith("num_batches_tracked")}
+
+
+def entry_of(naming="plain", container=None, **fields) -> ZooEntry:
     told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
-    return ZooEntry(**{**told, "container": container, "naming": naming, **fields})
+    return ZooEntry(**{**told, "container": container or container_of(naming), "naming": naming, **fields})
 
 
 @pytest.fixture
 def saved(tmp_path):
-    """A file of these tensors, as torch saves them."""
+    """A file of these tensors, as torch saves them, or the authors of a naming."""
 
-    def save(content):
+    def save(content, naming="plain"):
         path = tmp_path / "net.pth"
-        torch.save(content, path)
+        write(naming, content, path)
         return path
 
     return save
@@ -78,33 +123,32 @@ def test_a_forged_file_becomes_the_known_encoder_with_a_full_account(saved, refe
     """Equal tensors, equal features, and nothing of the file unaccounted for."""
     content = FORGED[naming][shape]()
 
-    encoder, account = load(entry_of(naming), saved(content), "pooled", seed=1)
+    encoder, account = load(entry_of(naming), saved(content, naming), "pooled", seed=1)
 
-    assert_same(known_encoder(), encoder.state_dict())
+    assert_same(wanted(naming), {n: t for n, t in encoder.state_dict().items() if n in wanted(naming)})
     with torch.no_grad():
         assert torch.equal(reference(images), encoder.eval()(images))
-    assert account.loaded == len(known_encoder())
-    assert account.loaded + len(account.dropped) == len(tensors_of(content))
-    assert account.beside == (["epoch", "arch", "optimizer"] if "epoch" in content else [])
+    assert account.loaded == len(wanted(naming))
+    assert account.loaded + len(account.dropped) == len(tensors_of(content, naming))
+    assert sorted(account.beside) == sorted(BESIDE.get(naming, beside_state_dict)(content))
     assert account.fresh == []
     assert account.share == 1.0
 
 
 @pytest.mark.parametrize("naming", FORGED)
 def test_a_forged_file_becomes_the_known_pyramid_with_the_same_account(saved, reference, images, naming):
-    path = saved(next(iter(FORGED[naming].values()))())
+    path = saved(next(iter(FORGED[naming].values()))(), naming)
 
     pyramid, account = load(entry_of(naming), path, "pyramid", seed=1)
 
-    assert_same(known_encoder(), own_names(pyramid, "pyramid"))
+    assert_same(wanted(naming), {n: t for n, t in own_names(pyramid, "pyramid").items() if n in wanted(naming)})
     with torch.no_grad():
-        for wanted, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
-            assert torch.equal(wanted, found)
+        for its, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
+            assert torch.equal(its, found)
     assert account == encoder_tensors(entry_of(naming), path)[1]
 
 
-@pytest.mark.parametrize(("container", "way"), WRITINGS)
-@pytest.mark.parametrize("naming", FORGED)
+@pytest.mark.parametrize(("naming", "container", "way"), WRITINGS)
 def test_a_forged_file_gives_the_same_in_every_container(tmp_path, naming, container, way):
     content = next(iter(FORGED[naming].values()))()
     path = tmp_path / "net.file"
@@ -112,9 +156,75 @@ def test_a_forged_file_gives_the_same_in_every_container(tmp_path, naming, conta
 
     tensors, account = encoder_tensors(entry_of(naming, container), path)
 
-    assert_same(known_encoder(), tensors)
-    assert account.loaded + len(account.dropped) == len(tensors_of(content))
+    assert_same(wanted(naming), tensors)
+    assert account.loaded + len(account.dropped) == len(tensors_of(content, naming))
     assert account.share == 1.0
+
+
+@pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "resnet152"])
+def test_bottlenecks_and_deeper_nets_are_renamed_to_the_last_tensor(architecture):
+    """Upstream nets of both kinds of blocks, their tensors told apart by identity: nothing is mixed up."""
+    net = getattr(torchvision.models, architecture)(weights=None)
+    own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("fc.")}
+    converted = simclr_v2(net)
+    params, state = haiku(net, "byol_net/~/res_net/~/")
+    held = tensors_of({"online_params": params, "online_state": state}, "byol")
+
+    by_simclr = rename(list(converted), "simclr-v2")
+    by_haiku = rename(list(held), "byol")
+
+    assert {n: converted[source].data_ptr() for n, source in by_simclr.names.items()} == {
+        n: tensor.data_ptr() for n, tensor in own.items()
+    }
+    assert by_simclr.dropped == ["fc.weight", "fc.bias"]
+    assert {n: held[source].ctypes.data for n, source in by_haiku.names.items()} == {
+        n: tensor.data_ptr() for n, tensor in own.items() if not n.endswith("num_batches_tracked")
+    }
+    assert {name.rsplit(".", 1)[1] for name in by_haiku.dropped} == {"counter", "hidden"}
+
+
+@pytest.mark.parametrize(
+    ("naming", "name"),
+    [
+        ("byol", "online_params.res_net50/~/block_group_0/~/conv_0.w"),
+        ("byol", "online_params.res_net50/~/block_group_0/~/block_0/~/initial_conv.w"),
+        ("byol", "online_params.res_net50/~/conv_0.w"),
+        ("byol", "online_state.res_net50/~/initial_batchnorm/~/mean_ema.sum"),
+        ("simclr-v2", "net.1.0.weight"),
+        ("simclr-v2", "net.0.blocks.0.net.0.weight"),
+        ("simclr-v2", "net.1.blocks.0.net.1.weight"),
+        ("simclr-v2", "net.1.blocks.0.net.0.0.weight"),
+        ("simclr-v2", "net.1.blocks.0.net.2.mixing_conv.0.weight"),  # a selective kernel's
+    ],
+)
+def test_a_name_that_a_naming_does_not_know_is_refused_and_not_guessed_at(naming, name):
+    with pytest.raises(Fault) as raised:
+        rename([name], naming)
+
+    assert f"naming {naming!r} wants tensors named {NAMINGS[naming].like}, found {name}: " in str(raised.value)
+
+
+def test_a_first_layer_that_haiku_numbered_is_the_first_layer():
+    """It numbers a name that is taken."""
+    assert rename(["online_params.net/~/initial_conv_1.w"], "byol").names == {
+        "conv1.weight": "online_params.net/~/initial_conv_1.w"
+    }
+
+
+def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(
+        Fault, match=r"^naming 'dino-teacher': module\.backbone\.a and backbone\.a of the file are both a of"
+    ):
+        rename(["module.backbone.a", "backbone.a"], "dino-teacher")
+
+
+def test_tensors_that_lie_elsewhere_are_refused_with_where_they_should(saved):
+    message = refusal(entry_of("vissl"), saved({"classy_state_dict": {"base_model": {"trunk": {}}}, "phase": 3}))
+
+    assert message == (
+        "net.pth: its tensors should lie under `classy_state_dict.base_model.model.trunk`, "
+        "but it has no `classy_state_dict.base_model.model`, only classy_state_dict.base_model.trunk"
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,17 +274,25 @@ def test_a_timm_model_loses_its_classifier_alone(saved, architecture):
     assert account.share == 1.0
 
 
-@pytest.mark.parametrize(
-    ("naming", "prefix"), [("plain", ""), ("torchvision", ""), ("moco", "module.encoder_q."), ("swav", "module.")]
-)
-def test_missing_stray_and_misshapen_tensors_are_one_error_with_both_sides(saved, naming, prefix):
+def prefix_of(naming) -> str:
+    """With which the forged file of a naming that only strips begins its encoder's names."""
+    names = tensors_of(next(iter(FORGED[naming].values()))(), naming)
+    return next(name for name in names if name.endswith("layer1.0.conv1.weight")).removesuffix("layer1.0.conv1.weight")
+
+
+@pytest.mark.parametrize("naming", [naming for naming, rule in NAMINGS.items() if not rule.rename])
+def test_missing_stray_and_misshapen_tensors_are_one_error_with_both_sides(saved, naming):
     """Names of the file where it has the tensor, of the encoder where the file lacks it."""
-    tensors = dict(tensors_of(FORGED[naming][next(iter(FORGED[naming]))]()))
+    prefix = {"moco": "module.encoder_q.", "moco-v3": "module.base_encoder.", "dino-student": "module.backbone."}.get(
+        naming
+    ) or prefix_of(naming)
+    content = next(iter(FORGED[naming].values()))()
+    tensors = tensors_of(content, naming)
     del tensors[f"{prefix}layer1.0.conv1.weight"]
     tensors[f"{prefix}layer5.weight"] = torch.zeros(3, 4)
     tensors[f"{prefix}conv1.weight"] = torch.zeros(64, 1, 7, 7)
 
-    head, *lines = refusal(entry_of(naming), saved(tensors)).splitlines()
+    head, *lines = refusal(entry_of(naming), saved(content, naming)).splitlines()
 
     assert head == (
         f"net: net.pth does not hold exactly a resnet18 in naming '{naming}': "
@@ -184,6 +302,36 @@ def test_missing_stray_and_misshapen_tensors_are_one_error_with_both_sides(saved
         " - layer1.0.conv1.weight (64, 64, 3, 3): the file lacks it",
         f" + {prefix}layer5.weight (3, 4): resnet18 has no such tensor",
         f" ≠ {prefix}conv1.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+    ]
+
+
+def test_and_so_they_are_where_names_and_layouts_differ(saved):
+    """Shapes are told as torch has them."""
+    converted = FORGED["simclr-v2"]["converted"]()
+    tensors = converted["resnet"]
+    del tensors["net.1.blocks.0.net.0.weight"]
+    tensors["net.4.blocks.7.net.0.weight"] = torch.zeros(3, 4)
+    tensors["net.0.0.weight"] = torch.zeros(64, 1, 7, 7)
+    frozen = byol()
+    params = frozen["online_params"]
+    del params["res_net18/~/block_group_0/~/block_0/~/conv_0"]
+    params["res_net18/~/block_group_3/~/block_7/~/conv_0"] = {"w": np.zeros((3, 3, 4, 5), "f4")}
+    params["res_net18/~/initial_conv"]["w"] = np.zeros((7, 7, 1, 64), "f4")
+
+    by_simclr = refusal(entry_of("simclr-v2"), saved(converted, "simclr-v2")).splitlines()
+    by_haiku = refusal(entry_of("byol"), saved(frozen, "byol")).splitlines()
+
+    missing = " - layer1.0.conv1.weight (64, 64, 3, 3): the file lacks it"
+    assert "1 missing, 1 stray, 1 of another shape, of 120 wanted" in by_simclr[0]
+    assert by_simclr[1:] == [
+        missing,
+        " + net.4.blocks.7.net.0.weight (3, 4): resnet18 has no such tensor",
+        " ≠ net.0.0.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+    ]
+    assert by_haiku[1:] == [
+        missing,
+        " + online_params.res_net18/~/block_group_3/~/block_7/~/conv_0.w (5, 4, 3, 3): resnet18 has no such tensor",
+        " ≠ online_params.res_net18/~/initial_conv.w: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
     ]
 
 
@@ -236,7 +384,7 @@ def test_a_plain_naming_does_not_overlook_a_classifier(saved):
 def test_a_naming_of_another_kind_is_refused_with_what_was_found(saved, naming, kind, found):
     message = refusal(entry_of(naming), saved(FORGED[kind]["bare"]()))
 
-    assert f"naming {naming!r} wants tensors named {NAMINGS[naming].strip}…, found {found}" in message
+    assert f"naming {naming!r} wants tensors named {NAMINGS[naming].strip[0]}…, found {found}" in message
     assert ", ".join(NAMINGS) in message
     assert "\n" not in message
 

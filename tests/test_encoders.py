@@ -5,15 +5,20 @@ from importlib.metadata import version
 import pytest
 import timm
 import torch
+import torchvision
 from conftest import CHECKOUT, in_new_process
 from forged import drawn
 
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.fault import Fault
+from benchmark.models.intake import Intake
+from benchmark.models.networks import Segmenter, feature_width
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.backbone import Account, build, load, pyramid_places
 from benchmark.zoo.catalog import ZooEntry, read_zoo, scratch
 
 FORMS = ["pooled", "pyramid"]
+INTAKE = Intake(IMAGENET_MEAN, IMAGENET_STD)
 
 
 def entry_of(architecture) -> ZooEntry:
@@ -57,8 +62,7 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
 @pytest.mark.parametrize(
     "architecture",
     [
-        "vit_tiny_patch16_224",
-        "mixer_s32_224",
+        "vit_small_patch14_dinov2",  # DPT's scales want patches of a power of two
         "nest_tiny",  # timm's own error for it is an IndexError
     ],
 )
@@ -68,6 +72,143 @@ def test_an_architecture_without_a_pyramid_is_a_fault_of_one_line(architecture):
 
     assert str(raised.value).startswith(f"{architecture} gives no feature maps that a U-Net can decode (")
     assert "\n" not in str(raised.value)
+
+
+# the encoders of SimCLR's nets in millions of parameters, as printed: Chen et al. 2020, table 6, and 2020b, table 1
+@pytest.mark.parametrize(
+    ("architecture", "printed"), [("resnet50x2", 94), ("resnet50x4", 375), ("resnet101x2", 170), ("resnet152x2", 233)]
+)
+def test_a_wide_resnet_is_torchvisions_with_every_width_multiplied(architecture, printed):
+    """By each tensor's name and shape; it needs no memory here."""
+    depth, width = architecture.removeprefix("resnet").split("x")
+    with torch.device("meta"):
+        narrow = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+        pooled = build(architecture, "pooled", 0)
+        pyramid = build(architecture, "pyramid", 0)
+
+    def widened(name, shape):
+        fixed = name.startswith("conv1.") or len(shape) == 4
+        sides = shape[2:] if fixed else ()
+        channels = shape[:2] if name != "conv1.weight" else shape[:1]
+        return (*(int(width) * c for c in channels), *((3,) if name == "conv1.weight" else ()), *sides)
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in pooled.state_dict().items()}
+    assert shapes == {n: widened(n, tuple(t.shape)) for n, t in narrow.items() if not n.startswith("fc.")}
+    assert abs(sum(p.numel() for p in pooled.parameters()) / 1e6 - printed) < 1
+    assert sorted(pyramid_places(pyramid.state_dict(), shapes)) == sorted(shapes)
+    assert pyramid.out_channels == [3, *(int(width) * c for c in (64, 256, 512, 1024, 2048))]
+    assert feature_width(pooled) == int(width) * 2048
+
+
+def test_a_wide_resnet_computes_what_torchvisions_modules_do():
+    """Built from torchvision's own blocks at that width, with the same tensors."""
+    encoder = build("resnet50x2", "pooled", seed=1).eval()
+    reference = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])
+    reference.inplanes = 128
+    reference.conv1 = torch.nn.Conv2d(3, 128, 7, stride=2, padding=3, bias=False)
+    reference.bn1 = torch.nn.BatchNorm2d(128)
+    for stage, (blocks, planes) in enumerate(zip((3, 4, 6, 3), (128, 256, 512, 1024), strict=True), 1):
+        made = reference._make_layer(torchvision.models.resnet.Bottleneck, planes, blocks, stride=1 + (stage > 1))
+        setattr(reference, f"layer{stage}", made)
+    reference.fc = torch.nn.Identity()
+    reference.load_state_dict(encoder.state_dict(), strict=True)
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+
+    with torch.no_grad():
+        torch.testing.assert_close(reference.eval()(images), encoder(images))
+
+
+def test_a_wide_resnet_is_known_to_the_list_of_architectures(home):
+    check_architecture("resnet152x2", home)
+
+
+def test_a_unet_around_a_wide_resnet_sees_64_pixels():
+    net = Segmenter(build("resnet50x2", "pyramid", seed=1), INTAKE, seed=1).eval()
+
+    with torch.no_grad():
+        assert net(torch.zeros(1, 1, 64, 64, dtype=torch.uint8)).shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("size", [None, 160])
+def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
+    """Its class token, and the blocks' maps as timm taps them, of one file; all tensors are in both forms."""
+    whole = timm.create_model("test_vit").eval()
+    whole.load_state_dict(drawn(whole.state_dict()))
+    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(3))
+
+    pooled, account = load(entry_of("test_vit"), tmp_path / "net.pth", "pooled", 0, image_size=size)
+    pyramid, same_account = load(entry_of("test_vit"), tmp_path / "net.pth", "pyramid", 0, image_size=size)
+
+    own = {name.removeprefix("model."): tensor for name, tensor in pyramid.state_dict().items()}
+    assert own.keys() == pooled.state_dict().keys()
+    assert all(torch.equal(whole.state_dict()[name], tensor) for name, tensor in own.items())
+    with torch.no_grad():
+        tokens, maps = whole.forward_features(images), whole.get_intermediate_layers(images, [0, 2, 3, 5], reshape=True)
+        found, prefixes = pyramid.eval()(images)
+        assert torch.equal(tokens[:, 0], pooled.eval()(images))
+    assert whole.global_pool == "token"
+    assert len(found) == len(prefixes) == 4
+    assert all(torch.equal(wanted, its) for wanted, its in zip(maps, found, strict=True))
+    assert account == same_account
+    assert account.share == 1.0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_vits_positions_are_kept_and_stretched_to_images_of_another_size(tmp_path, form):
+    """As timm resamples them for a net that is made for that size: bicubic, with antialiasing."""
+    whole = timm.create_model("test_vit", num_classes=0).eval()
+    whole.load_state_dict(drawn(whole.state_dict()))
+    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    small = timm.create_model("test_vit", num_classes=0, img_size=96).eval()
+    positions = timm.layers.resample_abs_pos_embed(whole.pos_embed.detach(), [6, 6], num_prefix_tokens=1)
+    small.load_state_dict({**whole.state_dict(), "pos_embed": positions}, strict=True)
+    images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(3))
+
+    encoder, account = load(entry_of("test_vit"), tmp_path / "net.pth", form, 0, image_size=96)
+
+    assert account.share == 1.0
+    with torch.no_grad():
+        found = encoder.eval()(images)
+        wanted = small(images) if form == "pooled" else small.get_intermediate_layers(images, [5], reshape=True)[0]
+        torch.testing.assert_close(wanted, found if form == "pooled" else found[0][-1])
+
+
+def test_a_net_that_cannot_stretch_says_at_which_size_it_works(tmp_path):
+    whole = timm.create_model("mixer_s32_224").state_dict()
+    torch.save(whole, tmp_path / "net.pth")
+
+    with pytest.raises(Fault, match="these weights work at the size they were trained at alone"):
+        load(entry_of("mixer_s32_224"), tmp_path / "net.pth", "pooled", 0, image_size=64)
+
+
+def test_a_vit_segments_and_every_part_of_it_that_is_used_learns():
+    """One step of training; its last norm alone has no place before DPT's maps."""
+    net = Segmenter(build("test_vit", "pyramid", seed=1, image_size=64), INTAKE, seed=1).train()
+    images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in net.named_parameters()}
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    logits = net(images)
+    logits.square().mean().backward()
+    optimizer.step()
+
+    assert logits.shape == (2, 1, 64, 64)
+    still = {name for name, tensor in net.named_parameters() if torch.equal(before[name], tensor)}
+    assert {n for n in still if n.startswith("unet.encoder.")} <= {
+        "unet.encoder.model.norm.weight",
+        "unet.encoder.model.norm.bias",
+    }
+
+
+@pytest.mark.parametrize("architecture", ["vit_small_patch8_224", "vit_tiny_patch16_224", "mixer_s32_224"])
+def test_nets_of_one_scale_segment_at_the_size_that_they_are_made_for(architecture):
+    """Patches of 8, 16 and 32 pixels, with a class token and without."""
+    size = 224 if "mixer" in architecture else 64
+    net = Segmenter(build(architecture, "pyramid", seed=1, image_size=size), INTAKE, seed=1).eval()
+
+    with torch.no_grad():
+        assert net(torch.zeros(1, 1, size, size, dtype=torch.uint8)).shape == (1, 1, size, size)
 
 
 def test_a_pyramid_that_the_weights_do_not_fill_is_a_fault_with_its_names():

@@ -1,9 +1,14 @@
 """Weight files are downloaded over bad lines, checked and pinned, or refused with nothing kept."""
 
+import io
+import pickle
 import socket
 import threading
 
 import pytest
+import safetensors.torch
+import torch
+from conftest import in_new_process
 from pytest_socket import SocketBlockedError
 from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
@@ -233,6 +238,29 @@ def test_a_server_in_trouble_is_asked_again(shelf, weights, waits, status):
     assert all(seconds > 0 for seconds in waits)
 
 
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [("7", [7.0, 7.0]), ("0", [0.5, 1.0]), ("86400", [60.0, 60.0]), ("soon", [0.5, 1.0]), (DATE, [0.5, 1.0])],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_says_when_to_come_again_is_asked_then_within_a_minute(
+    shelf, weights, waits, status, told, waited
+):
+    """RFC 9110, 10.2.3, in seconds; never sooner than without it."""
+    shelf.statuses, shelf.troubles = [status] * 2, {"Retry-After": told}
+
+    fetch(shelf.entry(), weights)
+
+    assert waits == waited
+
+
+def test_a_wait_that_was_asked_for_once_is_not_waited_again(shelf, weights, waits):
+    shelf.statuses, shelf.troubles, shelf.cuts = [429], {"Retry-After": "9"}, [70_000]
+
+    assert fetch(shelf.entry(), weights).sha256 == sha256(BODY)
+    assert waits == [9.0, 1.0]
+
+
 def test_a_server_that_stays_in_trouble_is_given_up(shelf, weights):
     shelf.statuses = [503] * 9
 
@@ -249,6 +277,25 @@ def test_a_server_that_is_not_there_is_named(weights):
 
     assert "127.0.0.1 is not reachable" in message
     assert "--from-file" in message
+
+
+ELSEWHERE = "https://elsewhere.example/net.pth, under another name"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_dead_link_names_where_else_the_file_may_be_had(shelf, weights, status):
+    shelf.statuses = [status]
+
+    message = refusal(shelf.entry(alternative=ELSEWHERE), weights)
+
+    assert message.startswith(f"net: HTTP {status} ")
+    assert f"/files/net.pth (or elsewhere: {ELSEWHERE}) and give it with `benchmark zoo fetch net --from" in message
+
+
+def test_so_does_a_page_in_the_files_place(shelf, weights):
+    shelf.body, shelf.kind = b"<html>gone</html>", "text/html"
+
+    assert f"(or elsewhere: {ELSEWHERE})" in refusal(shelf.entry(alternative=ELSEWHERE), weights)
 
 
 def test_an_html_page_is_refused_with_the_manual_way_and_is_not_kept(shelf, weights):
@@ -277,3 +324,124 @@ def test_a_file_of_the_users_own_that_is_gone_is_not_looked_for_on_the_network(w
     message = refusal(Shelf().entry(source="file:mine.pth"), weights)
 
     assert "`benchmark zoo add FILE --name …` puts it there again" in message
+
+
+def saved(container: str) -> bytes:
+    """A file whose own plan tells where it ends."""
+    tensors = {"weight": torch.rand(200, 100, generator=torch.Generator().manual_seed(0))}
+    if container == "safetensors":
+        return safetensors.torch.save(tensors)
+    written = io.BytesIO()
+    torch.save(tensors, written)
+    return written.getvalue()
+
+
+@pytest.fixture(params=["torch", "safetensors"])
+def planned(request, shelf):
+    """An entry of such a file on the shelf."""
+    shelf.body = saved(request.param)
+    return shelf.entry(container=request.param)
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_files_of_each_kind_arrive_whole_with_or_without_a_length(shelf, planned, weights, tells_length):
+    shelf.tells_length = tells_length
+
+    assert fetch(planned, weights).path.read_bytes() == shelf.body
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+def test_an_end_that_lacks_shows_in_the_file_itself_where_no_length_was_told(shelf, planned, weights, share):
+    """And no digest is known: it is not pinned as the file."""
+    cut = int(len(shelf.body) * share)
+    shelf.tells_length, shelf.cuts = False, [cut]
+
+    message = refusal(planned, weights)
+
+    assert f"cut off or damaged ({cut:,} bytes); nothing was kept" in message
+    assert kept(weights) == []
+    assert fetch(planned, weights).sha256 == sha256(shelf.body)
+
+
+def test_a_length_told_too_short_shows_in_the_file_itself(shelf, planned, weights):
+    """What comes after the told length is no longer this reply's."""
+    shelf.promised = len(shelf.body) - 1000
+
+    assert f"cut off or damaged ({shelf.promised:,} bytes); nothing was kept" in refusal(planned, weights)
+    assert kept(weights) == []
+
+
+def test_a_length_told_too_short_shows_in_the_digest(shelf, weights):
+    shelf.promised = len(BODY) - 1000
+
+    message = refusal(shelf.entry(sha256=sha256(BODY)), weights)
+
+    assert f"has sha256 {sha256(BODY[:-1000])[:16]}…, wanted {sha256(BODY)[:16]}…" in message
+    assert kept(weights) == []
+
+
+@pytest.mark.parametrize("knows_range", [True, False])
+def test_a_length_told_too_long_ends_in_the_file_or_in_a_refusal_never_in_a_wait(shelf, weights, waits, knows_range):
+    """A server that knows ranges says in the end that there is no more; of another, one cannot know."""
+    shelf.promised, shelf.knows_range = len(BODY) + 1000, knows_range
+
+    if knows_range:
+        assert fetch(shelf.entry(), weights).path.read_bytes() == BODY
+    else:
+        assert "net: cut after 200,000 bytes: 200,000 bytes are kept" in refusal(shelf.entry(), weights)
+        assert kept(weights) == ["net.pth.part", "net.pth.part.json"]
+    assert len(waits) <= 3
+
+
+def test_a_server_that_falls_silent_half_way_is_left_and_what_came_is_kept(shelf, weights, monkeypatch):
+    monkeypatch.setattr(fetching, "CHUNK", 1000)
+    monkeypatch.setattr(fetching, "STALL_SECONDS", 0.2)
+    shelf.stall, shelf.cuts = threading.Event(), [70_000]
+
+    file = fetch(shelf.entry(), weights)
+    shelf.stall.set()
+
+    assert [a.get("Range") for a in shelf.asked] == [None, "bytes=70000-"]
+    assert file.path.read_bytes() == BODY
+
+
+def test_another_part_than_was_asked_for_is_not_put_behind_what_is_here(shelf, weights):
+    shelf.cuts, shelf.skips = [70_000], 10
+
+    file = fetch(shelf.entry(), weights)
+
+    assert [a.get("Range") for a in shelf.asked] == [None, "bytes=70000-", None]
+    assert file.path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html><title>Log in</title>", b"\n <html>", b'<?xml version="1.0"?><Error/>']
+)
+def test_a_page_that_calls_itself_a_file_is_not_pinned_as_one(shelf, weights, page):
+    shelf.body = page
+
+    assert "net: net.pth is a web page, not a weight file" in refusal(shelf.entry(), weights)
+    assert kept(weights) == []
+
+
+@pytest.mark.parametrize("body", [b"", BODY, (10**12).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]",
+                                  (50_000).to_bytes(8, "little") + b"[" * 50_000])  # fmt: skip
+def test_what_has_no_safetensors_header_is_refused_as_that(shelf, weights, body):
+    shelf.body, shelf.tells_length = body or b"0", True
+
+    assert "net.pth has no safetensors header" in refusal(shelf.entry(container="safetensors"), weights)
+
+
+def test_a_plain_pickle_has_no_plan_and_is_taken_as_it_comes(shelf, weights):
+    shelf.body = pickle.dumps({"a": 1})
+
+    assert fetch(shelf.entry(container="pickle"), weights).path.read_bytes() == shelf.body
+
+
+def test_nothing_of_fetching_needs_torch():
+    ran = in_new_process(
+        "import sys, benchmark.zoo.fetch\n"
+        "assert not {'torch', 'timm', 'huggingface_hub'} & set(sys.modules), 'imported'"
+    )
+
+    assert ran.returncode == 0, ran.stderr

@@ -1,7 +1,8 @@
-"""An encoder with what a task puts on it: a linear classifier, or a U-Net's decoder."""
+"""An encoder with what a task puts on it: a linear classifier, or the decoder of a U-Net or, for a ViT, of DPT."""
 
 import segmentation_models_pytorch as smp
 import torch
+from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from torch import nn
 
 from benchmark.models.intake import Intake
@@ -26,8 +27,8 @@ class Classifier(nn.Module):
 class Segmenter(nn.Module):
     """uint8 images -> logits, B x 1 x H x W: segmentation_models_pytorch's U-Net around a pyramid encoder.
 
-    The decoder is drawn from `seed`. Sides need not be multiples of 32: images are padded at the far edges and the
-    logits cut back.
+    A pyramid encoder of one scale (ViT) gets the decoder of DPT (Ranftl et al. 2021) in place of a U-Net's. The decoder
+    is drawn from `seed`. Sides need not be multiples of 32: images are padded at the far edges and the logits cut back.
     """
 
     def __init__(self, encoder: nn.Module, intake: Intake, seed: int) -> None:
@@ -35,7 +36,11 @@ class Segmenter(nn.Module):
         self.intake = intake
         with seeded(seed):
             # smp builds an encoder of its own first; ours, of the same architecture, takes its place
-            self.unet = smp.Unet(encoder_name=f"tu-{encoder.name}", encoder_weights=None, classes=1)
+            told = {"encoder_name": f"tu-{encoder.name}", "encoder_weights": None, "classes": 1}
+            if isinstance(encoder, TimmViTEncoder):
+                self.unet = smp.DPT(**told, decoder_readout="cat" if encoder.has_prefix_tokens else "ignore")
+            else:
+                self.unet = smp.Unet(**told)
         self.unet.encoder = encoder
 
     @property

@@ -1,4 +1,7 @@
-"""timm's architectures by name, without the seconds that importing timm takes: listed once per version of timm."""
+"""timm's architectures by name, without the seconds that importing timm takes: listed once per version of timm.
+
+And this project's own beside them: wide ResNets as SimCLR has them (`zoo.wide` builds these).
+"""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -6,10 +9,17 @@ from pathlib import Path
 from benchmark.disk import write_whole
 from benchmark.fault import Fault, did_you_mean
 
+WIDE: dict[str, tuple[tuple[int, int, int, int], int]] = {  # blocks of each stage, the multiple of every width
+    "resnet50x2": ((3, 4, 6, 3), 2),
+    "resnet50x4": ((3, 4, 6, 3), 4),
+    "resnet101x2": ((3, 4, 23, 3), 2),
+    "resnet152x2": ((3, 8, 36, 3), 2),
+}
+
 
 def check_architecture(name: str, home: Path) -> None:
     """Raises Fault, with "did you mean", where timm has no such architecture. `home` keeps the list."""
-    known = _listed(home)
+    known = [*_listed(home), *WIDE]
     if name not in known:
         raise Fault(f"timm {version('timm')} has no architecture {name!r}: {did_you_mean(name, known)}")
 

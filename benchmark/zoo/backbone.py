@@ -1,12 +1,14 @@
 """The door of the zoo: an entry and its file -> an encoder, with an account of every tensor.
 
-Two forms of one encoder: `pooled` (timm's model without classifier: images -> vectors) and `pyramid` (the feature maps
-that a U-Net decodes). The account is always taken on the pooled form, the whole encoder. Every tensor of the file is
-loaded, dropped by its naming, or an error that prints both sides; so is every tensor of the encoder that the file
-lacks, but for batch norms' counters, which change nothing here.
+Two forms of one encoder: `pooled` (timm's model without classifier: images -> vectors, by timm's own pooling: a mean
+over the last map; a ViT's class token, where it was trained with one) and `pyramid` (the feature maps that a U-Net
+decodes; of nets of one scale, such as ViT, the four that DPT does). The account is always taken on the pooled form, the
+whole encoder. Every tensor of the file is loaded, dropped by its naming, or an error that prints both sides; so is
+every tensor of the encoder that the file lacks, but for batch norms' counters, which change nothing here.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,16 +16,21 @@ from typing import Any, Literal
 import timm
 import torch
 from segmentation_models_pytorch.encoders import get_encoder
+from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from torch import nn
 
 from benchmark.fault import Fault, did_you_mean
 from benchmark.models.seeded import seeded
+from benchmark.zoo import wide  # noqa: F401 - registers its architectures
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.naming import rename
+from benchmark.zoo.naming import NAMINGS, rename
 from benchmark.zoo.unpack import unpack
 
 Form = Literal["pooled", "pyramid"]
 COUNTER = "num_batches_tracked"
+# what smp and timm raise for a net that gives no maps, or takes no such option
+UNFIT = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError)
+STRETCHED: dict[str, Any] = {"dynamic_img_size": True}
 STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
 
 
@@ -38,11 +45,14 @@ class Account:
     share: float = 0.0
 
 
-def build(architecture: str, form: Form, seed: int, image_size: int | None = None) -> nn.Module:
+def build(
+    architecture: str, form: Form, seed: int, image_size: int | None = None, *, stretched: bool = False
+) -> nn.Module:
     """A fresh encoder in one of its forms, its first weights drawn from `seed`.
 
-    `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it. Raises Fault where the
-    architecture gives no feature maps that a U-Net can decode.
+    `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it; `stretched`, they are made for
+    the size that is their own, and stretch their positions to the images (TypeError or Fault where timm cannot).
+    Raises Fault where the architecture gives no feature maps that a U-Net or DPT can decode.
     """
     if not timm.is_model(architecture):
         raise Fault(f"timm has no architecture {architecture!r}: {did_you_mean(architecture, timm.list_models())}")
@@ -50,15 +60,32 @@ def build(architecture: str, form: Form, seed: int, image_size: int | None = Non
     fixed = config is not None and config.fixed_input_size and image_size is not None
     with seeded(seed):
         if form == "pooled":
-            sized = {"img_size": image_size} if fixed else {}
+            sized: dict[str, Any] = STRETCHED if stretched else {"img_size": image_size} if fixed else {}
             return timm.create_model(architecture, pretrained=False, num_classes=0, **sized)
         sized = {"img_size": -(-image_size // STRIDE) * STRIDE} if fixed and image_size else {}
+        sized = STRETCHED if stretched else sized
         try:
             encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None, **sized)
-        except (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise Fault(f"{architecture} gives no feature maps that a U-Net can decode ({reason})") from error
+        except UNFIT as error:
+            return _one_scale(architecture, sized, " ".join(str(error).split())[:120])
         return encoder
+
+
+def _one_scale(architecture: str, sized: dict[str, Any], reason: str) -> nn.Module:
+    """A net whose maps all have one scale, in the form that DPT decodes: four maps from a quarter of the blocks each.
+
+    DPT (Ranftl et al. 2021) brings them to 1/4, 1/8, 1/16 and 1/32 of the side, which wants patches of a power of two.
+    """
+    unfit = f"{architecture} gives no feature maps that a U-Net can decode ({reason})"
+    try:
+        encoder = TimmViTEncoder(architecture, pretrained=False, in_channels=3, depth=4, num_classes=0, **sized)
+    except UNFIT as error:
+        raise Fault(unfit) from error
+    strides = set(encoder.output_strides)
+    if strides - {4, 8, 16, 32} or len(strides) > 1:
+        told = ", ".join(map(str, sorted(strides)))
+        raise Fault(f"{unfit}, nor that DPT can: its patches are {told} pixels wide, wanted 4, 8, 16 or 32")
+    return encoder
 
 
 def load(
@@ -68,36 +95,67 @@ def load(
 
     Raises Fault for a file that is no such container, or whose tensors are not exactly the encoder's.
     """
-    encoder = build(entry.architecture, form, seed, image_size)
     if path is None:
-        return encoder, Account(fresh=["all of it"])
+        return build(entry.architecture, form, seed, image_size), Account(fresh=["all of it"])
     tensors, account = encoder_tensors(entry, path)
-    if form == "pooled":
-        _fill(encoder, tensors)
-        return encoder, account
-    places = pyramid_places(encoder.state_dict(), [*tensors, *account.fresh])
-    _fill(encoder, {place: tensors[name] for name, place in places.items() if name in tensors})
-    return encoder, account
+    return filled(entry, tensors, account, form, seed, image_size), account
+
+
+def filled(
+    entry: ZooEntry,
+    tensors: dict[str, torch.Tensor],
+    account: Account,
+    form: Form,
+    seed: int,
+    image_size: int | None = None,
+) -> nn.Module:
+    """The entry's encoder in the form asked for, with the tensors that `encoder_tensors` found.
+
+    A ViT's positions are kept as the file has them; where images are of another size, each pass stretches them, as DINO
+    does. Raises Fault where they cannot be.
+    """
+    encoder = build(entry.architecture, form, seed, image_size)
+    own = encoder.state_dict()
+    names = [*tensors, *account.fresh]
+    places = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
+    placed = {place: tensors[name] for name, place in places.items() if name in tensors}
+    if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [places.get("pos_embed")]:
+        with suppress(TypeError, Fault):  # not every net can: what does not fit is told below
+            encoder = build(entry.architecture, form, seed, stretched=True)
+    _fill(encoder, placed)
+    return encoder
 
 
 def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor], Account]:
     """The file's tensors under the encoder's names, each checked against the encoder's own shape."""
-    arrays = unpack(path, entry.container)
+    rule = NAMINGS[entry.naming]
+    arrays = unpack(path, entry.container, rule.inside, entry.member)
     with torch.device("meta"):
         whole = build(entry.architecture, "pooled", 0)
     wanted = dict(whole.state_dict())
     renamed = rename(list(arrays.tensors), entry.naming, classifier_names(whole))
     tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}
+    if rule.haiku:
+        tensors = {name: _from_haiku(tensor, renamed.names[name]) for name, tensor in tensors.items()}
     fresh = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n.startswith(entry.fresh or ("\0",))]
     missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n not in set(fresh)]
     stray = [n for n in tensors if n not in wanted]
     misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
     if missing or stray or misshapen:
-        raise Fault(_both_sides(entry, path, arrays.tensors, renamed.names, wanted, missing, stray, misshapen))
+        raise Fault(_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
     sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
     share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
     account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
     return tensors, account
+
+
+def _from_haiku(tensor: torch.Tensor, source: str) -> torch.Tensor:
+    """A kernel, height x width x in x out, as torch has it; a norm's 1 x 1 x 1 x channels as a row."""
+    if tensor.ndim != 4:
+        return tensor
+    if source.endswith(".w"):
+        return tensor.permute(3, 2, 0, 1).contiguous()
+    return tensor.reshape(-1) if tensor.numel() == tensor.shape[-1] else tensor
 
 
 def classifier_names(model: nn.Module) -> tuple[str, ...]:
@@ -144,7 +202,7 @@ def _fill(encoder: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 def _both_sides(
     entry: ZooEntry,
     path: Path,
-    file: dict[str, torch.Tensor],
+    tensors: dict[str, torch.Tensor],
     names: dict[str, str],
     wanted: dict[str, torch.Tensor],
     missing: list[str],
@@ -152,9 +210,9 @@ def _both_sides(
     misshapen: list[str],
 ) -> str:
     lines = [f" - {n} {tuple(wanted[n].shape)}: the file lacks it" for n in missing]
-    lines += [f" + {names[n]} {tuple(file[names[n]].shape)}: {entry.architecture} has no such tensor" for n in stray]
+    lines += [f" + {names[n]} {tuple(tensors[n].shape)}: {entry.architecture} has no such tensor" for n in stray]
     lines += [
-        f" ≠ {names[n]}: {tuple(file[names[n]].shape)} in the file, {tuple(wanted[n].shape)} in {entry.architecture}"
+        f" ≠ {names[n]}: {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in {entry.architecture}"
         for n in misshapen
     ]
     head = (

@@ -27,10 +27,13 @@ class InputStatistics(Frozen):
 class ZooEntry(Frozen):
     """One set of weights, told well enough to be loaded exactly and cited.
 
-    `architecture` is a timm name; `source` a URL, `file:` for a file that the user added, empty for fresh weights;
-    `container` and `naming` say how the file is read (`zoo.unpack`, `zoo.naming`); `sha256` is the file's digest, or
-    its first digits where only those are known, or empty until the first fetch pins it; `fresh` names the tensor
-    prefixes that the file is known to lack and that start at random; `made_by` is how `pretrain` made the weights.
+    `architecture` is a timm name; `source` a URL, `hf:OWNER/REPO/FILE[@REVISION]`, `timm:NAME` for timm's own published
+    file, `file:` for a file that the user added, empty for fresh weights; `alternative` a URL or a sentence: where else
+    to get the file, should the source be gone; `container` and `naming` say how the file is read (`zoo.unpack`,
+    `zoo.naming`), `member` where in a tar archive it lies; `sha256` is the file's digest, or its first digits where
+    only those are known, or empty until the first fetch pins it; `fresh` names the tensor prefixes that the file is
+    known to lack and that start at random; `made_by` is how `pretrain` made the weights; `bibtex` is the citation as an
+    entry, where it was given as one.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
@@ -40,11 +43,14 @@ class ZooEntry(Frozen):
     architecture: str
     pretrained_on: tuple[str, ...] = ()
     source: str = ""
-    container: Literal["none", "torch", "safetensors"]
+    alternative: str = ""
+    container: Literal["none", "torch", "safetensors", "pickle"]
+    member: str = ""
     naming: str
     input: InputStatistics = InputStatistics()
     licence: str
     cite: str
+    bibtex: str = ""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")] = ""
     fresh: tuple[str, ...] = ()
     made_by: dict[str, Any] | None = None
@@ -100,6 +106,21 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
             raise Fault(f"{place}: the name is taken by an earlier entry of this file")
         entries[entry.name] = entry
     return entries
+
+
+def default_models(shipped: Path) -> list[str] | None:
+    """What `--models all` stands for: the names under `all` in the shipped file; None (every entry) where it says none.
+
+    Raises Fault for a name that is no entry.
+    """
+    content = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    listed = content.get("all") if isinstance(content, dict) else None
+    if listed is None:
+        return None
+    entries = read_zoo(shipped)
+    if unknown := [name for name in listed if name not in entries]:
+        raise Fault(f"{shipped}: all: {unknown[0]!r} is no entry: {did_you_mean(str(unknown[0]), entries)}")
+    return list(listed)
 
 
 def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:

@@ -1,10 +1,13 @@
 """Names of tensors in upstream files -> names in the encoder: one table, one rule.
 
-A tensor whose name begins with a `drop` prefix is left out by that name; every other must begin with `strip`, which
-is taken off once; what then has no place in the encoder is an error of `zoo.backbone`, never skipped here. Dropping is
-looked at before stripping, since a head may carry the encoder's own prefix (`module.encoder_q.fc.`).
+A tensor whose name begins with a `drop` prefix is left out by that name; every other must begin with one of `strip`,
+which is taken off once, or be known to the naming's `rename`; what then has no place in the encoder is an error of
+`zoo.backbone`, never skipped here. Dropping is looked at before stripping, since a head may carry the encoder's own
+prefix (`module.encoder_q.fc.`). Torch-free.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmark.fault import Fault, did_you_mean, first_few
@@ -12,27 +15,129 @@ from benchmark.fault import Fault, did_you_mean, first_few
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """How one family of upstream files names an encoder's tensors."""
+    """How one family of upstream files names an encoder's tensors.
 
-    strip: str = ""
+    `inside` is the dotted path of keys to the tensors (empty: at the top, or under `state_dict`). `rename` gives an
+    encoder's name for a file's, None for a name that it does not know; `like` is an example of one that it does.
+    `haiku` says that arrays lie as JAX's Haiku has them: kernels height x width x in x out, norms 1 x 1 x 1 x channels.
+    """
+
+    inside: str = ""
+    strip: tuple[str, ...] = ("",)
     drop: tuple[str, ...] = ()
     drop_classifier: bool = False  # the architecture's own classifier, by timm's name for it
+    drop_like: str = ""  # a pattern that a whole name matches
+    rename: Callable[[str], str | None] | None = None
+    like: str = ""
+    haiku: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """How names of this kind begin, for an error's text."""
+        return self.like or " or ".join(f"{prefix}…" for prefix in self.strip)
+
+
+HAIKU = re.compile(
+    r"online_(?:params|state)\."  # whatever stands before a layer's own name: the modules around it
+    r"(?:.*?/)?(?:block_group_(?P<stage>\d)/~/block_(?P<block>\d+)/~/)?"
+    r"(?P<layer>(?:initial|shortcut)_(?:conv|batchnorm)|(?:conv|batchnorm)_(?P<place>\d))(?:_1)?"
+    r"(?P<what>\.w|\.scale|\.offset|/~/mean_ema\.average|/~/var_ema\.average)"
+)
+HAIKU_LAYERS = {"initial_conv": "conv1", "initial_batchnorm": "bn1",
+                "shortcut_conv": "downsample.0", "shortcut_batchnorm": "downsample.1"}  # fmt: skip
+HAIKU_TENSORS = {".w": "weight", ".scale": "weight", ".offset": "bias",
+                 "/~/mean_ema.average": "running_mean", "/~/var_ema.average": "running_var"}  # fmt: skip
+
+
+def from_haiku(name: str) -> str | None:
+    """A ResNet's name in torchvision for its name in Haiku (hk.nets.ResNet, and DeepMind's byol/utils/networks.py)."""
+    found = HAIKU.fullmatch(name)
+    if found is None or (found["stage"] is None) != found["layer"].startswith("initial"):
+        return None
+    layer = HAIKU_LAYERS.get(found["layer"])
+    if layer is None:
+        layer = ("conv" if found["layer"].startswith("conv") else "bn") + str(int(found["place"]) + 1)
+    stage = "" if found["stage"] is None else f"layer{int(found['stage']) + 1}.{int(found['block'])}."
+    return f"{stage}{layer}.{HAIKU_TENSORS[found['what']]}"
+
+
+SIMCLR_V2 = re.compile(
+    r"net\.(?P<stage>[0-4])\.(?:blocks\.(?P<block>\d+)\.)?"
+    r"(?P<layer>[01]|net\.[0-5]|projection\.(?:shortcut|bn))\.(?P<norm>0\.)?(?P<what>\w+)"
+)
+SIMCLR_V2_LAYERS = {
+    "0": "conv1", "1": "bn1", "projection.shortcut": "downsample.0", "projection.bn": "downsample.1",
+    "net.0": "conv1", "net.1": "bn1", "net.2": "conv2", "net.3": "bn2", "net.4": "conv3", "net.5": "bn3",
+}  # fmt: skip
+
+
+def from_simclr_v2(name: str) -> str | None:
+    """A ResNet's name in torchvision for its name in the PyTorch conversion of SimCLR-v2 (without selective kernels)."""
+    found = SIMCLR_V2.fullmatch(name)
+    if found is None:
+        return None
+    stem = found["stage"] == "0"
+    if stem != (found["block"] is None) or stem != (found["layer"] in ("0", "1")):
+        return None
+    layer = SIMCLR_V2_LAYERS[found["layer"]]
+    if bool(found["norm"]) != (layer.startswith("bn") or layer == "downsample.1"):
+        return None
+    stage = "" if found["block"] is None else f"layer{found['stage']}.{int(found['block'])}."
+    return f"{stage}{layer}.{found['what']}"
 
 
 NAMINGS: dict[str, Naming] = {
     # the encoder alone, in its own names (Barlow Twins' resnet50.pth)
     "plain": Naming(),
-    # a torchvision classifier, and all that keeps its names (iNat2021, Zenodo's CXR14 and CheXpert)
+    # a torchvision classifier, and all that keeps its names (iNat2021, Zenodo's CXR14, SimCLR-v1 as lightly converted it)
     "torchvision": Naming(drop=("fc.",)),
+    # the same, saved from DataParallel (Zenodo's CheXpert)
+    "torchvision-module": Naming(strip=("module.",), drop=("module.fc.",)),
     # a timm model, with or without its classifier
     "timm": Naming(drop_classifier=True),
     # MoCo v1/v2 and PCL: the query encoder; its head, the key encoder and the queue are left
     "moco": Naming(
-        strip="module.encoder_q.",
+        strip=("module.encoder_q.",),
         drop=("module.encoder_q.fc.", "module.encoder_k.", "module.queue", "module.queue_ptr"),
     ),
+    # MoCo v3: the base encoder; its projector has the classifier's name, `fc` of a ResNet and `head` of a ViT
+    "moco-v3": Naming(
+        strip=("module.base_encoder.",),
+        drop=("module.base_encoder.fc.", "module.base_encoder.head.", "module.momentum_encoder.", "module.predictor."),
+    ),
     # SwAV, DeepCluster-v2, SeLa-v2
-    "swav": Naming(strip="module.", drop=("module.projection_head.", "module.prototypes.")),
+    "swav": Naming(strip=("module.",), drop=("module.projection_head.", "module.prototypes.")),
+    # InsDis, PIRL, InfoMin; the momentum encoder and the memory lie beside `model`
+    "pycontrast": Naming(
+        inside="model",
+        strip=("module.encoder.",),
+        drop=("module.encoder.fc.", "module.head.", "module.head_jig.", "module.jigsaw.", "module.encoder_k"),
+    ),
+    # BYOL's pickle: the online network; the target, the optimiser, and averages' counters and raw sums are left
+    "byol": Naming(
+        inside="experiment_state",
+        drop=("target_params.", "target_state.", "opt_state."),
+        drop_like=r"(?:.*[./])?(?:projector|predictor|classifier)[./].*|.*/~/(?:mean|var)_ema\.(?:counter|hidden)",
+        rename=from_haiku,
+        like="online_params.…/block_group_0/~/block_0/~/conv_0.w",
+        haiku=True,
+    ),
+    # SimCLR-v2 as converted to PyTorch; its projection head lies beside `resnet`
+    "simclr-v2": Naming(inside="resnet", drop=("fc.",), rename=from_simclr_v2, like="net.1.blocks.0.net.0.weight"),
+    # VISSL; its heads lie beside the trunk
+    "vissl": Naming(inside="classy_state_dict.base_model.model.trunk", strip=("_feature_blocks.",)),
+    # DINO's backbone files: timm's names for a ViT, torchvision's for a ResNet
+    "dino": Naming(),
+    # DINO's full checkpoints hold both networks; a teacher with batch norms is wrapped as the student is
+    "dino-teacher": Naming(inside="teacher", strip=("module.backbone.", "backbone."), drop=("module.head.", "head.")),
+    "dino-student": Naming(inside="student", strip=("module.backbone.",), drop=("module.head.",)),
+    # a LightningModule's checkpoint, its network under `model` or `backbone`
+    "lightning": Naming(
+        strip=("model.",), drop=("head.", "fc.", "classifier.", "projection_head."), drop_classifier=True
+    ),
+    "lightning-backbone": Naming(
+        strip=("backbone.",), drop=("head.", "fc.", "classifier.", "projection_head."), drop_classifier=True
+    ),
 }
 
 
@@ -47,23 +152,36 @@ class Renamed:
 def rename(file_names: list[str], naming: str, classifier: tuple[str, ...] = ()) -> Renamed:
     """Apply a naming. `classifier` are timm's names of the architecture's classifier modules.
 
-    Raises Fault for a naming that there is not, and for names that neither begin with its prefix nor are dropped by it.
+    Raises Fault for a naming that there is not, for names that it neither knows nor drops, and where two are one.
     """
     if naming not in NAMINGS:
         raise Fault(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")
     rule = NAMINGS[naming]
-    drop = rule.drop + (tuple(f"{name}." for name in classifier) if rule.drop_classifier else ())
-    names, dropped, foreign = {}, [], []
+    drop = rule.drop
+    if rule.drop_classifier:
+        drop += tuple(f"{prefix}{name}." for prefix in rule.strip for name in classifier)
+    drop_like = re.compile(rule.drop_like) if rule.drop_like else None
+    names: dict[str, str] = {}
+    dropped, foreign = [], []
     for name in file_names:
-        if name.startswith(drop):
+        if name.startswith(drop) or (drop_like and drop_like.fullmatch(name)):
             dropped.append(name)
-        elif name.startswith(rule.strip):
-            names[name.removeprefix(rule.strip)] = name
-        else:
+            continue
+        own = rule.rename(name) if rule.rename else _stripped(name, rule.strip)
+        if own is None:
             foreign.append(name)
+        elif own in names:
+            raise Fault(f"naming {naming!r}: {names[own]} and {name} of the file are both {own} of the encoder")
+        else:
+            names[own] = name
     if foreign:
         raise Fault(
-            f"naming {naming!r} wants tensors named {rule.strip}…, found {first_few(foreign)}: "
+            f"naming {naming!r} wants tensors named {rule.wanted}, found {first_few(foreign)}: "
             f"the file is of another kind (namings: {', '.join(NAMINGS)})"
         )
     return Renamed(names=names, dropped=dropped)
+
+
+def _stripped(name: str, prefixes: tuple[str, ...]) -> str | None:
+    prefix = next((p for p in prefixes if name.startswith(p)), None)
+    return None if prefix is None else name.removeprefix(prefix)

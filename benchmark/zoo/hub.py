@@ -1,0 +1,137 @@
+"""Files on the Hugging Face Hub, and timm's own published weights: a source's text -> a file in huggingface_hub's cache.
+
+`hf:OWNER/REPO/FILE[@REVISION]` names a file; `timm:ARCHITECTURE.TAG` is resolved, by timm's own table, to one of these
+or to a URL. Neither torch nor timm nor huggingface_hub is imported before it is needed. The Hub's own variables
+(HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE) mean what they mean everywhere.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.disk import space_for
+from benchmark.fault import Fault, did_you_mean
+
+HF, TIMM = "hf:", "timm:"
+DEFAULT_REVISION = "main"
+PLAIN_NAMES = {"safetensors": "model.safetensors", "torch": "pytorch_model.bin"}  # in each of timm's repositories
+SOURCE = re.compile(r"hf:(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<file>[^@]+?)(?:@(?P<revision>[\w./-]+))?", re.ASCII)
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A file of a repository at a revision (a commit, tag or branch)."""
+
+    repo: str
+    file: str
+    revision: str
+
+    @property
+    def name(self) -> str:
+        """One file name for it: two revisions are two files."""
+        name = self.file.rsplit("/", 1)[-1]
+        return name if self.revision == DEFAULT_REVISION else f"{self.revision.replace('/', '_')}-{name}"
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds it."""
+        return f"https://huggingface.co/{self.repo}/resolve/{self.revision}/{self.file}"
+
+
+def parse(source: str) -> HubFile:
+    """Raises Fault where `source` is no hf:OWNER/REPO/FILE[@REVISION]."""
+    told = SOURCE.fullmatch(source)
+    parts = source.removeprefix(HF).partition("@")[0].split("/")
+    if not told or any(part in {"", ".", ".."} for part in parts):
+        raise Fault(f"source {source!r}: wanted hf:OWNER/REPO/FILE, with @REVISION where it is not the newest")
+    return HubFile(
+        repo=f"{told['owner']}/{told['repo']}", file=told["file"], revision=told["revision"] or DEFAULT_REVISION
+    )
+
+
+def resolved(source: str, container: str) -> str:
+    """A `timm:` source as the hf: source or URL that timm itself would load; any other as it is.
+
+    timm's repositories hold each net in both containers: the entry's own one is taken. Raises Fault for a name without
+    a tag (timm's default moves from version to version), and for what timm does not publish.
+    """
+    if not source.startswith(TIMM):
+        return source
+    name = source.removeprefix(TIMM)
+    architecture, _, tag = name.partition(".")
+    from benchmark.memory import keep_pages
+
+    keep_pages()  # torch comes with timm
+    import timm
+
+    published = timm.list_pretrained(f"{architecture}*")
+    if not tag or name not in published:
+        tags = [n for n in published if n.partition(".")[0] == architecture]
+        raise Fault(
+            f"source {source!r}: wanted timm:ARCHITECTURE.TAG of weights that timm {timm.__version__} publishes, "
+            f"{did_you_mean(name, tags or timm.list_pretrained())}"
+        )
+    config: Any = timm.get_pretrained_cfg(name)
+    if not config.hf_hub_id:
+        return str(config.url)
+    repo, _, revision = config.hf_hub_id.partition("@")
+    file = config.hf_hub_filename or PLAIN_NAMES.get(container, PLAIN_NAMES["torch"])
+    if container == "safetensors" and config.hf_hub_filename:  # as timm itself looks for the safe one of two
+        file = re.sub(r"pytorch_model\.bin$", "model.safetensors", file)
+    return f"{HF}{repo}/{file}" + (f"@{revision}" if revision else "")
+
+
+def bring(where: HubFile, *, offline: bool) -> Path:
+    """The file in huggingface_hub's cache, downloaded there if it lacks and neither `offline` nor HF_HUB_OFFLINE forbid.
+
+    Raises Fault with the reason where it cannot be had.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if offline or constants.HF_HUB_OFFLINE:
+        # hf_hub_download asks the Hub about the user's tools before it looks at its local_files_only (seen in 2.4)
+        cached = try_to_load_from_cache(where.repo, where.file, revision=where.revision)
+        if isinstance(cached, str):
+            return Path(cached).resolve()
+        forbidden = "--offline" if offline else "HF_HUB_OFFLINE"
+        raise Fault(
+            f"not here, nor in Hugging Face's cache {constants.HF_HUB_CACHE}, and {forbidden} forbids fetching it"
+        )
+    try:
+        with space_for(Path(constants.HF_HUB_CACHE)):
+            return Path(hf_hub_download(where.repo, where.file, revision=where.revision)).resolve()
+    except Fault:  # a full disk
+        raise
+    except LocalEntryNotFoundError as error:
+        raise Fault(f"{constants.ENDPOINT} is not reachable ({_told(error.__cause__ or error)})") from error
+    except GatedRepoError as error:
+        raise Fault(f"{where.repo} wants its terms accepted on its page, and then a token (HF_TOKEN)") from error
+    except RepositoryNotFoundError as error:
+        raise Fault(f"{where.repo}: no such repository, or one that wants a token (HF_TOKEN)") from error
+    except RevisionNotFoundError as error:
+        raise Fault(f"{where.repo} has no revision {where.revision!r}") from error
+    except EntryNotFoundError as error:
+        raise Fault(f"{where.repo} has no file {where.file!r} at revision {where.revision!r}") from error
+    except HfHubHTTPError as error:
+        raise Fault(f"HTTP {error.response.status_code} from {constants.ENDPOINT}") from error
+    except Exception as error:  # its HTTP client, and with it the errors that come through, has changed twice so far
+        raise Fault(f"huggingface_hub: {_told(error)}") from error
+
+
+def published_digest(cached: Path) -> str:
+    """The sha256 that the Hub gives for a large file, after which its cache names the file; empty where it gives none."""
+    return cached.name if DIGEST.fullmatch(cached.name) else ""
+
+
+def _told(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

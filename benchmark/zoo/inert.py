@@ -1,0 +1,266 @@
+"""A pickle -> plain values and inert records: nothing that it names is ever imported, called or even looked up.
+
+Python's unpickler imports and calls what a pickle names. This reader walks the opcodes that the standard library's
+pickletools parses, without running them, and builds dicts, lists, tuples, texts and numbers alone; a class or function
+stays its name (`Named`), a call or an object what it was made of (`Record`). What a record is good for is decided
+afterwards, by name, in `zoo.inert_numpy` and `zoo.inert_torch`. Lengths are checked against what is left of the
+file, steps and nesting are bounded. Source: Python's pickletools; PEP 307, 3154, 574. Torch-free.
+"""
+
+import os
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+MOST_STEPS = 2_000_000  # a step makes at most an empty dict: 64 bytes
+MOST_NAMES = 500_000
+DEEPEST = 40
+
+# No weight file has a reason to name these: it is inert here all the same, but its reader should know what it is
+HOSTILE_MODULES = {
+    "os", "posix", "nt", "subprocess", "sys", "socket", "shutil", "pty", "runpy", "importlib", "ctypes", "code", "pdb",
+    "webbrowser", "commands",
+}  # fmt: skip
+HOSTILE_NAMES = {
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__", "io", "_io")
+    for name in ("eval", "exec", "execfile", "compile", "open", "__import__", "input", "breakpoint")
+}
+# Named tuples that pickles hold by their class's name alone, which does not tell the fields: DeepMind's byol_experiment.py
+FIELDS = {
+    "byol.byol_experiment._ByolExperimentState": (
+        "online_params", "target_params", "online_state", "target_state", "opt_state"
+    )
+}  # fmt: skip
+
+
+class Hostile(ValueError):
+    """The pickle names code that has no place in a weight file; the text is that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the pickle calls by name, `module.name`: nothing is looked up. `fields` are a named tuple's, where told."""
+
+    path: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """A call or an object that was not made: what was called, with what, and what was put into it afterwards."""
+
+    kind: str
+    args: tuple[Any, ...] = ()
+    fields: tuple[str, ...] = ()
+    state: Any = None
+    items: dict[Any, Any] = field(default_factory=dict)
+    members: list[Any] = field(default_factory=list)
+
+
+class _Bounded:
+    """A file of which no more is read than there is: pickletools asks for as many bytes as the pickle claims."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        here = file.tell()
+        self.left = file.seek(0, os.SEEK_END) - here
+        file.seek(here)
+        self.file = file
+
+    def read(self, count: int) -> bytes:
+        if not 0 <= count <= self.left:
+            raise ValueError(f"it claims {count:,} bytes where {self.left:,} are left")
+        self.left -= count
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        line = self.file.readline()
+        self.left -= len(line)
+        return line
+
+
+def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -> Any:
+    """The one pickle that begins where the file stands; afterwards the file stands behind it.
+
+    What it names outside of itself (torch's storages) becomes a record `persistent` and is added to `outside`. Raises
+    Hostile for one that names code of HOSTILE_*, ValueError, TypeError, LookupError and whatever else a step over damaged
+    bytes meets for what is no whole pickle.
+    """
+    stack: list[Any] = []
+    marks: list[list[Any]] = []
+    memo: dict[Any, Any] = {}
+    for step, (opcode, arg, _) in enumerate(pickletools.genops(_Bounded(file))):  # type: ignore[arg-type]
+        if step > MOST_STEPS:
+            raise ValueError(f"more than {MOST_STEPS:,} steps")
+        match opcode.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack.pop()
+            case "MARK":
+                marks.append(stack)
+                stack = []
+            case "POP_MARK":
+                stack = marks.pop()
+            case "POP":
+                if stack:
+                    stack.pop()
+                else:
+                    stack = marks.pop()
+            case "DUP":
+                stack.append(stack[-1])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[arg] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(memo[arg])
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(opcode.name == "NEWTRUE")
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "EMPTY_LIST" | "EMPTY_SET":
+                stack.append([])
+            case "EMPTY_DICT":
+                stack.append({})
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                length = int(opcode.name[-1])
+                stack[-length:] = [tuple(stack[-length:])]
+            case "TUPLE" | "LIST" | "FROZENSET" | "DICT":
+                given, stack = stack, marks.pop()
+                made: Any = {} if opcode.name == "DICT" else tuple(given) if opcode.name == "TUPLE" else given
+                if opcode.name == "DICT":
+                    _put(made, given)
+                stack.append(made)
+            case "APPEND":
+                item = stack.pop()
+                _extend(stack[-1], [item])
+            case "APPENDS" | "ADDITEMS":
+                given, stack = stack, marks.pop()
+                _extend(stack[-1], given)
+            case "SETITEM":
+                pair = [stack.pop(-2), stack.pop()]
+                _put(stack[-1], pair)
+            case "SETITEMS":
+                given, stack = stack, marks.pop()
+                _put(stack[-1], given)
+            case "GLOBAL":
+                stack.append(_named(str(arg).replace(" ", ".", 1)))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                stack.append(_named(f"{module}.{name}"))
+            case "REDUCE" | "NEWOBJ":
+                args = stack.pop()
+                stack.append(_called(stack.pop(), args))
+            case "NEWOBJ_EX":
+                named, args, _options = stack[-3:]
+                stack[-3:] = [_called(named, args)]
+            case "INST":
+                given, stack = stack, marks.pop()
+                stack.append(_called(_named(str(arg).replace(" ", ".", 1)), tuple(given)))
+            case "OBJ":
+                given, stack = stack, marks.pop()
+                stack.append(_called(given[0], tuple(given[1:])))
+            case "BUILD":
+                state = stack.pop()
+                if not isinstance(stack[-1], Record):
+                    raise TypeError(f"it puts a state into a {type(stack[-1]).__name__}")
+                stack[-1].state = state
+            case "PERSID" | "BINPERSID":
+                key = stack.pop() if opcode.name == "BINPERSID" else arg
+                key = key if isinstance(key, tuple) else (key,)
+                stack.append(Record("persistent", key))
+                if outside is not None:
+                    outside.append(key)
+            case "EXT1" | "EXT2" | "EXT4" | "NEXT_BUFFER" | "READONLY_BUFFER":
+                raise ValueError(f"it is not whole in itself ({opcode.name})")
+            case _:
+                stack.append(arg)  # what is left are texts, bytes and numbers
+    raise ValueError("it has no end")
+
+
+def _named(path: str) -> Named:
+    if path.split(".", 1)[0] in HOSTILE_MODULES or path in HOSTILE_NAMES:
+        raise Hostile(path)
+    return Named(path, FIELDS.get(path, ()))
+
+
+def _called(what: Any, args: Any) -> Any:
+    if not isinstance(args, tuple):
+        raise TypeError(f"it calls with a {type(args).__name__}")
+    if not isinstance(what, Named):
+        return Record("unnamed", (what, *args))
+    if what.path in ("dill._dill._create_namedtuple", "dill.dill._create_namedtuple"):  # dill writes such classes out
+        name, fields, module = args[:3]
+        return Named(f"{module}.{name}", tuple(str(f) for f in fields))
+    return Record(what.path, args, what.fields)
+
+
+def _extend(target: Any, given: list[Any]) -> None:
+    if not isinstance(target, list | Record):
+        raise TypeError(f"it appends to a {type(target).__name__}")
+    (target.members if isinstance(target, Record) else target).extend(given)
+
+
+def _put(target: Any, given: list[Any]) -> None:
+    if not isinstance(target, dict | Record) or len(given) % 2:
+        raise ValueError(f"it sets {len(given)} items of a {type(target).__name__}")
+    items = target.items if isinstance(target, Record) else target
+    for key, value in zip(given[::2], given[1::2], strict=True):
+        if isinstance(key, tuple) and _deep(key):  # hashing it, other readers recurse until the process ends
+            raise ValueError(f"a key nested more than {DEEPEST} deep")
+        plain = isinstance(key, str | int | float | bytes | None)
+        items[key if plain else f"{type(key).__name__} {len(items)}"] = value
+
+
+def _deep(key: Any) -> bool:
+    layer = [key]
+    for _ in range(DEEPEST):
+        layer = [item for outer in layer for item in outer if isinstance(item, tuple)][:MOST_NAMES]
+    return bool(layer)
+
+
+def mapping(value: Any) -> dict[str, Any] | None:
+    """What a mapping or an object holds, by name; None for what is neither.
+
+    Records open where it is plain what they hold: mappings that were made of one mapping (OrderedDict, Haiku's
+    FlatMapping), named tuples whose fields are known, objects with named attributes.
+    """
+    while isinstance(value, Record):
+        if value.items or value.kind in ("collections.OrderedDict", "collections.defaultdict"):
+            pairs = value.args[0] if value.args and isinstance(value.args[0], list) else []
+            value = {**dict(p for p in pairs if len(p) == 2 and isinstance(p[0], str)), **value.items}
+        elif isinstance(value.state, dict):
+            value = value.state
+        elif value.fields and len(value.fields) == len(value.args):
+            value = dict(zip(value.fields, value.args, strict=True))
+        elif len(value.args) == 1 and isinstance(value.args[0], dict | Record):
+            value = value.args[0]
+        else:
+            return None
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else None
+
+
+def flat(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, Any], list[str]]:
+    """All that `leaf` makes something of, by dotted path, and the paths of what is neither that nor a container."""
+    found: dict[str, Any] = {}
+    others: list[str] = []
+    waiting: list[tuple[str, Any, int]] = [("", value, 0)]
+    for _ in range(MOST_NAMES):
+        if not waiting:
+            return found, others
+        path, item, depth = waiting.pop()
+        made = leaf(item)
+        inner = dict(enumerate(item)) if isinstance(item, list | tuple) else mapping(item)
+        if made is not None:
+            found[path] = made
+        elif inner is None:
+            others.append(path)
+        elif depth == DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} deep")
+        else:
+            waiting += [(f"{path}.{k}" if path else str(k), v, depth + 1) for k, v in reversed(inner.items())]
+    raise ValueError(f"more than {MOST_NAMES:,} names")

@@ -1,0 +1,265 @@
+"""An encoder's tensors are taken out of their upstream file once, and are what that file gives, every time after."""
+
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import pytest
+import torch
+from conftest import in_new_process
+from forged import FORGED, container_of, drawn, known_encoder, write
+
+from benchmark.disk import DiskFull
+from benchmark.fault import Fault
+from benchmark.zoo import converted
+from benchmark.zoo.backbone import encoder_tensors
+from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.converted import encoder_of
+from benchmark.zoo.fetch import admit_file, forget, verified
+
+MOCO = next(iter(FORGED["moco"]))
+
+
+def entry_of(naming="moco", **fields) -> ZooEntry:
+    told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
+    return ZooEntry(**{**told, "source": "file:net.pth", "container": "torch", "naming": naming, **fields})
+
+
+@pytest.fixture
+def admitted(weights, tmp_path):
+    """A file of this content in the entry's place."""
+
+    def admit(content, entry):
+        write(entry.naming, content, tmp_path / "own.pth")
+        return admit_file(entry, tmp_path / "own.pth", weights)
+
+    return admit
+
+
+@pytest.fixture
+def moco(admitted):
+    """A forged MoCo file, its heads and twins inside, and its entry."""
+    return entry_of(), admitted(FORGED["moco"][MOCO](), entry_of())
+
+
+@pytest.fixture
+def unpacked(monkeypatch):
+    """The files that were unpacked from now on, as the module itself does it."""
+    files = []
+
+    def told(entry, path):
+        files.append(path.name)
+        return encoder_tensors(entry, path)
+
+    monkeypatch.setattr(converted, "encoder_tensors", told)
+    return files
+
+
+def assert_same(one, two) -> None:
+    (tensors, account), (others, other_account) = one, two
+    assert sorted(tensors) == sorted(others)
+    assert all(torch.equal(tensors[n], others[n]) and tensors[n].dtype == others[n].dtype for n in tensors)
+    assert account == other_account
+
+
+def names(file) -> set[str]:
+    return {p.name for p in file.path.parent.glob("[!.]*")}
+
+
+@pytest.mark.parametrize("naming", FORGED)
+def test_tensors_and_account_are_those_of_the_file_the_first_time_and_after(admitted, unpacked, naming):
+    entry = entry_of(naming, container=container_of(naming))
+    file = admitted(next(iter(FORGED[naming].values()))(), entry)
+    wanted = encoder_tensors(entry, file.path)
+
+    first = encoder_of(entry, file)
+    after = encoder_of(entry, file)
+
+    assert_same(wanted, first)
+    assert_same(wanted, after)
+    assert unpacked == ["net.pth"]
+
+
+def test_the_conversion_lies_beside_the_file_with_a_note_of_where_it_is_from(moco):
+    """The file itself, and with it the identity of the weights, is as it was."""
+    entry, file = moco
+    _, account = encoder_of(entry, file)
+
+    assert names(file) == {"net.pth", "net.pth.pin.json", "net.pth.encoder.safetensors", "net.pth.encoder.json"}
+    note = json.loads((file.path.parent / "net.pth.encoder.json").read_text())
+    assert note["made_from"].items() >= {"sha256": file.sha256, "naming": "moco", "architecture": "resnet18"}.items()
+    assert note["account"] == asdict(account)
+    assert any(name.startswith("module.encoder_k.") for name in note["account"]["dropped"])
+    assert verified(file) == file
+
+
+def test_the_conversion_holds_the_encoder_alone(moco):
+    """Neither twin nor queue nor optimiser: about a third of what MoCo publishes."""
+    entry, file = moco
+    encoder_of(entry, file)
+
+    size = (file.path.parent / "net.pth.encoder.safetensors").stat().st_size
+    held = sum(t.numel() * t.element_size() for t in known_encoder().values())
+    assert held < size < 1.02 * held
+
+
+@pytest.mark.parametrize("changed", [{"fresh": ("layer4.",)}, {"naming": "torchvision"}, {"architecture": "resnet34"}])
+def test_another_way_to_read_the_file_is_another_conversion(admitted, unpacked, changed):
+    """Of a plain encoder, which several namings read. An architecture that it is not is refused as ever."""
+    file = admitted(known_encoder(), entry_of("plain"))
+    encoder_of(entry_of("plain"), file)
+    other = entry_of(**{"naming": "plain", **changed})
+
+    if "architecture" in changed:
+        with pytest.raises(Fault, match="does not hold exactly a resnet34"):
+            encoder_of(other, file)
+    else:
+        assert_same(encoder_of(other, file), encoder_tensors(other, file.path))
+    assert len(unpacked) == 2
+
+
+def test_another_file_in_its_place_is_converted_anew(admitted, unpacked):
+    entry = entry_of("plain")
+    first = admitted(known_encoder(), entry)
+    encoder_of(entry, first)
+    second = admitted(drawn(known_encoder(), seed=5), entry)
+
+    tensors, _ = encoder_of(entry, second)
+
+    assert first.path == second.path
+    assert torch.equal(tensors["conv1.weight"], drawn(known_encoder(), seed=5)["conv1.weight"])
+    assert_same(encoder_of(entry, second), encoder_tensors(entry, second.path))
+    assert len(unpacked) == 2
+
+
+def test_another_format_is_converted_anew(moco, unpacked, monkeypatch):
+    encoder_of(*moco)
+    monkeypatch.setattr(converted, "FORMAT", converted.FORMAT + 1)
+
+    assert_same(encoder_of(*moco), encoder_tensors(*moco[:1], moco[1].path))
+    assert len(unpacked) == 2
+
+
+DAMAGES = {  # of which of the two, and what is then in it
+    "no note": ("json", lambda _: None),
+    "no tensors": ("safetensors", lambda _: None),
+    "half a note": ("json", lambda content: content[:-40]),
+    "another note": ("json", lambda _: b'{"made_from": {}, "content": "", "account": {"seen": 1}}'),
+    "a note that is a list": ("json", lambda _: b"[]"),
+    "a note that is no text": ("json", lambda _: b"\xff\xfe"),
+    "half the tensors": ("safetensors", lambda content: content[: len(content) // 2]),
+    "another byte": ("safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+    "nothing": ("safetensors", lambda _: b""),
+}
+
+
+@pytest.mark.parametrize(("end", "damage"), DAMAGES.values(), ids=DAMAGES)
+def test_a_conversion_that_is_not_whole_is_not_read_and_made_anew(moco, unpacked, end, damage):
+    entry, file = moco
+    encoder_of(entry, file)
+    path = file.path.parent / f"net.pth.encoder.{end}"
+    content = damage(path.read_bytes())
+    path.unlink() if content is None else path.write_bytes(content)
+
+    again, after = encoder_of(entry, file), encoder_of(entry, file)
+
+    assert_same(again, encoder_tensors(entry, file.path))
+    assert_same(after, again)
+    assert len(unpacked) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_read_from(moco, monkeypatch):
+    entry, file = moco
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert names(file) == {"net.pth", "net.pth.pin.json"}
+
+
+def test_a_full_disk_costs_the_conversion_alone(moco, monkeypatch):
+    entry, file = moco
+
+    def full(*_, **__):
+        raise DiskFull("disk full")
+
+    monkeypatch.setattr(converted, "write_whole", full)
+
+    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert "net.pth.encoder.json" not in names(file)
+
+
+def test_what_is_forgotten_is_forgotten_with_its_conversion(moco, weights):
+    encoder_of(*moco)
+
+    forget(moco[0], weights)
+
+    assert names(moco[1]) == set()
+
+
+def test_views_and_shared_memory_are_converted_as_the_tensors_that_they_are(admitted):
+    """Safetensors holds neither; torch's files do."""
+    tensors = known_encoder()
+    whole = torch.cat([tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"]])
+    tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"] = whole[:64], whole[64:]
+    tensors["conv1.weight"] = tensors["conv1.weight"].to(memory_format=torch.channels_last)
+    tensors["layer1.0.bn1.bias"] = tensors["layer1.0.bn2.bias"]
+    entry = entry_of("plain")
+    file = admitted(tensors, entry)
+
+    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+
+
+def test_threads_that_load_at_once_convert_once(moco, unpacked):
+    together = threading.Barrier(4)
+
+    def loaded(_):
+        together.wait()
+        return encoder_of(*moco)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(loaded, range(4)))
+
+    wanted = encoder_tensors(moco[0], moco[1].path)
+    for one in found:
+        assert_same(one, wanted)
+    assert len(unpacked) == 1
+
+
+LOADING = """
+import os, sys
+from pathlib import Path
+from benchmark.zoo import converted
+from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.fetch import located
+
+entry = ZooEntry.model_validate_json(os.environ["ENTRY"])
+file = located(entry, Path(os.environ["WEIGHTS"]))
+unpack, times = converted.encoder_tensors, []
+converted.encoder_tensors = lambda *told: times.append(1) or unpack(*told)
+here = Path(os.environ["WEIGHTS"]) / f"ready-{os.getpid()}"
+here.touch()
+while len(list(here.parent.glob("ready-*"))) < 2: pass
+tensors, account = converted.encoder_of(entry, file)
+print(len(times), account.loaded, float(tensors["conv1.weight"].double().sum()))
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_load_at_once_convert_once(moco, weights):
+    entry, file = moco
+    tensors, account = encoder_tensors(entry, file.path)
+
+    def loaded(_):
+        return in_new_process(LOADING, ENTRY=entry.model_dump_json(), WEIGHTS=str(weights), OMP_NUM_THREADS="1")
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(loaded, range(2)))
+
+    told = [run.stdout.split() for run in runs]
+    assert sorted(row[0] for row in told) == ["0", "1"], runs[0].stderr + runs[1].stderr
+    for row in told:
+        assert int(row[1]) == account.loaded
+        assert float(row[2]) == pytest.approx(float(tensors["conv1.weight"].double().sum()), rel=1e-12)

@@ -1,0 +1,377 @@
+"""Files that were made to do harm: each is refused in one line, in no time and no memory, and nothing in them runs."""
+
+import builtins
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+import struct
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import in_new_process
+from forged import known_encoder, resnet18
+
+from benchmark.fault import Fault
+from benchmark.zoo import inert
+from benchmark.zoo.backbone import encoder_tensors
+from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.naming import NAMINGS
+from benchmark.zoo.unpack import CONTAINERS, unpack
+
+TENSORS = {"conv1.weight": torch.ones(2, 2)}
+ARRAYS = {"conv1.weight": np.ones((2, 2), "f4")}
+
+
+class Call:
+    """Pickled, it is a call that unpickling makes."""
+
+    def __init__(self, function, *told) -> None:
+        self.call = (function, told)
+
+    def __reduce__(self):
+        return self.call
+
+
+def calls(sentinel) -> dict[str, tuple[Call, str]]:
+    """Each would make the sentinel, and the name that a refusal tells."""
+    code = f"open({str(sentinel)!r}, 'w').close()"
+    return {
+        "os.system": (Call(os.system, f"touch {sentinel}"), "posix.system"),
+        "subprocess": (Call(subprocess.call, ["touch", str(sentinel)]), "subprocess.call"),
+        "eval": (Call(eval, code), "builtins.eval"),
+        "exec": (Call(exec, code), "builtins.exec"),
+        "open": (Call(builtins.open, str(sentinel), "w"), "io.open"),
+        "in a call": (Call(sorted, [Call(os.system, f"touch {sentinel}")]), "posix.system"),
+        "in an array": (np.array([Call(os.system, f"touch {sentinel}")], object), "posix.system"),
+    }
+
+
+def torch_file(content, **how) -> bytes:
+    written = io.BytesIO()
+    torch.save(content, written, **how)
+    return written.getvalue()
+
+
+WAYS = {
+    "pickle": ("pickle", lambda call: pickle.dumps({**ARRAYS, "extra": call}, protocol=2)),
+    "pickle of now": ("pickle", lambda call: pickle.dumps({"deep": [{"in": (call,)}], **ARRAYS})),
+    "pickle alone": ("pickle", pickle.dumps),
+    "zip": ("torch", lambda call: torch_file({"state_dict": TENSORS, "extra": [call]})),
+    "legacy": ("torch", lambda call: torch_file({**TENSORS, "extra": call}, _use_new_zipfile_serialization=False)),
+    "no torch": ("torch", pickle.dumps),
+}
+
+
+def refusal(path, container="torch", inside="", member="") -> str:
+    with pytest.raises(Fault) as raised:
+        unpack(path, container, inside, member)
+    message = str(raised.value)
+    assert message.startswith(f"{path.name}: ")
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="net.pth"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call", calls("sentinel"))
+def test_a_call_in_a_file_is_refused_by_its_name_and_not_made(tmp_path, written, call, way):
+    sentinel = tmp_path / "ran"
+    (container, write), (told, name) = WAYS[way], calls(sentinel)[call]
+    path = written(write(told))
+
+    message = refusal(path, container)
+
+    assert not sentinel.exists()
+    for old, new in (("__builtin__", "builtins"), ("commands", "subprocess")):  # as Python 2 called them
+        message = message.replace(old, new)
+    assert f"refused, it names code that loading it would run ({name}): ask its authors" in message
+
+
+@pytest.mark.parametrize("call", calls("sentinel"))
+def test_these_calls_would_be_made_by_pythons_own_reader(tmp_path, call):
+    """So that the test above can fail."""
+    sentinel = tmp_path / "ran"
+    content = pickle.dumps(calls(sentinel)[call][0])
+
+    made = pickle.loads(content)  # noqa: S301 - our own, and harmless
+
+    if call == "open":
+        made.close()
+
+    assert sentinel.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_call_that_no_list_knows_is_not_made_either(tmp_path, written, way):
+    """What is called is told apart for the message alone: nothing is called in any case."""
+    sentinel = tmp_path / "ran"
+    container, write = WAYS[way]
+    path = written(write(Call(Path.touch, sentinel)))
+
+    try:
+        found = unpack(path, container)
+        assert list(found.tensors) == ["conv1.weight"]
+    except Fault as fault:
+        assert "\n" not in str(fault)  # noqa: PT017 - one of the two must hold
+
+    assert not sentinel.exists()
+    pickle.loads(pickle.dumps(Call(Path.touch, sentinel)))  # noqa: S301 - our own: it would have been
+    assert sentinel.exists()
+
+
+def tar_of(*members, kind="gz") -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode=f"w:{kind}") as archive:
+        for name, content in members:
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.name = name
+            if not isinstance(content, tarfile.TarInfo):
+                info.size = len(content)
+            archive.addfile(info, None if isinstance(content, tarfile.TarInfo) else io.BytesIO(content))
+    return held.getvalue()
+
+
+def link_to(target, kind=tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo()
+    info.type, info.linkname = kind, target
+    return info
+
+
+def noise(size=5000) -> torch.Tensor:
+    return torch.rand(size, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_member_of_an_archive_is_read_and_the_rest_left(tmp_path, written):
+    member = torch_file({"a": noise()})
+    path = written(tar_of(("pt/README", b"x"), ("pt/a.pth.tar", member), ("../evil", b"x"), ("z", link_to("/etc"))))
+    before = sorted(tmp_path.rglob("*"))
+
+    found = unpack(path, "torch", member="pt/a.pth.tar")
+
+    assert torch.equal(found.tensors["a"], noise())
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("../evil", "member '../evil' points out of the archive"),
+        ("/etc/passwd", "member '/etc/passwd' points out of the archive"),
+        ("link", "member 'link' is no regular file"),
+        ("hard", "member 'hard' is no regular file"),
+        ("pt", "member 'pt' is no regular file"),
+        ("pt/b", "no member 'pt/b' in this archive"),
+    ],
+)
+def test_paths_out_of_an_archive_and_links_are_refused(tmp_path, written, member, said):
+    folder = tarfile.TarInfo()
+    folder.type = tarfile.DIRTYPE
+    path = written(
+        tar_of(("../evil", b"x"), ("/etc/passwd", b"x"), ("link", link_to("/etc/passwd")),
+               ("hard", link_to("../evil", tarfile.LNKTYPE)), ("pt", folder), kind="")
+    )  # fmt: skip
+
+    assert said in refusal(path, "torch", member=member)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pth"]
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_bomb_in_an_archive_is_refused_before_it_is_unpacked(written, kind):
+    path = written(tar_of(("zeros", bytes(30_000_000)), ("a.pth", torch_file(TENSORS)), kind=kind))
+
+    for member in ("zeros", "a.pth"):
+        message = refusal(path, "torch", member=member)
+
+        assert f"a bomb, or cut off: {path.stat().st_size:,} bytes that unpack to more than " in message
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_archive_is_refused_with_its_size(written, share):
+    whole = tar_of(("a.pth", torch_file({"a": noise()})))
+    path = written(whole[: int(share * len(whole))])
+
+    message = refusal(path, "torch", member="a.pth")
+
+    assert re.search(
+        rf"not a tar archive, cut off or damaged|a bomb, or cut off: {path.stat().st_size:,} bytes", message
+    )
+
+
+def test_a_zip_bomb_is_refused_before_torch_unpacks_it(tmp_path):
+    path = tmp_path / "net.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net/data.pkl", pickle.dumps({}, protocol=2))
+        archive.writestr("net/data/0", bytes(50_000_000))
+
+    assert f"a bomb: {path.stat().st_size:,} bytes that unpack to 50,000," in refusal(path)
+
+
+def test_an_honest_file_that_was_zipped_again_is_no_bomb(tmp_path):
+    plain, zipped = tmp_path / "plain.pth", tmp_path / "net.pth"
+    torch.save(resnet18().state_dict(), plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+
+    assert unpack(zipped, "torch").tensors.keys() == resnet18().state_dict().keys()
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_400_kilobytes_called_resnet18_are_no_resnet18(written, naming, container):
+    """Noise, and a real but small checkpoint of something else."""
+    entry = ZooEntry(name="resnet18", family="own", architecture="resnet18", container=container, naming=naming,
+                     licence="–", cite="–")  # fmt: skip
+    other = {"torch": torch_file({"embedding": torch.ones(100_000)}), "pickle": pickle.dumps({"embedding": np.ones(50_000)}),
+             "safetensors": None}[container]  # fmt: skip
+    contents = [np.random.default_rng(0).bytes(400_000), *([other] if other else [])]
+
+    for content in contents:
+        with pytest.raises(Fault) as raised:
+            encoder_tensors(entry, written(content, "resnet18.pth"))
+        assert len(str(raised.value)) < 2000
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_an_error_page_saved_as_a_checkpoint_is_told_as_one(written, container):
+    page = b"\n<!DOCTYPE html><html><title>404 Not Found</title>" + b"<p>x</p>" * 5000
+
+    assert "a web page, not a weight file: the download met an error or login page" in refusal(written(page), container)
+
+
+def nested(depth, opening=b"]", closing=b"a") -> bytes:
+    return b"\x80\x04" + opening * (depth + 1) + closing * depth + b"."
+
+
+def laughs(levels) -> bytes:
+    """Lists of ten times the list before: ten to the power of `levels` in a few bytes."""
+    body = b"\x80\x04]\x94"
+    for level in range(levels):
+        body += b"](" + b"h" + bytes([level]) * 1 + (b"h" + bytes([level])) * 9 + b"e\x94"
+    return body + b"."
+
+
+BOMBS = {
+    "bytes of 2**62": b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.",
+    "bytes of 3 GB": b"\x80\x04B" + struct.pack("<I", 3_000_000_000) + b"x.",
+    "text of 4 GB": b"\x80\x02X" + struct.pack("<I", 2**32 - 1) + b"x.",
+    "bytearray of 2**50": b"\x80\x05\x96" + struct.pack("<Q", 2**50) + b"x.",
+    "integer of 2 GB": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x.",
+    "frame of 2**60": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.",
+    "digits": b"I" + b"9" * 1_000_000 + b"\n.",
+    "lists in lists": nested(300_000),
+    "tuples in tuples": b"\x80\x04)" + b"\x85" * 300_000 + b".",
+    "deep key": b"\x80\x04}" + b")" + b"\x85" * 300_000 + b"Ns.",
+    "dict in dict": b"\x80\x04" + b"}\x8c\x01a" * 100_000 + b"N" + b"s" * 100_000 + b".",
+    "billion laughs": laughs(12),
+    "itself": b"\x80\x04}\x94\x8c\x01ah\x00s.",
+    "an array of 2**60": pickle.dumps(ARRAYS, 2).replace(
+        b"K\x02K\x02\x86", b"K\x02\x8a\x08" + struct.pack("<q", 2**60) + b"\x86"
+    ),
+    "unfinished": b"\x80\x04((((",
+    "empty stack": b"\x80\x04R.",
+    "marks": b"\x80\x04eeee.",
+    "memo of 2**31": b"\x80\x02}r" + struct.pack("<I", 2**31) + b"j" + struct.pack("<I", 5) + b".",
+    "unknown": b"\x80\x04\xff.",
+    "extension": b"\x80\x02\x82\x01)R.",
+    "state into a class": b"\x80\x02ccollections\nOrderedDict\n}b.",
+}  # fmt: skip
+MEASURED = """
+import json, os, resource, sys, time
+from pathlib import Path
+import torch
+from benchmark.fault import Fault
+from benchmark.zoo.unpack import unpack
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
+    for container in ("pickle", "torch", "safetensors"):
+        before, start = peak(), time.process_time()
+        try:
+            unpack(path, container)
+            told = "read"
+        except Fault as fault:
+            told = str(fault)
+        print(json.dumps([path.name, container, told, peak() - before, time.process_time() - start]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_claims_and_nesting_cost_no_time_and_no_memory(tmp_path):
+    """In a process of its own, since what is refused here may end one; all of it goes on to the last file."""
+    for name, content in BOMBS.items():
+        (tmp_path / name.replace(" ", "-").replace("*", "x")).write_bytes(content)
+
+    ran = in_new_process(MEASURED, FOLDER=str(tmp_path))
+
+    told = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert len(told) == 3 * len(BOMBS), ran.stderr[-500:]
+    for name, container, message, growth, seconds in told:
+        assert message.startswith(f"{name}: "), (name, container, message)
+        assert "\n" not in message
+        assert len(message) < 400
+        assert growth < 400, (name, container, growth)  # MB
+        assert seconds < 60, (name, container, seconds)
+
+
+@pytest.mark.parametrize("extra", [{}, {"told": Path("x")}], ids=["tensors", "objects beside"])
+@pytest.mark.parametrize("place", [b"K\x04\x85", b"K\x04tQ", b"K\x04t"], ids=["size", "storage", "any"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_claims_more_than_the_file_has_is_refused(written, zipped, place, extra):
+    """In either of torch's formats, by torch or by this reader: nothing behind the file's bytes is read."""
+    content = torch_file({"a": torch.ones(4), **extra}, _use_new_zipfile_serialization=zipped)
+    more = place.replace(b"K\x04", b"K\x63")
+    if zipped:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        changed = io.BytesIO()
+        with zipfile.ZipFile(changed, "w") as archive:
+            for name, member in members.items():
+                archive.writestr(name, member.replace(place, more))
+        path = written(changed.getvalue())
+    else:
+        path = written(content.replace(place, more))
+
+    try:
+        assert unpack(path, "torch").tensors["a"].tolist() == [1] * 4
+    except Fault as fault:
+        assert "cut off or damaged" in str(fault)  # noqa: PT017 - one of the two must hold
+
+
+def test_steps_without_end_come_to_one(written, monkeypatch):
+    monkeypatch.setattr(inert, "MOST_STEPS", 10_000)
+
+    for container in ("pickle", "torch"):
+        assert "more than 10,000 steps" in refusal(written(b"\x80\x04" + b"N0" * 10_000 + b"}."), container)
+
+
+def test_nothing_is_left_behind_where_a_member_was_refused(tmp_path, written, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    path = written(tar_of(("a.pth", known_encoder()["conv1.weight"].numpy().tobytes())))
+
+    refusal(path, "torch", member="a.pth")
+
+    assert list((tmp_path / "own").iterdir()) == []
+    shutil.rmtree(tmp_path / "own")
