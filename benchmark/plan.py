@@ -1,6 +1,6 @@
 """A grid -> cells: which there are, which are done, pending or failed, how long they may take. Torch-free."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -121,7 +121,7 @@ def cells_of(
 @dataclass(kw_only=True)
 class Row:
     """One task and model of a plan. `images`: in the parts (train, validation, test); `hours` of what is pending, None
-    while nothing alike was measured.
+    while nothing alike was measured. `overlap`: the weights saw the task's images, so that nothing of it is pending.
     """
 
     task: str
@@ -132,10 +132,20 @@ class Row:
     running: int = 0
     pending: list[Cell] = field(default_factory=list)
     hours: float | None = None
+    overlap: bool = False
 
 
-def plan_rows(cells: list[Cell], indexes: dict[str, Index], tasks: dict[str, TaskSpec], store: Store) -> list[Row]:
-    """The grid by task and model, with what is done and an estimate from the records of like cells."""
+def plan_rows(
+    cells: list[Cell],
+    indexes: dict[str, Index],
+    tasks: dict[str, TaskSpec],
+    store: Store,
+    overlapping: Collection[tuple[str, str]] = (),
+) -> list[Row]:
+    """The grid by task and model, with what is done and an estimate from the records of like cells.
+
+    `overlapping`: pairs of task and model that are not to be run.
+    """
     measured, _ = store.records()
     sizes: dict[str, tuple[int, int, int]] = {}
     rows: dict[tuple[str, str], Row] = {}
@@ -144,12 +154,15 @@ def plan_rows(cells: list[Cell], indexes: dict[str, Index], tasks: dict[str, Tas
             fold = None if cell.fold is None else (0, cell.folds or NUM_FOLDS)
             parts = assign_parts(indexes[cell.task], tasks[cell.task].split, fold).value_counts()
             sizes[cell.task] = (cell.subset or int(parts["train"]), int(parts["validation"]), int(parts["test"]))
-        row = rows.setdefault((cell.task, cell.model), Row(task=cell.task, model=cell.model, images=sizes[cell.task]))
+        pair = (cell.task, cell.model)
+        row = rows.setdefault(
+            pair, Row(task=cell.task, model=cell.model, images=sizes[cell.task], overlap=pair in overlapping)
+        )
         record = store.get(cell)
         if record is not None:
             row.done += record.status == "done"
             row.failed += record.status == "failed"
-        else:
+        elif not row.overlap:
             row.running += store.is_claimed(cell)
             row.pending.append(cell)
     for row in rows.values():

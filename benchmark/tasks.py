@@ -14,7 +14,19 @@ from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen, explain
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
-_FACTS_ONLY = {"title", "about", "counts", "licence", "cite", "get", "root", "groups", "subsets", "keep_pixels"}
+_FACTS_ONLY = {
+    "title",
+    "about",
+    "counts",
+    "licence",
+    "cite",
+    "get",
+    "root",
+    "images_of",
+    "groups",
+    "subsets",
+    "keep_pixels",
+}
 OTHER = "Other"  # the class of all conditions that are not among the `commonest`
 KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -75,14 +87,15 @@ class Judging:
 class TaskSpec(Frozen):
     """One task: what is predicted from which data set, how it is parted, trained and scored.
 
-    `root` is the data set's folder under the data folder; `layout` is what the reader must be told (which reader takes
-    what, its docstring says). `labels` may be empty where the data name their classes; `commonest` keeps that many of
-    them, by the training part, and joins the rest as Other. `scored`, `case` and `exam` as in Judging. `windows` are
-    (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that cannot be decoded are
-    counted and left out, where else they are a fault; `keep_pixels: false`: images are decoded anew each time, where
-    a cache would be too large. `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs
-    from Recipe's defaults; `groups` are the columns carried to the predictions for subgroup scores; `subsets` name
-    sizes of the training part; `counts` are the published ones.
+    `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
+    uses, by which weights may say that they saw them (benchmark.overlap); `layout` is what the reader must be told
+    (which reader takes what, its docstring says). `labels` may be empty where the data name their classes; `commonest`
+    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `case` and `exam` as in
+    Judging. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that
+    cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`: images are decoded
+    anew each time, where a cache would be too large. `metric` is the primary score's name in `benchmark.evaluate`;
+    `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the predictions for subgroup
+    scores; `subsets` name sizes of the training part; `counts` are the published ones.
     """
 
     name: str
@@ -91,6 +104,7 @@ class TaskSpec(Frozen):
     about: str = ""
     reader: str
     root: str
+    images_of: tuple[str, ...] = ()
     layout: dict[str, Any] | None = None
     kind: KINDS
     labels: tuple[str, ...] = ()

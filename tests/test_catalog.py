@@ -12,6 +12,7 @@ from benchmark.zoo.catalog import (
     InputStatistics,
     ZooEntry,
     add_entry,
+    default_models,
     find_entry,
     read_catalog,
     read_zoo,
@@ -97,14 +98,36 @@ def test_shipped_entries_can_be_cited_and_say_where_their_file_is(shipped):
             assert entry.pretrained_on == ()
         else:
             assert entry.naming in NAMINGS
-            assert re.fullmatch(r"https://[a-z0-9.-]+/\S+", entry.source)
+            assert re.fullmatch(r"https://[a-z0-9.-]+/\S+|hf:[\w.-]+/[\w.-]+/[\w.-]+|timm:[\w.]+", entry.source)
             assert entry.pretrained_on
 
 
-def test_no_two_shipped_entries_share_a_file(shipped):
-    sources = [entry.source for entry in read_zoo(shipped).values() if not entry.is_scratch]
+def test_all_stands_for_the_resnet_50_study_of_the_first_paper(shipped):
+    """Hosseinzadeh Taher 2021, tables 4 and 5 and figures 1 and 2: fourteen self-supervised among 22 initialisations."""
+    entries = read_zoo(shipped)
+    study = [entries[name] for name in default_models(shipped)]
 
-    assert sorted(set(sources)) == sorted(sources)
+    assert len(study) == len({entry.name for entry in study}) == 22
+    assert {entry.architecture for entry in study} == {"resnet50"}
+    assert sum(entry.family == "ssl" for entry in study) == 14
+    assert len(entries) == 40
+
+
+def test_all_may_name_entries_alone(write):
+    path = write(yaml.safe_dump({"all": ["minee"], "entries": [MINE]}))
+
+    with pytest.raises(Fault, match="all: 'minee' is no entry: did you mean mine"):
+        default_models(path)
+
+
+def test_no_two_shipped_entries_share_a_file(shipped):
+    """Two of one archive name their members; what a page alone is known of says what to get from it."""
+    entries = [entry for entry in read_zoo(shipped).values() if not entry.is_scratch]
+    by_hand = [entry for entry in entries if re.search(r"/records/\d+$", entry.source)]
+    files = [(entry.source, entry.member) for entry in entries if entry not in by_hand]
+
+    assert sorted(set(files)) == sorted(files)
+    assert all("--from-file" in entry.alternative for entry in by_hand)
 
 
 def test_shipped_digests_are_those_that_the_files_carry_in_their_names(shipped):
@@ -130,8 +153,8 @@ def test_shipped_digests_are_those_that_the_files_carry_in_their_names(shipped):
         ({"input": {"std": [1, 1]}}, "key 'input.std.2' is missing"),
         ({"input": {"mean": ["a", 0, 0]}}, "input.mean.0: Input should be a valid number"),
         ({"made_by": "me"}, "made_by: Input should be a valid dictionary, found 'me'"),
-        ({"container": "zip"}, "container: Input should be 'none', 'torch' or 'safetensors', found 'zip'"),
-        ({"naming": "mocco"}, "naming: no such naming, did you mean moco?, found 'mocco'"),
+        ({"container": "zip"}, "container: Input should be 'none', 'torch', 'safetensors' or 'pickle', found 'zip'"),
+        ({"naming": "mocco"}, "naming: no such naming, did you mean moco or moco-v3?, found 'mocco'"),
         ({"naming": "none"}, "naming: no such naming"),
         ({"container": "none"}, "naming: no such naming, known: none, found 'timm'"),
     ],

@@ -69,6 +69,10 @@ SuiteName = Annotated[
     str | None,
     typer.Option("--suite", help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.", show_default=False),
 ]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="Run, and mark, models on tasks whose images their weights were trained on."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
 

@@ -1,5 +1,6 @@
 """What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from benchmark.data.phantom import Order
 from benchmark.data.readers import index_of, write_phantom
 from benchmark.disk import Places
 from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.overlap import Pair, overlap, told
 from benchmark.plan import Suite, cells_of, read_suite
 from benchmark.selection import seeds_from, select
 from benchmark.tasks import TaskSpec, known_tasks
 from benchmark.zoo.architectures import check_architecture
-from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
+from benchmark.zoo.catalog import ZooEntry, default_models, find_entry, read_catalog
 from benchmark.zoo.fetch import fetch, located
 
 
@@ -28,6 +30,7 @@ class Grid:
     fraction: float
     subset: str | None
     folds: int | None
+    left_out: Collection[Pair] = ()
 
     def cells(self, indexes: dict[str, Index]) -> list[Cell]:
         """The grid's cells; an entry whose file is not here counts as fresh (`lacking` names those)."""
@@ -36,7 +39,26 @@ class Grid:
             file = None if entry.is_scratch else located(entry, self.places.weights)
             models.append((entry, file.sha256 if file else ""))
         tasks = [(task, indexes[task.name], recipe) for task, recipe in self.tasks]
-        return cells_of(models, tasks, self.seeds, fraction=self.fraction, subset=self.subset, folds=self.folds)
+        cells = cells_of(models, tasks, self.seeds, fraction=self.fraction, subset=self.subset, folds=self.folds)
+        return [cell for cell in cells if (cell.task, cell.model) not in self.left_out]
+
+    def overlapping(self, indexes: dict[str, Index]) -> dict[Pair, tuple[str, ...]]:
+        """Tasks and models whose weights saw the task's images, and under which name."""
+        pairs = [(task, entry) for task, _ in self.tasks for entry in self.entries]
+        found = {(t.name, e.name): overlap(e, t, phantom=indexes[t.name].phantom) for t, e in pairs}
+        return {pair: seen for pair, seen in found.items() if seen}
+
+    def without(self, overlapping: Mapping[Pair, tuple[str, ...]]) -> "Grid":
+        """The grid less these pairs; what then stands in none is not asked for. Raises Fault where nothing is left."""
+        kept = {(t.name, e.name) for t, _ in self.tasks for e in self.entries} - overlapping.keys()
+        if not kept:
+            raise Fault(f"nothing is left to run: {told(overlapping)}")
+        return replace(
+            self,
+            entries=[entry for entry in self.entries if any(model == entry.name for _, model in kept)],
+            tasks=[(task, recipe) for task, recipe in self.tasks if any(name == task.name for name, _ in kept)],
+            left_out=overlapping.keys(),
+        )
 
     def lacking(self) -> list[ZooEntry]:
         """Entries whose files are not here."""
@@ -114,7 +136,9 @@ class Wish:
             raise Fault(
                 f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"
             )
-        chosen = select(self.models, {e.name: e.family for e in entries.values()}, noun="model", coin=_coined)
+        families = {entry.name: entry.family for entry in entries.values()}
+        study = default_models(places.project / "model_zoo.yaml")
+        chosen = select(self.models, families, noun="model", everything=study, coin=_coined)
         known = known_tasks(places)
         named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")
         layers = {name: [suite.recipe, suite.recipes.get(name, {})] if suite else [] for name in named}

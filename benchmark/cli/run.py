@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import (
+    AllowOverlap,
     Data,
     Device,
     Folds,
@@ -33,6 +34,7 @@ def plan(
     subset: Subset = None,
     folds: Folds = None,
     suite: SuiteName = None,
+    allow_overlap: AllowOverlap = False,
     results: Results = None,
     data: Data = None,
     project: Project = None,
@@ -40,6 +42,7 @@ def plan(
     """What `run` would do: cells, done and pending, images, and an estimate of time from measured epochs."""
     from benchmark.cli.request import Wish, indexes_of, lacking_weights, refuse
     from benchmark.cli.shown import out, table_of
+    from benchmark.overlap import told as overlap_told
     from benchmark.plan import plan_rows
     from benchmark.store import Store
 
@@ -50,12 +53,13 @@ def plan(
     indexes = indexes_of(grid, faults=faults)
     refuse(faults)
     lacking = {entry.name for entry in grid.lacking()}
-    rows = plan_rows(
-        grid.cells(indexes), indexes, {task.name: task for task, _ in grid.tasks}, Store(grid.places.results)
-    )
+    overlapping = {} if allow_overlap else grid.overlapping(indexes)
+    known_tasks = {task.name: task for task, _ in grid.tasks}
+    rows = plan_rows(grid.cells(indexes), indexes, known_tasks, Store(grid.places.results), overlapping)
     table = table_of("task", "model", "train / val / test", "done", "failed", "pending", "estimate")
     for row in rows:
         estimate = "weights not here" if row.model in lacking else _duration(row.hours) if row.pending else ""
+        estimate = "overlap: –" if row.overlap else estimate
         images = " / ".join(f"{count:,}" for count in row.images)
         table.add_row(row.task, row.model, images, str(row.done), str(row.failed), str(len(row.pending)), estimate)
     out().print(table)
@@ -71,7 +75,8 @@ def plan(
     )
     typer.echo(", ".join(told))
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
-    for line in filter(None, [lacking_weights(grid), *beside]):
+    left_out = overlap_told(overlapping) if overlapping else ""
+    for line in filter(None, [left_out, lacking_weights(grid), *beside]):
         typer.echo(line)
 
 
@@ -85,6 +90,7 @@ def run(
     subset: Subset = None,
     folds: Folds = None,
     suite: SuiteName = None,
+    allow_overlap: AllowOverlap = False,
     workers: Annotated[
         int, typer.Option("--workers", "-w", min=0, help="Processes; 0: one per GPU, one on a CPU.")
     ] = 0,
@@ -101,6 +107,7 @@ def run(
     from benchmark.cli.pretrain import pretrain_first
     from benchmark.cli.progress import GridProgress, resumable
     from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
+    from benchmark.overlap import told as overlap_told
     from benchmark.scheduler.local import LocalScheduler
     from benchmark.store import Store
 
@@ -112,6 +119,8 @@ def run(
     faults: list[str] = []
     indexes = indexes_of(grid, faults=faults)
     refuse([*faults, lacking_weights(grid)] if faults else [])
+    overlapping = {} if allow_overlap else grid.overlapping(indexes)
+    grid = grid.without(overlapping)
     bring_weights(grid, offline=offline)
     cells = grid.cells(indexes)
     earlier = {cell.key: Store(grid.places.results).get(cell) for cell in cells}
@@ -122,6 +131,7 @@ def run(
     told = [f"{len(due):,} to run"] + [f"{num_done:,} done before"] * bool(num_done)
     told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
+    beside += [overlap_told(overlapping)] * bool(overlapping)
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
         typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli import zoo_add, zoo_cite, zoo_verify
 from benchmark.cli.options import Offline, Project, places_of
 from benchmark.disk import Places
-from benchmark.fault import Fault, first_few, plural
+from benchmark.fault import Fault, first_few
 
 if TYPE_CHECKING:
     from benchmark.zoo.catalog import ZooEntry
@@ -51,71 +52,8 @@ def show(name: Name, project: Project = None) -> None:
         typer.echo(f"file: {file.path}\nfile_sha256: {file.sha256}" if file else "file: not here")
 
 
-@app.command()
-def add(
-    file: Annotated[Path, typer.Argument(help="A checkpoint file.")],
-    name: Annotated[str, typer.Option("--name", help="The new entry's name.")],
-    architecture: Annotated[str, typer.Option("--architecture", help="timm's name of the architecture.")],
-    naming: Annotated[
-        str, typer.Option("--naming", help="How the file names its tensors: torchvision, timm, moco, swav, plain.")
-    ],
-    container: Annotated[
-        str | None, typer.Option(help="torch or safetensors [default: by the file's suffix].", show_default=False)
-    ] = None,
-    title: Annotated[str, typer.Option(help="What a table's reader should know.")] = "",
-    family: Annotated[str, typer.Option(help="Groups entries for family:NAME.")] = "own",
-    pretrained_on: Annotated[
-        list[str] | None, typer.Option(help="Data sets that the weights have seen. May be repeated.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "not told",
-    cite: Annotated[str, typer.Option(help="What to cite.")] = "not told",
-    project: Project = None,
-) -> None:
-    """Register a checkpoint of yours: its tensors are accounted for, to the last, before anything is written."""
-    from benchmark.zoo.architectures import check_architecture
-    from benchmark.zoo.backbone import encoder_tensors
-    from benchmark.zoo.catalog import ZooEntry, add_entry
-    from benchmark.zoo.fetch import admit_file
-    from benchmark.zoo.naming import NAMINGS
-    from benchmark.zoo.unpack import CONTAINERS
-
-    places = places_of(project=project)
-    if name in _catalog(places) or name.startswith("scratch"):
-        raise Fault(
-            f"the zoo has an entry {name!r} already: choose another name, or `benchmark zoo remove {name}` where it is yours"
-        )
-    if not file.is_file():
-        raise Fault(f"{file}: no such file")
-    container = container or ("safetensors" if file.suffix == ".safetensors" else "torch")
-    if naming not in NAMINGS or container not in CONTAINERS:
-        raise Fault(
-            f"namings: {', '.join(NAMINGS)}; containers: {', '.join(CONTAINERS)}; found {naming!r} and {container!r}"
-        )
-    check_architecture(architecture, places.home)
-    entry = ZooEntry(
-        name=name,
-        title=title,
-        family=family,
-        architecture=architecture,
-        pretrained_on=tuple(pretrained_on or ()),
-        source=f"file:{file.name}",
-        container=container,
-        naming=naming,
-        licence=licence,
-        cite=cite,
-    )
-    tensors, account = encoder_tensors(entry, file)
-    kept = admit_file(entry, file, places.weights)
-    add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
-    dropped = (
-        f", {plural(len(account.dropped), 'tensor')} dropped by name ({first_few(account.dropped)})"
-        if account.dropped
-        else ""
-    )
-    typer.echo(
-        f"{name}: {len(tensors)} tensors, {account.share:.1%} of the parameters of {architecture}{dropped}; "
-        f"sha256 {kept.sha256[:16]}…; an entry of {places.own_zoo}"
-    )
+app.command("add")(zoo_add.add)
+app.command("cite")(zoo_cite.cite)
 
 
 @app.command()
@@ -167,38 +105,7 @@ def fetch_entries(
         raise typer.Exit(1)
 
 
-@app.command()
-def verify(
-    names: Annotated[str, typer.Argument(help="Entries, as --models takes them.")] = "all", project: Project = None
-) -> None:
-    """Check files here: digest, and the account of every tensor. Entries whose file is not here are said to be so."""
-    from benchmark.cli.shown import out, table_of
-    from benchmark.zoo.backbone import encoder_tensors
-    from benchmark.zoo.fetch import located, verified
-
-    places = places_of(project=project)
-    table = table_of("name", "verdict", "digest", "from the file", "dropped", "what")
-    num_failed = 0
-    for entry in _chosen(names, places):
-        if entry.is_scratch:
-            continue
-        try:
-            file = located(entry, places.weights)
-            if file is None:
-                table.add_row(entry.name, "not here", "", "", "", entry.source)
-                continue
-            verified(file)
-            _, account = encoder_tensors(entry, file.path)
-            how = "as published" if entry.sha256 and not entry.source.startswith("file:") else "pinned when it came"
-            table.add_row(
-                entry.name, "PASS", how, f"{account.share:.1%}", str(len(account.dropped)), first_few(account.dropped)
-            )
-        except Fault as fault:
-            num_failed += 1
-            table.add_row(entry.name, "FAIL", "", "", "", str(fault))
-    out().print(table)
-    if num_failed:
-        raise typer.Exit(1)
+app.command("verify")(zoo_verify.verify)
 
 
 def _catalog(places: Places) -> "dict[str, ZooEntry]":

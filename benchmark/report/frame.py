@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.cell import NUM_FOLDS, Cell, Recipe
 from benchmark.disk import digest_of
+from benchmark.overlap import NOTE
 from benchmark.record import RunRecord
 from benchmark.tasks import TaskSpec
 
@@ -34,12 +35,14 @@ COLUMNS = [
     "best_epoch",
     "num_train",
     "num_test",
+    "overlap",
     "key",
 ]
 
 
 def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.DataFrame:
-    """The done records as rows of COLUMNS, ordered by task, model and seed; `score` is the task's primary metric.
+    """The done records as rows of COLUMNS, ordered by task, model and seed; `score` is the task's primary metric,
+    `overlap` whether the weights had seen the task's images.
 
     A name that stands for two files (weights that were replaced) is told apart by the file's digest.
     """
@@ -72,6 +75,7 @@ def frame_of(records: list[RunRecord], tasks: Mapping[str, TaskSpec]) -> pd.Data
             "best_epoch": record.best_epoch,
             "num_train": record.num_examples.get("train"),
             "num_test": record.num_examples.get("test"),
+            "overlap": any(note.startswith(NOTE) for note in record.notes),
             "key": record.key,
         }
         rows.append(row)

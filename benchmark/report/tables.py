@@ -10,6 +10,7 @@ from benchmark.fault import plural
 from benchmark.measures.significance import independent_t, sample_sd
 
 SIGNIFICANT = 0.05
+SEEN = "†"  # marks weights that were trained on the task's images
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def _spread(mean: float, sd: float, digits: int) -> str:
 
 
 PRINTED = (
-    Column("model", lambda row: str(row["model"])),
+    Column("model", lambda row: str(row["model"]) + f" {SEEN}" * bool(row["overlap"])),
     Column("mean ± sd", _score),
     Column("n", lambda row: str(row["n"])),
     Column("difference [95 % CI]", _difference),
@@ -62,7 +63,8 @@ def default_baseline(frame: pd.DataFrame) -> str:
 
 def summary(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """One row per block and model: `mean`, `sd` (ddof 1), `n`; `difference` from the baseline's mean with its 95 %
-    interval and `p` of the independent two-sample t-test; `best_epoch` and `epochs_trained` with their sd.
+    interval and `p` of the independent two-sample t-test; `best_epoch` and `epochs_trained` with their sd;
+    `overlap`: the weights had seen the task's images.
 
     Scores are in 0..1; cells without a score are left out of n.
     """
@@ -102,6 +104,7 @@ def summary(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
             for name in ("best_epoch", "epochs_trained"):
                 row |= {name: runs[name].mean(), f"{name}_sd": sample_sd(runs[name])}
             row |= {"num_train": first["num_train"], "num_test": first["num_test"]}
+            row |= {"overlap": bool(runs["overlap"].any())}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -115,12 +118,13 @@ def caption(rows: pd.DataFrame) -> str:
     runs = "seeds" if pd.isna(first["folds"]) else "seeds and folds"
     tested = int(rows["p"].notna().sum())
     family = "" if not tested else f" p: {plural(tested, 'test')} in this table, not corrected for their number."
+    seen = f" {SEEN} trained on the images of this task before: no fair comparison." if rows["overlap"].any() else ""
     phantom = " PHANTOM IMAGES: these numbers say nothing about medicine." if first["data"] == "phantom" else ""
     return (
         f"{', '.join(about)}. 100 × {first['metric']}, mean ± sd over n {runs} (n - 1 in the sd); "
         f"{first['num_train']:,} training and {first['num_test']:,} test images (data {first['data_digest'][:8]}). "
         f"Difference from {first['baseline']} with its 95 % interval and Student's independent two-sample t-test "
-        f"(* p < {SIGNIFICANT}).{family}{phantom}"
+        f"(* p < {SIGNIFICANT}).{family}{seen}{phantom}"
     )
 
 

@@ -1,0 +1,189 @@
+"""`benchmark zoo add`."""
+
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import Offline, Project, places_of
+from benchmark.disk import Places, digest_of
+from benchmark.fault import Fault, first_few, plural
+
+if TYPE_CHECKING:
+    from benchmark.zoo.catalog import ZooEntry
+    from benchmark.zoo.proposal import Proposal
+
+
+def add(
+    *,
+    file: Annotated[
+        str, typer.Argument(help="A checkpoint file, its URL, hf:OWNER/REPO/FILE[@REVISION], or timm:NAME.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="The new entry's name.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", help="timm's name of it [default: proposed].", show_default=False),
+    ] = None,
+    naming: Annotated[
+        str | None,
+        typer.Option("--naming", help="How the file names its tensors [default: proposed].", show_default=False),
+    ] = None,
+    container: Annotated[
+        str | None, typer.Option("--container", help="How the file is read [default: proposed].", show_default=False)
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take what is proposed without asking.")] = False,
+    title: Annotated[str, typer.Option(help="What a table's reader should know.")] = "",
+    family: Annotated[str, typer.Option(help="Groups entries for family:NAME.")] = "own",
+    pretrained_on: Annotated[
+        list[str] | None, typer.Option(help="Data sets that the weights have seen. May be repeated.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "not told",
+    cite: Annotated[str, typer.Option(help="What to cite.")] = "not told",
+    offline: Offline = False,
+    project: Project = None,
+) -> None:
+    """Register a checkpoint of yours: its tensors are accounted for, to the last, before anything is written.
+
+    What is not told of architecture, naming and container is proposed by that account, and asked for.
+    """
+    from benchmark.zoo.architectures import check_architecture
+    from benchmark.zoo.catalog import add_entry, read_catalog
+    from benchmark.zoo.fetch import REMOTE, admit_file, forget
+    from benchmark.zoo.naming import NAMINGS
+    from benchmark.zoo.unpack import CONTAINERS
+
+    places = places_of(project=project)
+    if name in read_catalog(places.project / "model_zoo.yaml", places.own_zoo) or name.startswith("scratch"):
+        raise Fault(
+            f"the zoo has an entry {name!r} already: choose another name, or `benchmark zoo remove {name}` where it is yours"
+        )
+    for told, known, noun in ((naming, NAMINGS, "naming"), (container, CONTAINERS, "container")):
+        if told is not None and told not in known:
+            raise Fault(f"no {noun} {told!r}: one of {', '.join(known)}")
+    if architecture:
+        check_architecture(architecture, places.home)
+    facts = {
+        "name": name,
+        "title": title,
+        "family": family,
+        "pretrained_on": tuple(pretrained_on or ()),
+        "source": file if file.startswith(REMOTE) else f"file:{Path(file).name}",
+        "licence": licence,
+        "cite": cite,
+    }
+    _entry(facts, architecture or "unknown", "torch", "plain")  # what is wrong with them is told before a download
+    here, arriving = _brought(file, places, offline=offline)
+
+    from benchmark.memory import keep_pages
+
+    keep_pages()
+    from benchmark.zoo.proposal import propose
+
+    proposals = propose(here, name=name, architecture=architecture, naming=naming, container=container)
+    if len(proposals) > 1:
+        listed = "; ".join(
+            f"--architecture {p.architecture} --naming {p.naming} --container {p.container}" for p in proposals
+        )
+        raise Fault(f"{here.name} is, to the last tensor, {len(proposals)} things: say which: {listed}")
+    (proposal,) = proposals
+    typer.echo(_told(name, proposal))
+    command = [file, "--name", name, "--architecture", proposal.architecture, "--naming", proposal.naming]
+    said = f"benchmark zoo add {shlex.join([*command, '--container', proposal.container])}"
+    if not (architecture and naming):
+        _agreed("take this proposal?", f"it was proposed, not told: --yes takes it, or say it: {said}", yes=yes)
+    if _hand_written(places.own_zoo):
+        _agreed(
+            f"{places.own_zoo} was written by hand; write it anew, without its comments?",
+            f"{places.own_zoo} was written by hand, and comments in it would be lost: --yes writes it anew",
+            yes=yes,
+        )
+    entry = _entry(facts, proposal.architecture, proposal.container, proposal.naming)
+    kept = admit_file(entry, here, places.weights)
+    if arriving:
+        forget(arriving, places.weights)
+    add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
+    typer.echo(f"{name}: sha256 {kept.sha256[:16]}…; an entry of {places.own_zoo}")
+    if not pretrained_on:
+        typer.echo("--pretrained-on was not told: tasks whose images the weights have seen cannot be left out")
+
+
+def _entry(facts: Mapping[str, object], architecture: str, container: str, naming: str) -> "ZooEntry":
+    from pydantic import ValidationError
+
+    from benchmark.frozen import explain
+    from benchmark.zoo.catalog import ZooEntry
+
+    try:
+        return ZooEntry.model_validate(
+            {**facts, "architecture": architecture, "container": container, "naming": naming}
+        )
+    except ValidationError as error:
+        raise Fault(explain(error, ZooEntry)) from error
+
+
+def _brought(file: str, places: Places, *, offline: bool) -> "tuple[Path, ZooEntry | None]":
+    """The file here, fetched where it is not; and the entry under which it was fetched.
+
+    It arrives under a name of its source: what a refused command has fetched serves the next for the same source, and
+    can be taken for no other's.
+    """
+    from benchmark.cli.progress import bytes_bar
+    from benchmark.zoo.fetch import REMOTE, fetch
+
+    if not file.startswith(REMOTE):
+        if not Path(file).is_file():
+            raise Fault(f"{file}: no such file")
+        return Path(file), None
+    arriving = _entry(
+        {"name": f"arriving-{digest_of(file)[:12]}", "family": "own", "source": file, "licence": "–", "cite": "–"},
+        "unknown",
+        "torch",
+        "plain",
+    )
+    try:
+        with bytes_bar(file) as show:
+            return fetch(arriving, places.weights, offline=offline, progress=show).path, arriving
+    except Fault as fault:
+        # no entry has that name: by hand, it is the downloaded file that is added
+        why = re.sub(r"(:|; or) get it by hand .*", "", str(fault).removeprefix(f"{arriving.name}: "), flags=re.DOTALL)
+        raise Fault(f"{file}: {why}; or get it by hand and give that file to `benchmark zoo add`") from fault
+
+
+def _told(name: str, proposal: "Proposal") -> str:
+    account = proposal.account
+    line = (
+        f"{name}: {account.share:.1%} of the parameters of {proposal.architecture} from {account.loaded} tensors, "
+        f"container {proposal.container}, naming {proposal.naming}"
+    )
+    if proposal.same:
+        line += f" ({', '.join(proposal.same)} would give the same)"
+    if account.dropped:
+        line += f"; {plural(len(account.dropped), 'tensor')} dropped by name ({first_few(account.dropped)})"
+    return line + (f"; beside them {first_few(account.beside)}" if account.beside else "")
+
+
+def _agreed(question: str, otherwise: str, *, yes: bool) -> None:
+    """Ask on a terminal; where there is none, only `--yes` agrees. Raises Fault."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Fault(otherwise)
+    if not typer.confirm(question):
+        raise Fault(f"nothing was added: {otherwise}")
+
+
+def _hand_written(own: Path) -> bool:
+    """Whether the user's zoo file is other than these verbs would write it."""
+    from benchmark.zoo.catalog import read_zoo, write_own
+
+    if not own.is_file():
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / own.name
+        write_own(written, list(read_zoo(own).values()))
+        return written.read_bytes() != own.read_bytes()

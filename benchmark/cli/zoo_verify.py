@@ -1,0 +1,74 @@
+"""`benchmark zoo verify`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import Project, places_of
+from benchmark.fault import first_few
+
+if TYPE_CHECKING:
+    from benchmark.zoo.inspection import Inspection
+
+FORMAT = 1  # of the JSON
+
+
+def verify(
+    names: Annotated[str, typer.Argument(help="Entries, as --models takes them.")] = "all",
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write all of it into this file too.", show_default=False)
+    ] = None,
+    project: Project = None,
+) -> None:
+    """Check files here: digest, the account of every tensor, and whether the net's features are a trained one's.
+
+    FAIL: the file is damaged or another, or not exactly the encoder. WARN: it loads, and its features are constant, not
+    finite, or as a fresh net's. Entries whose file is not here are said to be so.
+    """
+    from benchmark.cli.shown import out, table_of
+    from benchmark.selection import select
+    from benchmark.zoo.catalog import read_catalog
+
+    places = places_of(project=project)
+    catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    chosen = [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
+
+    from benchmark.memory import keep_pages
+
+    keep_pages()
+    from benchmark.disk import write_whole
+    from benchmark.zoo.inspection import WHAT_MAY_DIFFER, inspect
+
+    table = table_of(
+        "name", "verdict", "digest", "from the file", "dropped", "fingerprint", "from fresh", "licence", "what"
+    )
+    seen = []
+    for entry in chosen:
+        if entry.is_scratch:
+            continue
+        seen.append(inspect(entry, places.weights))
+        table.add_row(*_row(seen[-1]))
+    out().print(table)
+    if any(inspection.fingerprint for inspection in seen):
+        typer.echo(WHAT_MAY_DIFFER)
+    if as_json:
+        told = {"format": FORMAT, "note": WHAT_MAY_DIFFER, "entries": [inspection.as_json() for inspection in seen]}
+        write_whole(as_json, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if any(inspection.verdict == "FAIL" for inspection in seen):
+        raise typer.Exit(1)
+
+
+def _row(seen: "Inspection") -> list[str]:
+    share = dropped = print_ = distance = ""
+    what = "; ".join(seen.reasons) if seen.reasons else seen.source if seen.verdict == "not here" else ""
+    if seen.account:
+        share, dropped = f"{seen.account.share:.1%}", str(len(seen.account.dropped))
+        what = what or first_few(seen.account.dropped)
+    if seen.fingerprint:
+        of = seen.fingerprint
+        print_ = f"{of.mean:.4g} ± {of.sd:.4g}; {', '.join(f'{number:.4g}' for number in of.first)}; {of.hash}"
+    if seen.statistics and seen.statistics.distance is not None:
+        distance = f"{seen.statistics.distance:.2g} (fresh: {seen.statistics.fresh_distance:.2g})"
+    return [seen.name, seen.verdict, seen.digest or "", share, dropped, print_, distance, seen.licence, what]

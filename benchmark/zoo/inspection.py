@@ -1,0 +1,270 @@
+"""What `zoo verify` says of an entry: file, digest, account, a fingerprint of its features, and whether the net loaded.
+
+The images are made here, of smooth noise and gradients, from a bit generator whose numbers NumPy promises never to
+change: the same in every process and on every machine. Features are those of the pooled form in float32 on the CPU.
+
+A net that did not load is a fresh net. Three numbers of its features over a batch of these images hardly depend on
+which fresh net of an architecture it is, and change by training: their size (root of the mean square), how much of it
+differs between images, and in how many directions (the participation ratio of the images' covariance, 1 to one less
+than there are images). The distance of two nets is that of the logarithms of these numbers. It betrays fresh weights as
+timm draws them, not every net that learned nothing.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import timm
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.fault import Fault
+from benchmark.zoo.backbone import Account, build, load
+from benchmark.zoo.catalog import InputStatistics, ZooEntry
+from benchmark.zoo.fetch import located, verified
+
+Floats = npt.NDArray[np.float64]
+Verdict = Literal["PASS", "WARN", "FAIL", "not here"]
+FIXED_IMAGE = 20  # its seed
+NUM_PHANTOMS = 12
+FRESH_SEEDS = (1, 2, 3, 4, 5)
+OCTAVES = (2, 4, 8, 16, 32)  # cells of noise along a side
+SIDE = 224  # pixels, where a net does not fix its own
+PIECES = 16  # of the features, whose means the coarse hash is of
+# of 25 fresh nets of each of seven architectures, all but 0.5 % lie nearer to any five others than this many times the
+# largest distance among those five; a MobileNetV2 trained on ImageNet lies 12 times as far
+MARGIN = 2.0
+CONSTANT = 1e-5  # a feature that varies by less than this share of the features' size, over images, says nothing
+MOST_CONSTANT = 0.5  # share of such features from which on there is a warning
+WHAT_MAY_DIFFER = (
+    "fingerprints are to 4 digits: the last may differ between machines and versions of torch, the hash (of means to "
+    "2 digits) seldom does; another size of image or other input statistics give others"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """The pooled features of the fixed image: their number, mean, sd, the first three, and a coarse hash."""
+
+    image_size: int
+    num_features: int
+    mean: float
+    sd: float
+    first: list[float]
+    hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Features of the phantom images, and how far they are from fresh nets'. None: they are not finite, or constant."""
+
+    finite: bool
+    constant: float | None = None  # share of the features that are the same for every image
+    size: float | None = None
+    spread: float | None = None  # between images, as a share of the size
+    directions: float | None = None
+    distance: float | None = None  # to the nearest of the fresh nets
+    fresh_distance: float | None = None  # the largest between two of these
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """All that was seen of one entry. `reasons` say why it is not a PASS."""
+
+    name: str
+    verdict: Verdict
+    reasons: list[str] = field(default_factory=list)
+    licence: str
+    source: str
+    architecture: str
+    naming: str
+    file: str | None = None
+    sha256: str | None = None
+    digest: str | None = None
+    account: Account | None = None
+    fingerprint: Fingerprint | None = None
+    statistics: Statistics | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, under the same keys whatever was found."""
+        return asdict(self)
+
+
+def inspect(entry: ZooEntry, weights: Path) -> Inspection:
+    """Look at an entry's file in the folder `weights`. What is wrong with it is in the verdict, never raised."""
+    told: dict[str, Any] = {
+        "name": entry.name,
+        "licence": entry.licence,
+        "source": entry.source,
+        "architecture": entry.architecture,
+        "naming": entry.naming,
+    }
+    try:
+        file = located(entry, weights)
+        if file is None:
+            return Inspection(**told, verdict="not here")
+        told |= {"file": file.path.name, "sha256": file.sha256, "digest": _digest_verdict(entry)}
+        verified(file)
+        size = input_size(entry.architecture)
+        encoder, told["account"] = load(entry, file.path, "pooled", FRESH_SEEDS[0], size)
+    except Fault as fault:
+        return Inspection(**told, verdict="FAIL", reasons=[str(fault)])
+    print_, statistics = look(encoder, entry.architecture, entry.input, size)
+    reasons = doubts(statistics)
+    verdict: Verdict = "WARN" if reasons else "PASS"
+    return Inspection(**told, verdict=verdict, reasons=reasons, fingerprint=print_, statistics=statistics)
+
+
+def look(
+    encoder: nn.Module, architecture: str, statistics: InputStatistics, size: int
+) -> tuple[Fingerprint | None, Statistics]:
+    """A pooled encoder's fingerprint (None where it is not finite) and statistics, at images of that size."""
+    (fixed,) = _features(encoder, [phantom(FIXED_IMAGE, size)], statistics)
+    features = _features(encoder, _batch(size), statistics)
+    if not (np.isfinite(fixed).all() and np.isfinite(features).all()):
+        return None, Statistics(finite=False)
+    print_, constant = fingerprint(fixed, size), _digits(_constant(features).mean())
+    own, fresh = _profile(features), [p for p in _fresh_profiles(architecture, statistics, size) if p is not None]
+    if own is None:
+        return print_, Statistics(finite=True, constant=constant)
+    pairs = list(combinations(fresh, 2))
+    return print_, Statistics(
+        finite=True,
+        constant=constant,
+        size=_digits(own[0]),
+        spread=_digits(own[1]),
+        directions=_digits(own[2]),
+        distance=min(_apart(own, other) for other in fresh) if pairs else None,
+        fresh_distance=max(_apart(one, two) for one, two in pairs) if pairs else None,
+    )
+
+
+def doubts(statistics: Statistics) -> list[str]:
+    """What in the statistics looks like a net that did not load, in words."""
+    if not statistics.finite:
+        return ["its features are not finite"]
+    found = []
+    found = []
+    if statistics.constant is not None and statistics.constant >= MOST_CONSTANT:
+        found.append(f"{statistics.constant:.0%} of its features are the same for every image")
+    near, usual = statistics.distance, statistics.fresh_distance
+    if near is not None and usual is not None and near <= MARGIN * usual:
+        found.append(
+            f"its features are as a fresh net's (distance {near:.2g}; fresh nets from one another: {usual:.2g}): "
+            f"the file may hold untrained weights"
+        )
+    return found
+
+
+def input_size(architecture: str) -> int:
+    """Pixels along a side: the net's own where that is fixed, else 224."""
+    config: Any = timm.get_pretrained_cfg(architecture)
+    return int(config.input_size[-1]) if config is not None and config.fixed_input_size else SIDE
+
+
+def phantom(seed: int, size: int) -> Floats:
+    """A colour image, 3 x size x size in 0..1: a gradient, and smooth noise of all scales, one of which prevails."""
+    numbers = _uniform(np.random.PCG64(seed))
+    strength = [0.25 + next(numbers) * 4.0 * (place == seed % len(OCTAVES)) for place in range(len(OCTAVES))]
+    angle = 2 * math.pi * next(numbers)
+    line = np.linspace(-1.0, 1.0, size)
+    slope = math.cos(angle) * line[:, None] + math.sin(angle) * line[None, :]
+    channels = []
+    for _ in range(3):
+        image = next(numbers) * slope
+        for cells, amplitude in zip(OCTAVES, strength, strict=True):
+            noise = np.array([next(numbers) - 0.5 for _ in range((cells + 1) ** 2)]).reshape(cells + 1, cells + 1)
+            image = image + amplitude * _enlarged(noise, size)
+        channels.append((image - image.min()) / (image.max() - image.min()))
+    return np.stack(channels)
+
+
+def fingerprint(features: Floats, size: int) -> Fingerprint:
+    """Of one image's features, a vector."""
+    means = np.array([piece.mean() for piece in np.array_split(features, min(PIECES, len(features)))])
+    largest = float(np.abs(means).max())
+    step = 10.0 ** (math.floor(math.log10(largest)) - 1) if largest else 1.0  # two digits of the largest
+    coarse = ",".join(str(round(mean / step)) for mean in means) + f" x {step:.0e}"
+    sd = features.std()
+    grid = 10.0 ** (math.floor(math.log10(sd)) - 3) if sd else 1.0  # four digits of the sd: noise is no feature's size
+    return Fingerprint(
+        image_size=size,
+        num_features=len(features),
+        mean=_digits(round(features.mean() / grid) * grid),
+        sd=_digits(sd),
+        first=[_digits(round(number / grid) * grid) for number in features[:3]],
+        hash=hashlib.sha256(coarse.encode()).hexdigest()[:8],
+    )
+
+
+def _digest_verdict(entry: ZooEntry) -> str:
+    if entry.source.startswith("file:") or not entry.sha256:
+        return "pinned when it came"
+    return "as published" if len(entry.sha256) == 64 else f"first {len(entry.sha256)} digits as published"
+
+
+def _batch(size: int) -> list[Floats]:
+    return [phantom(seed, size) for seed in range(NUM_PHANTOMS)]
+
+
+def _features(encoder: nn.Module, images: list[Floats], statistics: InputStatistics) -> Floats:
+    """Images x features of the pooled form, by inference on the CPU, one image at a time: of any size of net."""
+    mean, sd = (torch.tensor(values).view(3, 1, 1) for values in (statistics.mean, statistics.std))
+    encoder.eval()
+    rows = []
+    with torch.inference_mode():
+        for image in images:
+            batch = ((torch.from_numpy(image).float() - mean) / sd)[None]
+            rows.append(encoder(batch).flatten().double().numpy())
+    return np.stack(rows)
+
+
+@lru_cache(maxsize=8)  # entries of one architecture are inspected one after another
+def _fresh_profiles(architecture: str, statistics: InputStatistics, size: int) -> list[Floats | None]:
+    """Of fresh nets, one a seed."""
+    nets = (build(architecture, "pooled", seed, size) for seed in FRESH_SEEDS)
+    return [_profile(_features(net, _batch(size), statistics)) for net in nets]
+
+
+def _profile(features: Floats) -> Floats | None:
+    """Size, spread and directions of features, images x features; None where they are not finite or constant."""
+    if not np.isfinite(features).all() or _constant(features).all():
+        return None
+    size = np.sqrt((features**2).mean())
+    centred = features - features.mean(axis=0)
+    spread = np.sqrt((centred**2).mean()) / size
+    covariance = centred @ centred.T
+    return np.array([size, spread, np.trace(covariance) ** 2 / (covariance**2).sum()])
+
+
+def _constant(features: Floats) -> npt.NDArray[np.bool_]:
+    return features.std(axis=0) <= CONSTANT * np.sqrt((features**2).mean())
+
+
+def _apart(one: Floats, two: Floats) -> float:
+    return _digits(float(np.linalg.norm(np.log(one / two))))
+
+
+def _uniform(bits: Any) -> Iterator[float]:
+    """Numbers in [0, 1) from a bit generator's raw words, whose stream NumPy never changes (NEP 19)."""
+    while True:
+        yield int(bits.random_raw()) / 2.0**64
+
+
+def _enlarged(noise: Floats, size: int) -> Floats:
+    image = functional.interpolate(
+        torch.from_numpy(noise)[None, None], size=(size, size), mode="bilinear", align_corners=True
+    )
+    return image[0, 0].numpy()
+
+
+def _digits(number: float, count: int = 4) -> float:
+    return float(f"{number:.{count - 1}e}")

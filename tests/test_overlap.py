@@ -1,0 +1,216 @@
+"""Contamination: a task whose images the weights were trained on is left out, or run and marked."""
+
+import pandas as pd
+import pytest
+from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
+
+from benchmark.cell import Cell
+from benchmark.fault import Fault
+from benchmark.overlap import NOTE, overlap, overlap_notes
+from benchmark.report.frame import frame_of
+from benchmark.report.tables import markdown, summary
+from benchmark.store import Store
+from benchmark.tasks import read_task
+from benchmark.zoo.catalog import ZooEntry, add_entry
+
+TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_epochs=1", "--seeds", "1")
+
+
+def entry_of(*pretrained_on, name="seen", **fields):
+    told = {"family": "own", "architecture": "test_resnet", "container": "torch", "naming": "timm"}
+    return ZooEntry(name=name, pretrained_on=pretrained_on, licence="CC0", cite="nobody", **{**told, **fields})
+
+
+@pytest.fixture
+def own(cli, tmp_path):
+    """Put weights of a tiny net into the user's zoo, as having seen these data sets."""
+    import timm
+    import torch
+
+    def add(name, *pretrained_on):
+        torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / f"{name}.pth")
+        seen = [word for data_set in pretrained_on for word in ("--pretrained-on", data_set)]
+        named = ("--architecture", "test_resnet", "--naming", "timm", *seen)
+        assert cli("zoo", "add", str(tmp_path / f"{name}.pth"), "--name", name, *named).code == 0
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("pretrained_on", "task", "found"),
+    [
+        (("ImageNet-1k", "ChestX-ray14"), "DXC14", ("ChestX-ray14",)),
+        (("chestxray14",), "DXC14", ("chestxray14",)),
+        (("CXR14",), "NIHCXR4", ("CXR14",)),
+        (("NIHCXR4",), "DXC14", ("NIHCXR4",)),  # as `pretrain` writes it: the folder's name
+        (("CheXpert-v1.0-small",), "DXC5", ("CheXpert-v1.0-small",)),
+        (("CHEXPERT",), "CheXpert5", ("CHEXPERT",)),
+        (("pcam",), "PatchCam", ("pcam",)),
+        (("histopathologic-cancer-detection",), "PatchCam-H5", ("histopathologic-cancer-detection",)),
+        (("Shenzhen",), "TXC", ("Shenzhen",)),
+        (("ChestX-ray14",), "DXC5", ()),
+        (("ImageNet-1k",), "DXC14", ()),
+        (("Shenzhen (phantom)",), "TXC", ()),  # stand-ins are other images
+        ((), "TXC", ()),
+    ],
+)
+def test_data_sets_are_the_same_by_their_letters_and_digits(tasks, pretrained_on, task, found):
+    assert overlap(entry_of(*pretrained_on), tasks[task], phantom=False) == found
+
+
+def test_phantoms_overlap_with_phantoms_alone(tasks):
+    entry = entry_of("Shenzhen (Phantom)", "ChestX-ray14")
+
+    assert overlap(entry, tasks["TXC"], phantom=True) == ("Shenzhen (Phantom)",)
+    assert overlap(entry, tasks["DXC14"], phantom=True) == ()
+    assert overlap(entry, tasks["DXC14"], phantom=False) == ("ChestX-ray14",)
+
+
+def test_tasks_on_the_same_folder_share_the_names_of_their_images(tasks):
+    for task in tasks.values():
+        for other in tasks.values():
+            if task.root == other.root:
+                assert overlap(entry_of(*task.images_of), other, phantom=False) == task.images_of
+
+
+def test_images_of_is_a_fact_that_changes_no_key(tmp_path):
+    path = tmp_path / "T.yaml"
+    sheet = "{name: T, reader: shenzhen, root: R, kind: binary, labels: [TB], split: {method: random, test: 0.2}}"
+    path.write_text(sheet)
+    before = read_task(path).digest
+    path.write_text(sheet.replace("root: R", "root: R, images_of: [one, two]"))
+
+    assert read_task(path).images_of == ("one", "two")
+    assert read_task(path).digest == before
+
+
+@pytest.mark.slow
+def test_what_was_seen_is_left_out_and_what_was_not_is_run(cli, own, places):
+    own("seen", "ImageNet-1k", "shenzhen (phantom)")
+    grid = ("--models", "seen,scratch:test_resnet", "--tasks", "TXC,VFS-CHASE", *TINY)
+
+    planned, ran = cli("plan", *grid), cli("run", *grid)
+
+    assert (planned.code, ran.code) == (0, 0)
+    (row,) = [line for line in planned.out.splitlines() if "TXC" in line and "overlap: –" in line]
+    assert "seen" in row
+    assert "3 cells, 3 pending" in planned.text
+    line = (
+        "1 pair of model and task left out (–): seen on TXC: the weights were trained on the task's images "
+        "(shenzhen (phantom)); --allow-overlap runs and marks them"
+    )
+    assert line in planned.text
+    assert ran.err.splitlines()[0] == line
+    assert "3 of 3 cells done" in ran.text
+    done = {(r.cell.task, r.cell.model) for r in Store(places.results).records()[0]}
+    assert done == {("TXC", "scratch:test_resnet"), ("VFS-CHASE", "seen"), ("VFS-CHASE", "scratch:test_resnet")}
+
+
+@pytest.mark.slow
+def test_allowed_it_is_run_noted_and_marked(cli, own, places):
+    own("seen", "Shenzhen (phantom)")
+    grid = ("--models", "seen,scratch:test_resnet", "--tasks", "TXC", *TINY)
+
+    planned, ran = cli("plan", *grid, "--allow-overlap"), cli("run", *grid, "--allow-overlap")
+    reported = cli("report", "--tasks", "TXC")
+
+    assert (ran.code, reported.code) == (0, 0)
+    assert "2 cells, 2 pending" in planned.text
+    assert "left out" not in planned.text + ran.text
+    noted = {r.cell.model: [n for n in r.notes if n.startswith(NOTE)] for r in Store(places.results).records()[0]}
+    assert noted == {
+        "scratch:test_resnet": [],
+        "seen": ["overlap: seen was trained on the images of this task (Shenzhen (phantom))"],
+    }
+    assert "seen †" in reported.text
+    assert "† trained on the images of this task before" in reported.text
+    table = pd.read_csv(places.results / "reports" / "TXC" / "table.csv")
+    assert dict(zip(table["model"], table["overlap"], strict=True)) == {"seen": True, "scratch:test_resnet": False}
+    again = cli("plan", *grid)
+    assert "2 cells, 0 pending" in again.text, "what was done stays done"
+
+
+def test_a_grid_of_which_nothing_is_left_is_refused_in_one_line(cli, own, places):
+    own("seen", "Shenzhen (phantom)")
+
+    ran = cli("run", "--models", "seen", "--tasks", "TXC", *TINY)
+
+    assert ran.code == 2
+    assert "nothing is left to run: 1 pair of model and task left out" in ran.err
+    assert "--allow-overlap" in ran.err
+    assert ran.err.count("\n") == 1
+    assert not places.results.exists()
+    planned = cli("plan", "--models", "seen", "--tasks", "TXC", *TINY)
+    assert (planned.code, "overlap: –" in planned.text) == (0, True)
+
+
+def test_no_file_is_wanted_of_an_entry_that_is_left_out_everywhere(cli, places):
+    """Its weights are not here, and are not fetched."""
+    absent = entry_of("Shenzhen (phantom)", name="absent", source="http://127.0.0.1:9/net.pth")
+    add_entry(places.own_zoo, absent)
+
+    ran = cli("run", "--models", "absent,imagenet", "--tasks", "TXC", *TINY, "--offline")
+
+    assert ran.code == 2
+    assert "weights of 1 of 1 models are not here (imagenet)" in ran.err
+
+
+@pytest.mark.slow
+def test_what_is_made_from_weights_inherits_what_they_saw(cli):
+    """Trained on TXC, then on CHASE: refused on both."""
+    tiny = TINY[:-2]
+    cli("pretrain", "supervised", "--from", "scratch:test_efficientnet", "--task", "TXC", "--name", "one", *tiny)
+    made = cli("pretrain", "supervised", "--from", "one", "--task", "VFS-CHASE", "--name", "two", *tiny)
+
+    ran = cli("run", "--models", "two", "--tasks", "TXC,VFS-CHASE", *TINY)
+
+    assert made.code == 0
+    assert ran.code == 2
+    assert "2 pairs of model and task left out (–): two on TXC, two on VFS-CHASE" in ran.err
+
+
+def test_the_mark_stands_in_the_table_and_its_caption(tasks):
+    seen = [made_up_record(made_up_cell(IMAGENET, s), 0.9, notes=[f"{NOTE}imagenet was"]) for s in (0, 1)]
+    rows = summary(frame_of([*seen, made_up_record(made_up_cell(SCRATCH))], tasks), SCRATCH.name)
+
+    text = markdown(rows)
+
+    assert "| imagenet † | 90.00" in text
+    assert f"| {SCRATCH.name} |" in text
+    assert text.count("† trained on the images of this task before: no fair comparison.") == 1
+    clean = summary(frame_of([made_up_record(made_up_cell(SCRATCH))], tasks), SCRATCH.name)
+    assert "†" not in markdown(clean)
+
+
+def test_notes_name_each_of_several_weights(places, tasks):
+    told = {"seen": "Shenzhen", "clean": "ImageNet-1k", "too": "shenzhen"}
+    for name, data_set in told.items():
+        add_entry(places.own_zoo, entry_of(data_set, name=name))
+    weights = tuple(IMAGENET.model_copy(update={"name": name}) for name in told)
+    cell = {**made_up_cell().model_dump(), "weights": weights, "data": "official"}
+
+    notes = overlap_notes(Cell.model_validate(cell), tasks["TXC"], places)
+
+    assert [note.split()[1] for note in notes] == ["seen", "too"]
+    assert overlap_notes(Cell.model_validate({**cell, "data": "phantom"}), tasks["TXC"], places) == []
+
+
+def test_a_grid_without_its_pairs_keeps_every_other(places):
+    """Two models, two tasks, one pair each left out: two cells a seed."""
+    from benchmark.cli.request import Wish, indexes_of
+
+    for name, data_set in (("chest", "Shenzhen (phantom)"), ("eye", "CHASE_DB1 (phantom)")):
+        add_entry(places.own_zoo, entry_of(data_set, name=name))
+    grid = Wish.of(places, "chest,eye", "TXC,VFS-CHASE", "2", None, 1.0, None).grid()
+    indexes = indexes_of(grid, faults=[])
+
+    cells = grid.without(grid.overlapping(indexes)).cells(indexes)
+
+    assert [(c.task, c.model, c.seed) for c in cells] == [
+        ("TXC", "eye", 0),
+        ("VFS-CHASE", "chest", 0),
+        ("TXC", "eye", 1),
+        ("VFS-CHASE", "chest", 1),
+    ]
+    with pytest.raises(Fault, match="nothing is left to run: 4 pairs"):
+        grid.without({(t.name, e.name): ("x",) for t, _ in grid.tasks for e in grid.entries})
