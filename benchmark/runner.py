@@ -24,6 +24,7 @@ from benchmark.data.readers import index_of
 from benchmark.disk import DiskFull, Places, write_whole
 from benchmark.evaluate import group_scores, scores_of, unscored
 from benchmark.fault import Fault, first_few, plural
+from benchmark.overlap import overlap_notes
 from benchmark.protocols import PROTOCOLS, Answer, Question
 from benchmark.record import RunRecord
 from benchmark.store import Store
@@ -117,7 +118,7 @@ class Runner:
         index = self._index_of(task, cell)
         parts = self._parts(cell, task, index)
         unreadable = _Unreadable(scratch / "unreadable.json", parts.unreadable)
-        notes = list(index.notes)
+        notes = [*index.notes, *overlap_notes(cell, task, self.places)]
         micro_batch, note = _micro_batch(scratch, cell.recipe.batch_size)
         while True:
             try:

@@ -375,3 +375,13 @@ def test_nothing_is_left_behind_where_a_member_was_refused(tmp_path, written, mo
 
     assert list((tmp_path / "own").iterdir()) == []
     shutil.rmtree(tmp_path / "own")
+
+
+def test_a_file_of_shapes_without_numbers_is_refused(tmp_path):
+    """A net saved from the meta device has every tensor's name and shape, and nothing in it."""
+    path = tmp_path / "shapes.pth"
+    with torch.device("meta"):
+        torch.save(torch.nn.Linear(2, 3).state_dict(), path)
+
+    with pytest.raises(Fault, match="hold no numbers, only shapes"):
+        unpack(path, "torch")

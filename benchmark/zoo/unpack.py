@@ -62,6 +62,8 @@ def unpack(path: Path, container: str, inside: str = "", member: str = "") -> Ar
             except Fault as fault:
                 raise Fault(f"{path.name}: {fault}") from fault
     arrays = CONTAINERS[container](path, inside)
+    if empty := [name for name, tensor in arrays.tensors.items() if tensor.is_meta]:
+        raise Fault(f"{path.name}: {first_few(empty)} and such hold no numbers, only shapes: it is no whole checkpoint")
     if not arrays.tensors:
         raise Fault(f"{path.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
     return arrays
