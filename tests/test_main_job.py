@@ -229,7 +229,7 @@ def test_missing_data_and_weights_are_told_in_one_line(cli, monkeypatch):
         "BENCHMARK_DATA is not set",
         "ChestX-ray14/ for DXC14",
         "SIIM-ACR/ for PXS",
-        "weights of 9 of 10 models",
+        "weights of 21 of 22 models",
         "benchmark zoo fetch",
     ):
         assert told in ran.err
