@@ -1,10 +1,14 @@
 """The base of the nouns that travel, and what is wrong with a YAML entry of one, in words."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.fault import did_you_mean, first_few
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Frozen(BaseModel):
@@ -12,6 +16,13 @@ class Frozen(BaseModel):
 
     # defer_build: `benchmark --help` should not pay for schemas that it never uses
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Self":
+        """A copy with other values; what was computed of the fields (a key, a digest) is computed anew for it."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 def explain(error: ValidationError, model: type[Frozen]) -> str:

@@ -126,3 +126,12 @@ def test_streams_are_named_and_reproducible():
     assert stream(3, "order", 5) == stream(3, "order", 5)
     assert len({stream(3, "order", 5), stream(4, "order", 5), stream(3, "head", 5), stream(3, "order", 6)}) == 4
     assert 0 <= stream(0, "head") < 2**63
+
+
+def test_a_changed_copy_has_a_key_of_its_own():
+    """Whether or not the first one's was asked for before."""
+    asked = cell(seed=0)
+    before = asked.key
+
+    assert asked.model_copy(update={"seed": 1}).key == cell(seed=1).key != before
+    assert asked.model_copy().key == before

@@ -89,7 +89,7 @@ def reader_of(task: TaskSpec) -> Reader:
         raise Fault(f"{task.name}: no reader {task.reader!r}: {did_you_mean(task.reader, [*READERS, *others])}")
     try:
         loaded: Reader = others[task.reader].load()
-    except Exception as error:
+    except Exception as error:  # another package's import may raise whatever it likes
         raise Fault(
             f"{task.name}: the reader {task.reader!r} of {others[task.reader].value} does not load: {error}"
         ) from error
