@@ -254,7 +254,7 @@ def _resumed(partial: Path) -> dict[str, Any]:
     """Where a killed build stands, its files cut back to the last checkpoint."""
     state: dict[str, Any] = {"places": [], "bytes": 0, "mask_bytes": 0, "digests": [], "unreadable": {}}
     if (partial / "progress.json").is_file():
-        state = json.loads((partial / "progress.json").read_text())
+        state |= json.loads((partial / "progress.json").read_text())  # one of an earlier version may tell less
     for name, size in (("pixels.bin", state["bytes"]), ("masks.bin", state["mask_bytes"])):
         with (partial / name).open("ab") as file:
             file.truncate(size)
