@@ -6,6 +6,7 @@ with None meaning "as before", since None is left out of the key.
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
@@ -123,7 +124,9 @@ class Cell(Frozen):
     """One question. `data_digest` stands for the examples (table and a sample of the images' bytes), `fraction` for
     the share of the training part that is used, `subset` for a number of its images, balanced over the classes; with
     `fold` of `folds` (five, where None), that fold of the training and validation parts validates and the others
-    train; `data` keeps phantoms apart from official images in every table.
+    train; `data` keeps phantoms apart from official images in every table. With `search`, which maps recipe fields to
+    values, every combination of values is trained, the best on the validation part is chosen, and only that one predicts
+    the test part; `recipe` then holds the first combination.
     """
 
     weights: tuple[Weights, ...]
@@ -133,6 +136,7 @@ class Cell(Frozen):
     data_digest: str
     protocol: str = "finetune"
     recipe: Recipe
+    search: dict[str, tuple[int | float | str | None, ...]] | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     subset: PositiveInt | None = None
     fold: NonNegativeInt | None = None
@@ -149,6 +153,24 @@ class Cell(Frozen):
         if self.subset is not None and self.fraction != 1:
             raise ValueError("a subset and a fraction: wanted one of them")
         return self
+
+    @model_validator(mode="after")
+    def _search_names_recipes(self) -> "Cell":
+        if self.search is None:
+            return self
+        if not self.search or not all(self.search.values()):
+            raise ValueError("search: wanted recipe fields, each with its values")
+        if self.candidates()[0][1] != self.recipe:
+            raise ValueError("search: wanted its first combination of values in the recipe")
+        return self
+
+    def candidates(self) -> list[tuple[dict[str, Any], Recipe]]:
+        """Returns the recipes that this cell trains, each with the fields that the search sets in it: one recipe and no
+        field where the cell has no search. Raises ValidationError where a recipe cannot have such a value.
+        """
+        search = dict(sorted((self.search or {}).items()))
+        settings = [dict(zip(search, values, strict=True)) for values in itertools.product(*search.values())]
+        return [(one, Recipe.model_validate({**self.recipe.model_dump(), **one})) for one in settings]
 
     @cached_property
     def key(self) -> str:

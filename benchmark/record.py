@@ -90,6 +90,27 @@ class Predictions:
             raise Fault(f"{path}: damaged predictions ({error}): delete the cell's folder and run it again") from error
 
 
+# how the images that were used relate to the data set as it was published:
+# official: all of it, in the official layout; partial: fewer images than were published; own: a task or a split of the
+# user's own; phantom: synthetic images
+DataStatus = Literal["official", "partial", "own", "phantom"]
+
+
+class SearchTrial(Frozen):
+    """One candidate of a search: the recipe fields that it sets, and what it reached on the validation split.
+
+    `score` is the task's metric, in 0..1, and `loss` the validation loss, both at the epoch whose weights are kept.
+    """
+
+    settings: dict[str, Any]
+    score: float | None
+    loss: float | None
+    epochs_trained: int | None = None
+    best_epoch: int | None = None
+    chosen: bool = False
+    error: str = ""
+
+
 class RunRecord(Frozen):
     """The verdict on one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
 
@@ -105,9 +126,14 @@ class RunRecord(Frozen):
     attempt: int = 1
     finished: str
     scores: dict[str, float | None] = {}
+    validation: dict[str, float | None] = {}
+    search: list[SearchTrial] = []
     per_label: dict[str, dict[str, float | None]] = {}
     per_group: dict[str, dict[str, dict[str, float | None]]] = {}
     num_examples: dict[str, int] = {}
+    data_status: DataStatus | None = None
+    num_images: int | None = None
+    num_published: int | None = None
     epochs_trained: int | None = None
     best_epoch: int | None = None
     stopped: str = ""
