@@ -1,5 +1,6 @@
 """A grid -> cells: which there are, which are done, pending or failed, how long they may take. Torch-free."""
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from benchmark.record import RunRecord
 from benchmark.store import Store
 from benchmark.tasks import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
+
+Search = dict[str, tuple[int | float | str | None, ...]]  # recipe field -> the values that are tried
 
 
 class PhantomOrder(Frozen):
@@ -64,6 +67,7 @@ class Suite(Frozen):
     protocol: str = "finetune"
     subsets: str = ""
     fractions: str = ""
+    search: str = ""
     folds: Annotated[int, Field(ge=2)] | None = None
     baseline: str = ""
     recipe: dict[str, Any] = {}
@@ -90,11 +94,14 @@ def read_suite(name: str, folder: Path) -> Suite:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A task, how it is asked, and by which recipe; `only` these models, or all `but` these."""
+    """A task, how it is asked, and by which recipe; `only` these models, or all `but` these. `search`: the recipe fields
+    that are chosen on validation.
+    """
 
     task: TaskSpec
     protocol: str = "finetune"
     recipe: Recipe
+    search: Search | None = None
     only: tuple[str, ...] | None = None
     but: tuple[str, ...] = ()
 
@@ -134,36 +141,46 @@ def cells_of(
     portions: Sequence[Portion] = (WHOLE,),
     folds: int | None = None,
 ) -> list[Cell]:
-    """The grid's cells, seed by seed, so that an unfinished grid has as many seeds of each model as of the others.
+    """Returns the grid's cells, seed by seed, so that an unfinished grid has as many seeds of each model as of the others.
 
-    `folds`: each seed is asked once a fold. Models that a protocol does not take are not asked by it.
+    `folds`: each seed is run once for each fold. A model that a protocol does not take makes no cell of it. Seeds that
+    change nothing make one cell, of seed 0 (`seed_matters`).
     """
     models, asked = list(models), list(asked)
-    cells = [
-        Cell(
-            weights=tuple(
-                weights_of(entry, sha256, one.recipe, vectors=_takes_vectors(one)) for entry, sha256 in model
-            ),
+    cells = []
+    for seed, (fraction, subset), fold, one, model in itertools.product(
+        seeds, portions, range(folds) if folds else [None], asked, models
+    ):
+        if not one.takes(name_of(model)):
+            continue
+        vectors = _takes_vectors(one)
+        cell = Cell(
+            weights=tuple(weights_of(entry, sha256, one.recipe, vectors=vectors) for entry, sha256 in model),
             task=one.task.name,
             task_digest=one.task.digest,
             data="phantom" if indexes[one.task.name].phantom else "official",
             data_digest=indexes[one.task.name].digest,
             protocol=one.protocol,
             recipe=one.recipe,
+            search=one.search,
             fraction=fraction,
             subset=None if subset is None else one.task.subset_size(subset),
             fold=fold,
             folds=folds,
             seed=seed,
         )
-        for seed in seeds
-        for fraction, subset in portions
-        for fold in (range(folds) if folds else [None])
-        for one in asked
-        for model in models
-        if one.takes(name_of(model))
-    ]
+        cells.append(cell if seed_matters(cell) else cell.model_copy(update={"seed": 0}))
     return list({cell.key: cell for cell in cells}.values())  # two names may stand for one size
+
+
+def seed_matters(cell: Cell) -> bool:
+    """Whether another seed could give the cell another answer: through training, fresh weights, the images that a subset
+    draws, or the values drawn for uncertain labels.
+    """
+    draws_images = cell.subset is not None or cell.fraction < 1
+    draws_labels = (cell.recipe.uncertain or "").startswith("lsr")
+    fresh = any(weights.fresh for weights in cell.weights)
+    return not find_protocol(cell.protocol).deterministic or fresh or draws_images or draws_labels
 
 
 def name_of(model: Model) -> str:

@@ -5,9 +5,12 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.fault import Fault, did_you_mean
+
+if TYPE_CHECKING:
+    from benchmark.cell import Recipe
 
 # Truong 2021, appendix B.1. Departs: frozen features are of the plain image, its centre: no augmentation, since each
 # image is seen once; and rates fall, and training ends, by the validation loss, where the paper goes by the score.
@@ -29,6 +32,8 @@ FROZEN: dict[str, Any] = {
 class Protocol:
     """`fuses`: takes two encoders or more, joined by +. `frozen`: the encoders stay as they are. `together`: cells that
     differ in seed, fold, subset and learning rate alone are trained at once. `segments`: serves segmentation too.
+    `deterministic`: the same features and labels always give the same answer, whatever the seed. `unused`: recipe fields
+    that change nothing here.
     """
 
     title: str
@@ -36,6 +41,8 @@ class Protocol:
     frozen: bool = False
     together: bool = False
     segments: bool = False
+    deterministic: bool = False
+    unused: frozenset[str] = frozenset()
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def sees_features(self, kind: str) -> bool:
@@ -46,6 +53,14 @@ class Protocol:
         """What it changes in a task's recipe. A decoder over a frozen encoder trains as the task's own recipe says."""
         return {} if kind == "segmentation" else self.recipe
 
+
+# how a gradient descent goes: nothing to a protocol that solves for its answer
+_OF_DESCENT = frozenset({
+    "optimizer", "weight_decay", "learning_rate", "batch_size", "min_epochs", "max_epochs", "schedule",
+    "plateau_patience", "plateau_factor", "early_stop", "sampling",
+})  # fmt: skip
+# how images are augmented and kept for it: nothing where features are computed once, of the plain image
+_OF_AUGMENTATION = frozenset({"train_resolution", "pixels", "resize"})
 
 KNOWN: dict[str, Protocol] = {
     "finetune": Protocol(title="all of the encoder and a fresh head train", segments=True),
@@ -59,11 +74,15 @@ KNOWN: dict[str, Protocol] = {
     "logistic": Protocol(
         title="logistic regression on the frozen encoder's features, its penalty chosen on validation",
         frozen=True,
+        deterministic=True,
+        unused=_OF_DESCENT,
         recipe=FROZEN,
     ),
     "knn": Protocol(
         title="nearest neighbours in the frozen encoder's features, their number chosen on validation",
         frozen=True,
+        deterministic=True,
+        unused=_OF_DESCENT,
         recipe=FROZEN,
     ),
     "dvme": Protocol(
@@ -81,6 +100,25 @@ KNOWN: dict[str, Protocol] = {
         recipe={"learning_rate": 1e-4, "batch_size": 16},  # as the paper fine-tunes DINO, appendix B.2
     ),
 }
+
+
+def unused_fields(name: str, kind: str, recipe: "Recipe") -> set[str]:
+    """Returns the recipe fields whose value changes no number of a task of that kind under that protocol."""
+    protocol = find_protocol(name)
+    unused = set(protocol.unused)
+    if kind == "segmentation":
+        unused |= {"train_resolution", "pixels", "test_crops", "framing"}
+    elif protocol.sees_features(kind):
+        unused |= _OF_AUGMENTATION
+    else:
+        unused.add("resize")
+        if recipe.augmentation in ("none", "flips"):  # training draws from the images that are kept for evaluation
+            unused |= {"train_resolution", "pixels"}
+    if recipe.schedule != "plateau":
+        unused |= {"plateau_patience", "plateau_factor"}
+    if recipe.early_stop is None:
+        unused.add("min_epochs")
+    return unused
 
 
 def find_protocol(name: str) -> Protocol:

@@ -1,15 +1,17 @@
 """A grid that a command line asked for: models, tasks, protocols, recipes, seeds and portions -> cells."""
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmark.cell import Cell, Recipe
 from benchmark.data.index import Index
 from benchmark.disk import Places
 from benchmark.fault import Fault
 from benchmark.overlap import Pair, overlap, told
-from benchmark.plan import Asked, Portion, cells_of
+from benchmark.plan import Asked, Portion, Search, cells_of
 from benchmark.protocol import unfit
 from benchmark.tasks import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
@@ -18,7 +20,9 @@ from benchmark.zoo.fetch import located
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A request, resolved. `asked`: each task with a protocol and a recipe; `models`: each the entries of its encoders."""
+    """A request, resolved. `asked`: each task with a protocol and a recipe; `models`: each the entries of its encoders;
+    `notes`: what the request names and nothing uses.
+    """
 
     places: Places
     models: list[tuple[ZooEntry, ...]]
@@ -27,6 +31,7 @@ class Grid:
     portions: list[Portion]
     folds: int | None
     left_out: Collection[Pair] = ()
+    notes: Collection[str] = ()
 
     @property
     def tasks(self) -> list[TaskSpec]:
@@ -107,6 +112,43 @@ def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
             raise Fault(f"--sweep {text}: wanted NAME=A,B,… with two values or more, such as learning_rate=1e-4,1e-3")
         fields.append([f"{name.strip()}={value}" for value in listed])
     return list(itertools.product(*fields))
+
+
+def searched(texts: Iterable[str]) -> Search | None:
+    """Returns what `--search NAME=A,B,…` of several options asks for: each field with its values, fields in alphabetical
+    order; None where there is no option. `log:LOW:HIGH:NUM` stands for NUM values from 10^LOW to 10^HIGH, evenly spaced
+    in the exponent. Raises Fault.
+    """
+    fields: Search = {}
+    for text in texts:
+        # one option may name several fields: learning_rate=1e-4,1e-3,weight_decay=none,1e-4
+        for part in re.split(r",(?=\s*[a-z_]+\s*=)", text):
+            name, equals, listed = (piece.strip() for piece in part.partition("="))
+            values = tuple(dict.fromkeys(value for term in listed.split(",") for value in _values_of(name, term.strip())))
+            if not equals or len(values) < 2:
+                raise Fault(
+                    f"--search {part}: wanted NAME=A,B,… with two different values or more, such as "
+                    "learning_rate=1e-4,1e-3 or learning_rate=log:-4:-2:5"
+                )
+            if name in fields:
+                raise Fault(f"--search {name}: named twice, wanted each field once")
+            fields[name] = values
+    return dict(sorted(fields.items())) or None
+
+
+def _values_of(name: str, term: str) -> list[Any]:
+    """The values that one term of `--search` stands for, as a recipe has them."""
+    if not term:
+        return []
+    if not term.startswith("log:"):
+        return [getattr(Recipe.complete(settings=[f"{name}={term}"]), name)]
+    try:
+        low, high, num = term.removeprefix("log:").split(":")
+        exponents = [float(low) + (float(high) - float(low)) * n / (int(num) - 1) for n in range(int(num))]
+    except (ValueError, ZeroDivisionError) as error:
+        raise Fault(f"--search {name}={term}: wanted log:LOW:HIGH:NUM, exponents of ten and two values or more") from error
+    # six digits: what a reader of a table can type again
+    return [getattr(Recipe.complete(settings=[f"{name}={10**exponent:.6g}"]), name) for exponent in exponents]
 
 
 def unfit_ones(models: list[str], tasks: list[TaskSpec], protocols: list[str]) -> list[str]:

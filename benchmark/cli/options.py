@@ -62,6 +62,15 @@ Sweep = Annotated[
     list[str] | None,
     typer.Option("--sweep", help="Recipe field, NAME=VALUE,VALUE,…: each value in cells of its own. May be repeated."),
 ]
+SearchFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        help="Recipe field, NAME=VALUE,VALUE,… or NAME=log:LOW:HIGH:NUM: every value is trained, the best on validation "
+        "is chosen for each model and seed, and only that one is judged on the test part. May be repeated.",
+        show_default=False,
+    ),
+]
 Fractions = Annotated[
     str | None,
     typer.Option(

@@ -1,20 +1,21 @@
 """What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.cell import Recipe
-from benchmark.cli.grid import Grid, check_frozen, portions_from, swept, unfit_ones
+from benchmark.cli.grid import Grid, check_frozen, portions_from, searched, swept, unfit_ones
 from benchmark.data.index import Index
 from benchmark.data.phantom import Order
 from benchmark.data.readers import index_of, write_phantom
 from benchmark.disk import Places
 from benchmark.fault import Fault, did_you_mean, first_few
-from benchmark.plan import Asked, Suite, read_suite
-from benchmark.protocol import KNOWN
+from benchmark.plan import Asked, Search, Suite, read_suite
+from benchmark.protocol import KNOWN, unused_fields
 from benchmark.selection import seeds_from, select
-from benchmark.tasks import TaskSpec, known_tasks
+from benchmark.tasks import TaskSpec, known_tasks, without_unused
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.catalog import ZooEntry, default_models, find_entry, read_catalog
 from benchmark.zoo.fetch import fetch
@@ -31,6 +32,7 @@ class Wish:
     protocol: str = "finetune"
     settings: tuple[str, ...] = ()
     sweep: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
     fractions: str | None = None
     subsets: str | None = None
     folds: int | None = None
@@ -47,6 +49,7 @@ class Wish:
         protocol: str | None = None,
         settings: list[str] | None = None,
         sweep: list[str] | None = None,
+        search: list[str] | None = None,
         fractions: str | None = None,
         subsets: str | None = None,
         folds: int | None = None,
@@ -66,6 +69,7 @@ class Wish:
             protocol=protocol or (grid.protocol if grid else "finetune"),
             settings=tuple(settings or ()),
             sweep=tuple(sweep or ()),
+            search=tuple(search or ([grid.search] if grid and grid.search else [])),
             fractions=(grid.fractions or None) if grid and shared else fractions,
             subsets=(grid.subsets or None) if grid and shared else subsets,
             folds=folds or (grid.folds if grid else None),
@@ -103,12 +107,14 @@ class Wish:
         protocols = select(self.protocol, dict.fromkeys(KNOWN, ""), noun="protocol")
         if faults := unfit_ones(chosen, [known[name] for name in named], protocols):
             raise Fault("; ".join(faults))
+        search = searched(self.search)
+        notes: dict[str, None] = {}
         asked = [
             one
             for name in named
             for protocol in protocols
             for settings in swept(self.sweep)
-            for one in self._asked(known[name], protocol, settings)
+            for one in self._asked(known[name], protocol, settings, search, notes)
         ]
         grid = Grid(
             places=places,
@@ -117,27 +123,50 @@ class Wish:
             seeds=seeds_from(self.seeds),
             portions=portions_from(self.fractions, self.subsets),
             folds=self.folds,
+            notes=list(notes),
         )
         _check_architectures(grid.entries, places.home)
         return grid
 
-    def _asked(self, task: TaskSpec, protocol: str, settings: tuple[str, ...]) -> list[Asked]:
-        """A task under a protocol: for most models by one recipe, for those that the suite names by theirs."""
+    def _asked(
+        self,
+        task: TaskSpec,
+        protocol: str,
+        settings: tuple[str, ...],
+        search: Search | None,
+        notes: dict[str, None],
+    ) -> list[Asked]:
+        """A task under a protocol: for most models by one recipe, for those that the suite names by theirs. What the
+        request names and the protocol does not use goes to `notes`.
+        """
         suite = self.suite
         layers = [suite.recipe, suite.recipes.get(task.name, {})] if suite else []
         overrides = [one for one in (suite.overrides if suite else ()) if one.protocol == protocol]
+        own = KNOWN[protocol].recipe_for(task.kind)
 
-        def recipe_of(*more: dict[str, Any]) -> Recipe:
-            own = KNOWN[protocol].recipe_for(task.kind)
-            recipe = task.complete_recipe(own, *layers, *more, settings=(*self.settings, *settings))
+        def recipe_of(more: dict[str, Any], values: dict[str, Any]) -> Recipe:
+            # a searched value comes last: nothing else may decide over it
+            asked = task.complete_recipe(own, *layers, more, settings=(*self.settings, *settings))
+            recipe = task.complete_recipe(asked.model_dump(), values)
             if KNOWN[protocol].sees_features(task.kind):
                 check_frozen(task.name, protocol, recipe)
-            return recipe
+            return without_unused(recipe, task, protocol)
+
+        def asked_of(more: dict[str, Any]) -> tuple[Recipe, Search | None]:
+            unused = unused_fields(protocol, task.kind, recipe_of(more, {}))
+            used = {name: values for name, values in (search or {}).items() if name not in unused}
+            fields = {text.partition("=")[0].strip() for text in (*self.settings, *settings)}
+            if ignored := sorted({*fields, *(search or {})} & unused):
+                notes[f"{protocol} does not use {first_few(ignored, 8)}: no other cells for it"] = None
+            candidates = [
+                recipe_of(more, dict(zip(used, values, strict=True))) for values in itertools.product(*used.values())
+            ]
+            return candidates[0], used or None
 
         named = tuple(model for one in overrides for model in one.models)
-        usual = Asked(task=task, protocol=protocol, recipe=recipe_of(), but=named)
-        return [usual] + [
-            Asked(task=task, protocol=protocol, recipe=recipe_of(one.recipe), only=one.models) for one in overrides
+        recipes = [(asked_of({}), {"but": named}), *((asked_of(one.recipe), {"only": one.models}) for one in overrides)]
+        return [
+            Asked(task=task, protocol=protocol, recipe=recipe, search=used, **whom) for (recipe, used), whom in recipes
         ]
 
 

@@ -15,6 +15,7 @@ from benchmark.cli.options import (
     Project,
     ProtocolName,
     Results,
+    SearchFields,
     Seeds,
     Settings,
     Subsets,
@@ -52,6 +53,7 @@ def plan(
     seeds: Seeds = None,
     settings: Settings = None,
     sweep: Sweep = None,
+    search: SearchFields = None,
     fractions: Fractions = None,
     subsets: Subsets = None,
     folds: Folds = None,
@@ -77,6 +79,7 @@ def plan(
         protocol=protocol,
         settings=settings,
         sweep=sweep,
+        search=search,
         fractions=fractions,
         subsets=subsets,
         folds=folds,
@@ -114,7 +117,7 @@ def plan(
     typer.echo(", ".join(told))
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
     left_out = overlap_told(overlapping) if overlapping else ""
-    for line in filter(None, [left_out, lacking_weights(grid), *beside]):
+    for line in filter(None, [left_out, lacking_weights(grid), *grid.notes, *beside]):
         typer.echo(line)
 
 
@@ -126,6 +129,7 @@ def run(
     seeds: Seeds = None,
     settings: Settings = None,
     sweep: Sweep = None,
+    search: SearchFields = None,
     fractions: Fractions = None,
     subsets: Subsets = None,
     folds: Folds = None,
@@ -165,6 +169,7 @@ def run(
         protocol=protocol,
         settings=settings,
         sweep=sweep,
+        search=search,
         fractions=fractions,
         subsets=subsets,
         folds=folds,
@@ -190,7 +195,7 @@ def run(
     told = [f"{len(due):,} to run"] + [f"{num_done:,} done before"] * bool(num_done)
     told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
-    beside += [overlap_told(overlapping)] * bool(overlapping)
+    beside += [*grid.notes, *([overlap_told(overlapping)] if overlapping else [])]
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
         typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]

@@ -15,7 +15,7 @@ from benchmark.disk import digest_of
 from benchmark.overlap import NOTE
 from benchmark.protocol import KNOWN
 from benchmark.record import RunRecord
-from benchmark.tasks import TaskSpec
+from benchmark.tasks import TaskSpec, own_recipe
 
 COLUMNS = [
     "block",
@@ -109,13 +109,6 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def setting_of(recipe: Recipe, task: TaskSpec | None, protocol: str = "finetune") -> str:
     """What a recipe changes in its task's and protocol's own: `image_size=96, precision=bf16`; nothing where it is that."""
     return _changes(recipe, own_recipe(task, protocol))
-
-
-def own_recipe(task: TaskSpec | None, protocol: str) -> Recipe:
-    """The recipe that a task has under a protocol, where nothing else is asked for."""
-    if task is None:
-        return Recipe()
-    return task.complete_recipe(KNOWN[protocol].recipe_for(task.kind) if protocol in KNOWN else {})
 
 
 def _changes(recipe: Recipe, own: Recipe) -> str:
