@@ -8,16 +8,25 @@ with None meaning "as before", since None is left out of the key.
 import hashlib
 import itertools
 from collections.abc import Iterable
+from enum import Enum
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from benchmark.disk import digest_of
 from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen
 
-KEY_FORMAT = 1
+KEY_FORMAT = 2
 NUM_FOLDS = 5  # Truong 2021, appendix A
 Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -32,7 +41,7 @@ class Recipe(Frozen):
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"  # betas 0.9 and 0.999; momentum 0.9
-    weight_decay: PositiveFloat | None = None
+    weight_decay: PositiveFloat | None = None  # 0 is None: both mean no decay
     learning_rate: PositiveFloat = 2e-4
     batch_size: PositiveInt = 32  # code
     min_epochs: PositiveInt | None = None  # before these are over, nothing stops early
@@ -46,6 +55,10 @@ class Recipe(Frozen):
     uncertain: Literal["lsr-ones", "lsr-zeros", "ones", "zeros", "ignore"] | None = None
     # oversample: each epoch, the images of every class are repeated until they are as many as the largest class's
     sampling: Literal["oversample"] | None = None
+    # Departs: weights that start at random are drawn by the rule of the first paper's code (ResNets as torchvision draws
+    # them, linear heads from N(0, 0.01) with zero bias) for the two other papers too, which name none, unless
+    # initialization=timm takes timm's rule and PyTorch's.
+    initialization: Literal["torchvision", "timm"] = "torchvision"
     image_size: Side = 224  # what the encoder sees, square
     # whole: an image is resized to image_size as it is; else to `evaluation_size`, and its centre is cut out
     framing: Literal["whole"] | None = None
@@ -66,6 +79,11 @@ class Recipe(Frozen):
     test_crops: Literal[1, 10] = 10  # in classification; code
     precision: Literal["fp32", "bf16"] = "fp32"  # of forward and backward passes
     input: Literal["imagenet", "native"] = "imagenet"  # whose input statistics: the papers' control, or the entry's own
+
+    @field_validator("weight_decay", mode="before")
+    @classmethod
+    def _no_decay_is_none(cls, value: Any) -> Any:
+        return None if value in (0, "0", "0.0") else value
 
     @property
     def evaluation_size(self) -> int:
@@ -197,12 +215,24 @@ class Cell(Frozen):
         return f"{100 * self.fraction:g} % of the training patients" if self.fraction < 1 else ""
 
 
-def stream(seed: int, purpose: str, *where: int) -> int:
-    """The seed (63 bits) of a named random stream: a pure function of the cell's seed, a purpose such as "head",
-    "order" or "augmentation", and where in the run it is drawn (epoch, example).
+class Purpose(str, Enum):
+    """What a random stream is for. The values are part of every draw: they are frozen as keys are."""
+
+    AUGMENTATION = "augmentation"  # of one training image in one epoch
+    DROPOUT = "dropout"
+    ENCODER = "encoder"  # the first weights of an encoder
+    HEAD = "head"  # the first weights of what stands on an encoder
+    ORDER = "order"  # of the training images in one epoch
+    SUBSET = "subset"  # which training images a fraction or a subset has
+    UNCERTAIN = "uncertain"  # what uncertain labels train as
+
+
+def stream(seed: int, purpose: Purpose, *where: int) -> int:
+    """Returns the seed (63 bits) of a named random stream: a pure function of the cell's seed, the purpose, and where in
+    the run it is drawn (epoch, example).
 
     A draw depends on nothing drawn before it, so a resumed run, another model and another number of threads see
-    the same order, crops and subset.
+    the same order, crops and subset. Raises ValueError for what is no purpose.
     """
-    text = "/".join([str(seed), purpose, *map(str, where)])
+    text = "/".join([str(seed), Purpose(purpose).value, *map(str, where)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2  # raised with cell.KEY_FORMAT: a record's scores are those of its key's splits and initialisation
 Kind = Literal["classification", "multiclass", "ordinal", "segmentation"]
 
 
@@ -119,7 +119,7 @@ class RunRecord(Frozen):
     what a reader must know.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     cell: Cell
     status: Literal["done", "failed"]
@@ -150,7 +150,7 @@ class RunRecord(Frozen):
 
 
 def read_record(path: Path) -> RunRecord:
-    """One record. Raises Fault for one that is damaged, foreign or of a newer format."""
+    """Returns one record. Raises Fault for one that is damaged, foreign, or of an earlier or newer format."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -173,8 +173,11 @@ def _reason(content: bytes, error: ValidationError) -> str:
         found = pydantic_core.from_json(content)
     except ValueError as broken:
         return f"damaged: {broken}"
-    if isinstance(found, dict) and isinstance(its := found.get("format"), int) and its > FORMAT:
-        return f"its format is {its}, of a newer version; this one reads {FORMAT}"
+    written = found.get("format") if isinstance(found, dict) else None
+    if isinstance(written, int) and written > FORMAT:
+        return f"its format is {written}, of a newer version; this one reads {FORMAT}"
+    if isinstance(written, int) and written < FORMAT:
+        return f"its format is {written}, of an earlier version, whose splits and initialisation differ: run its cell again"
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else first["msg"]

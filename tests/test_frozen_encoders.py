@@ -8,7 +8,7 @@ import timm
 import torch
 
 from benchmark.bundles import bundles
-from benchmark.cell import Recipe
+from benchmark.cell import Purpose, Recipe, stream
 from benchmark.cli.request import Wish, indexes_of
 from benchmark.data.readers import read_index
 from benchmark.fault import Fault
@@ -58,7 +58,7 @@ def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(places, tasks)
 
     held = np.fromfile(next(places.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
     index = read_index(tasks["TXC"], places.data)
-    seed = __import__("benchmark.cell", fromlist=["stream"]).stream(0, "encoder")
+    seed = stream(0, Purpose.ENCODER)
     net = build("test_resnet", "pooled", seed, 32).eval()
     look = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
     images = torch.stack([look(Image.open(index.root / name)) for name in index.table["image"]])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.cell import Recipe, stream
+from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data.vectors import VectorPart
 from benchmark.models.seeded import seeded
 from benchmark.protocol import FROZEN
@@ -25,7 +25,7 @@ class Layer(nn.Linear):
     """A linear layer with its first weights drawn as a classifier's head is."""
 
     def __init__(self, width, outputs, seed):
-        with seeded(stream(seed, "head")):
+        with seeded(stream(seed, Purpose.HEAD)):
             super().__init__(width, outputs)
 
 

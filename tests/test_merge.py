@@ -181,7 +181,7 @@ def test_damaged_foreign_and_newer_records_are_named_and_left_out(cli, one, two)
     path = [one.folder(made_up_cell(seed=seed)) for seed in range(5)]
     (path[0] / "record.json").write_text("{}")
     (path[1] / "record.json").write_bytes(b"")
-    (path[2] / "record.json").write_text((path[2] / "record.json").read_text().replace('"format": 1', '"format": 2'))
+    (path[2] / "record.json").write_text((path[2] / "record.json").read_text().replace('"format": 2', '"format": 3'))
     (path[3] / "predictions.npz").write_bytes((path[3] / "predictions.npz").read_bytes()[:-30])
 
     ran = merged(cli, two, one)
@@ -190,7 +190,7 @@ def test_damaged_foreign_and_newer_records_are_named_and_left_out(cli, one, two)
     assert [record.cell.seed for record in two.records()[0]] == [4]
     for folder in path[:4]:
         assert f"left out: {folder}" in ran.out
-    assert "its format is 2, of a newer version" in ran.text
+    assert "its format is 3, of a newer version" in ran.text
 
 
 def test_a_damaged_record_in_the_way_is_not_replaced_unasked(cli, one, two):

@@ -83,8 +83,12 @@ DAMAGES = {
     "binary": (lambda _: bytes(range(256)), "damaged: "),
     "a list": (lambda _: b"[1, 2]", "not a record"),
     "foreign": (lambda _: b'{"hello": "world"}', "Field required"),
-    "newer": (lambda text: text.replace('"format":1', '"format":2').encode(), "its format is 2, of a newer version"),
-    "newer field": (lambda text: text.replace('"format":1', '"format":1,"new":1').encode(), "new: Extra inputs"),
+    "newer": (lambda text: text.replace('"format":2', '"format":3').encode(), "its format is 3, of a newer version"),
+    "earlier": (
+        lambda text: text.replace('"format":2', '"format":1').encode(),
+        "its format is 1, of an earlier version, whose splits and initialisation differ: run its cell again",
+    ),
+    "newer field": (lambda text: text.replace('"format":2', '"format":2,"new":1').encode(), "new: Extra inputs"),
     "edited": (lambda text: text.replace('"seed":0', '"seed":9').encode(), "it was edited"),
     "edited key": (lambda text: text.replace('"key":"', '"key":"0').encode(), "key: String should match"),
     "a wrong type": (

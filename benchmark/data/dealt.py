@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.cell import NUM_FOLDS, Cell, Recipe, stream
+from benchmark.cell import NUM_FOLDS, Cell, Purpose, Recipe, stream
 from benchmark.data import splits
 from benchmark.data.index import PARTS, Index
 from benchmark.data.labels import classes_of, judged_labels, training_labels
@@ -30,9 +30,9 @@ class Share:
     def of(self, index: Index, rows: pd.Index, task: TaskSpec, seed: int) -> pd.Index:
         """The rows that train, of the training part's; a subset is balanced where the answers exclude each other."""
         if self.subset is None:
-            return splits.fraction_of(index, rows, self.fraction, stream(seed, "subset"))
+            return splits.fraction_of(index, rows, self.fraction, stream(seed, Purpose.SUBSET))
         balanced = task.kind == "binary" or task.is_exclusive
-        return splits.subset_of(index, rows, self.subset, stream(seed, "subset"), balanced=balanced)
+        return splits.subset_of(index, rows, self.subset, stream(seed, Purpose.SUBSET), balanced=balanced)
 
 
 EVERYTHING = Share()
@@ -75,7 +75,7 @@ def deal(index: Index, task: TaskSpec, recipe: Recipe, share: Share, seed: int) 
         training=share.of(index, rows["train"], task, seed),
         validation=rows["validation"],
         test=rows["test"],
-        learned=training_labels(index.table, named, recipe.uncertain, stream(seed, "uncertain")),
+        learned=training_labels(index.table, named, recipe.uncertain, stream(seed, Purpose.UNCERTAIN)),
         judged=judged_labels(index.table, named),
         oversample=recipe.sampling == "oversample",
     )

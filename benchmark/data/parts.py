@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmark.cell import Recipe, stream
+from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
 from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Uncached, Working, open_cache
 from benchmark.data.dealt import EVERYTHING, Share, deal, groups_of, numbers_of_classes
@@ -52,7 +52,7 @@ class Part:
 
     def epoch(self, number: int, size: int) -> Iterator[Batch]:
         """All examples shuffled and augmented, as this seed's epoch of that number has them."""
-        rng = np.random.default_rng(stream(self.seed, "order", number))
+        rng = np.random.default_rng(stream(self.seed, Purpose.ORDER, number))
         order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng)
         render = self._render_epoch.of(number)
         return rendered_ahead(render, cut(order, size), self.device, self.threads)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.cell import Recipe, stream
+from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data import transforms
 from benchmark.data.batches import Batch, Render, Rows
 from benchmark.data.cache import Images
@@ -36,7 +36,7 @@ class PixelSource:
 
     def stream(self, seed: int, epoch: int, row: int, again: int = 0) -> int:
         """The seed of one image's augmentation: by its place in the cache, which no label fraction changes."""
-        return stream(seed, "augmentation", epoch, int(self.places[row]), *([int(again)] if again else []))
+        return stream(seed, Purpose.AUGMENTATION, epoch, int(self.places[row]), *([int(again)] if again else []))
 
     def batch(self, rows: Rows, images: list[Pixels], masks: list[NDArray[np.uint8]] | None = None) -> Batch:
         """Images (and masks) of these rows as tensors."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.cell import stream
+from benchmark.cell import Purpose, stream
 from benchmark.data.batches import Batch, Rows, cut
 from benchmark.data.parts import oversampled
 
@@ -45,7 +45,7 @@ class VectorPart:
 
     def order(self, number: int, size: int) -> list[Rows]:
         """The batches of that epoch, as the part's examples: shuffled, rare classes repeated where the recipe says."""
-        rng = np.random.default_rng(stream(self.seed, "order", number))
+        rng = np.random.default_rng(stream(self.seed, Purpose.ORDER, number))
         order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng) % len(self)
         return cut(order, size)
 

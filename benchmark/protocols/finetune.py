@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmark.cell import stream
+from benchmark.cell import Purpose, stream
 from benchmark.models.fusion import FusedClassifier
 from benchmark.models.intake import Intake
 from benchmark.models.networks import Classifier, Segmenter
@@ -14,7 +14,7 @@ from benchmark.protocols.supervised import supervised
 def finetune(question: Question) -> Answer:
     """All parameters of the encoder and of a fresh head (a decoder, in segmentation) train."""
     (encoder, (mean, std)) = _one(question)
-    head = stream(question.seed, "head")
+    head = stream(question.seed, Purpose.HEAD)
     model: Classifier | Segmenter
     if question.kind == "segmentation":
         model = Segmenter(encoder, Intake(mean, std), head)
@@ -26,7 +26,7 @@ def finetune(question: Question) -> Answer:
 def decode(question: Question) -> Answer:
     """A fresh decoder trains over the encoder, whose weights and batch norms stay as they are."""
     (encoder, (mean, std)) = _one(question)
-    return supervised(question, Segmenter(encoder, Intake(mean, std), stream(question.seed, "head"), frozen=True))
+    return supervised(question, Segmenter(encoder, Intake(mean, std), stream(question.seed, Purpose.HEAD), frozen=True))
 
 
 def finetune_fused(question: Question) -> Answer:
@@ -34,7 +34,7 @@ def finetune_fused(question: Question) -> Answer:
     intakes = tuple(Intake(mean, std) for _, (mean, std) in question.encoders)
     encoders = tuple(encoder for encoder, _ in question.encoders)
     return supervised(
-        question, FusedClassifier(encoders, intakes, num_outputs(question), stream(question.seed, "head"))
+        question, FusedClassifier(encoders, intakes, num_outputs(question), stream(question.seed, Purpose.HEAD))
     )
 
 

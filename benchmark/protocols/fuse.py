@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmark.cell import stream
+from benchmark.cell import Purpose, stream
 from benchmark.models.fusion import Fusion
 from benchmark.protocols.answers import num_outputs
-from benchmark.protocols.question import Answer, Question, Vectors
+from benchmark.protocols.question import Answer, Question, TestOutput, Vectors
 from benchmark.protocols.supervised import supervised
 
 FEW = 8  # examples at a time: of a batch of 64, the attention alone takes 600 MB
@@ -26,8 +26,13 @@ def dvme_no_attention(question: Question) -> Answer:
 
 def _fuse(question: Question, *, attention: bool) -> Answer:
     train: Vectors = question.train  # type: ignore[assignment]
-    model = Fusion(train.widths, num_outputs(question), stream(question.seed, "head"), attention=attention)
+    model = Fusion(train.widths, num_outputs(question), stream(question.seed, Purpose.HEAD), attention=attention)
     answer = supervised(question, model)
+    return replace(answer, test=lambda: _tested(question, model, answer.test(), attention=attention))
+
+
+def _tested(question: Question, model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
+    """The test's output with the fused embeddings and, where there is attention, its mean between the encoders."""
     model.eval()
     total = torch.zeros(len(model.widths), len(model.widths), dtype=torch.float64)
     fused = []
@@ -37,4 +42,4 @@ def _fuse(question: Question, *, attention: bool) -> Answer:
             if attention:
                 total += model.between_encoders(batch.images).sum(0).double().cpu()
     mean = np.asarray(total / len(question.test)) if attention else None
-    return replace(answer, attention=mean, embedding=np.concatenate(fused))
+    return replace(output, attention=mean, embedding=np.concatenate(fused))

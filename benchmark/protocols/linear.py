@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.cell import Recipe, stream
+from benchmark.cell import Purpose, Recipe, stream
+from benchmark.evaluate import scores_of
 from benchmark.models.seeded import seeded
 from benchmark.protocols.answers import assembled, num_outputs, probability_of
 from benchmark.protocols.heads import Heads, block_losses
-from benchmark.protocols.question import Answer, Question, Vectors
+from benchmark.protocols.question import Answer, Question, TestOutput, Vectors
 from benchmark.record import Predictions
 from benchmark.training.loop import Diverged, Fit
 from benchmark.training.state import StateFile
@@ -92,7 +93,7 @@ def _laid_out(questions: list[Question]) -> tuple[list[_Head], Heads]:
     padded = -(-outputs * len(rates) // 16) * 16
     weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
     for head in heads:
-        with seeded(stream(head.question.seed, "head")):
+        with seeded(stream(head.question.seed, Purpose.HEAD)):
             layer = nn.Linear(width, outputs)
         weight[head.stream, :, head.columns] = layer.weight.detach().T
         bias[head.stream, 0, head.columns] = layer.bias.detach()
@@ -193,14 +194,20 @@ def _answer(head: _Head) -> Answer:
     question = head.question
     if head.best is None:
         raise RuntimeError("a head without a best epoch")
-    started = time.perf_counter()
-    predictions = _predicted(question, _vectors(question.test), head.best)
-    seconds = time.perf_counter() - started
-    secret = None
-    if question.unlabelled is not None:
-        secret = _predicted(question, _vectors(question.unlabelled), head.best)
-    trained = sum(tensor.numel() for tensor in head.best)
-    return Answer(predictions=predictions, unlabelled=secret, fit=head.run, trained=trained, test_seconds=seconds)
+    best = head.best
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = _predicted(question, _vectors(question.test), best)
+        seconds = time.perf_counter() - started
+        unlabelled = None
+        if question.unlabelled is not None:
+            unlabelled = _predicted(question, _vectors(question.unlabelled), best)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    validation, _ = scores_of(_predicted(question, _vectors(question.validation), best), question.judging)
+    trained = sum(tensor.numel() for tensor in best)
+    return Answer(fit=head.run, validation=validation, trained=trained, test=test)
 
 
 def _predicted(question: Question, part: Vectors, best: tuple[torch.Tensor, torch.Tensor]) -> Predictions:

@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmark.cell import stream
+from benchmark.cell import Purpose, stream
 from benchmark.evaluate import scores_of
 from benchmark.models.folding import folded
 from benchmark.models.intake import centre_crop, ten_crop
 from benchmark.models.seeded import seeded
 from benchmark.protocols.answers import assembled, probability_of, references
-from benchmark.protocols.question import Answer, Part, Question
+from benchmark.protocols.question import Answer, Part, Question, TestOutput
 from benchmark.record import Predictions
-from benchmark.training.loop import fit
+from benchmark.training.loop import Fit, fit
 from benchmark.training.losses import LOSSES
 from benchmark.training.optim import optimizer_of, schedule_of
 from benchmark.training.state import StateFile
@@ -42,7 +42,7 @@ def supervised(question: Question, model: nn.Module) -> Answer:
     def judge() -> dict[str, float]:
         return _validate(question, _evaluator(question, model), loss_of)
 
-    with seeded(stream(question.seed, "dropout"), device):
+    with seeded(stream(question.seed, Purpose.DROPOUT), device):
         run = fit(
             module=model,
             optimizer=optimizer,
@@ -57,14 +57,25 @@ def supervised(question: Question, model: nn.Module) -> Answer:
             state=StateFile(folder=question.scratch),
             watch=question.watch,
         )
-    started = time.perf_counter()
-    predictions = _predict(question, question.test, _evaluator(question, model), recipe.test_crops)
-    seconds = time.perf_counter() - started
-    secret = None
-    if question.unlabelled is not None:
-        secret = _predict(question, question.unlabelled, _evaluator(question, model), recipe.test_crops)
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return Answer(predictions=predictions, unlabelled=secret, fit=run, trained=trained, test_seconds=seconds)
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = _predict(question, question.test, _evaluator(question, model), recipe.test_crops)
+        seconds = time.perf_counter() - started
+        unlabelled = None
+        if question.unlabelled is not None:
+            unlabelled = _predict(question, question.unlabelled, _evaluator(question, model), recipe.test_crops)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    return Answer(fit=run, validation=_validation_of(run), trained=trained, test=test)
+
+
+def _validation_of(run: Fit) -> dict[str, float | None]:
+    """The validation scores of the epoch whose weights are kept."""
+    line = run.history[run.best_epoch - 1] if run.best_epoch else {}
+    scores = {name.removeprefix("validation_"): value for name, value in line.items() if name.startswith("validation_")}
+    return {name: value for name, value in scores.items() if name != "loss"}
 
 
 def _arithmetic(question: Question) -> Callable[[], Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmark.cell import Cell, Weights, stream
+from benchmark.cell import Cell, Purpose, Weights, stream
 from benchmark.disk import Places
 from benchmark.fault import Fault
 from benchmark.models.frozen import ClassTokens
@@ -31,7 +31,7 @@ class Encoders:
 
     def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
         entry = find_entry(weights.name, read_catalog(self.places.project / "model_zoo.yaml", self.places.own_zoo))
-        seed = stream(cell.seed, "encoder")
+        seed = stream(cell.seed, Purpose.ENCODER)
         if weights.fresh:
             return backbone.load(entry, None, form, seed, cell.recipe.image_size)
         if weights.sha256 not in self._verified:
