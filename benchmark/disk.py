@@ -7,9 +7,12 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,20 @@ from typing import Any
 from benchmark.fault import Fault
 
 
-class DiskFull(Fault):
-    """No space was left: a fault of the moment, not of the cell, which stays as it was and can be continued."""
+class TemporaryFault(Fault):
+    """A fault of the machine or of the moment, not of the cell: the cell stays pending, and the same command continues it."""
+
+
+class DiskFull(TemporaryFault):
+    """No space was left."""
 
 
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[
+    :6
+]  # process numbers mean something on their own machine only
+_PARTIAL = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{6})-(?P<process>\d+)|\d+)-[0-9a-f]{8}\.partial")
+_OLD_SECONDS = 24 * 3600.0  # no file takes longer to write
 
 
 def from_yaml(text: str) -> Any:
@@ -32,8 +44,8 @@ def from_yaml(text: str) -> Any:
 
 
 @contextmanager
-def space_for(path: Path) -> Iterator[None]:
-    """Turn a full disk met inside into one line that names the folder."""
+def space_for(path: Path, left: str = "") -> Iterator[None]:
+    """Turn a full disk met inside into one line (DiskFull) that names `path` and says what is `left` there."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch raises a RuntimeError on top of the file's own error
@@ -41,8 +53,8 @@ def space_for(path: Path) -> Iterator[None]:
         if number in _OUT_OF_SPACE:
             what = "quota reached" if number == errno.EDQUOT else "disk full"
             message = (
-                f"{what} while writing {path}: nothing half-written was left there; free some space or point "
-                "BENCHMARK_HOME (caches) or --results (records) at another disk, then give the same command again"
+                f"{what} while writing {path}{': ' * bool(left)}{left}; free some space or point BENCHMARK_HOME (caches) or "
+                "--results (records) at another disk, then give the same command again"
             )
             raise DiskFull(message) from error
         raise
@@ -54,10 +66,12 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     The content is on the disk before the name is: after a power cut there is the old file or the new one. What is
     cheaper to lose than to wait for, and known when damaged, need not be `durable`; a killed process loses neither.
+    What killed processes left half-written in the folder is removed.
     """
-    with space_for(path):
+    with space_for(path, left="nothing half-written was left there"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name[:80]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+        _remove_abandoned(path.parent)
+        partial = path.with_name(f".{path.name[:80]}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.partial")
         try:
             yield partial
             if durable:
@@ -67,6 +81,31 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files whose process is gone; those of other machines when they are a day old."""
+    with os.scandir(folder) as entries:
+        abandoned = [
+            entry for entry in entries if (name := _PARTIAL.fullmatch(entry.name)) and _is_abandoned(entry, name)
+        ]
+    for entry in abandoned:
+        with suppress(OSError):  # another process removed it, or may and we may not
+            Path(entry).unlink()
+
+
+def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
+    if name["host"] == _HOST and os.name == "posix":
+        try:
+            os.kill(int(name["process"]), 0)  # sends nothing, asks whether it exists
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+    try:
+        return time.time() - entry.stat().st_mtime > _OLD_SECONDS
+    except OSError:
+        return False
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -4,8 +4,9 @@ import errno
 import os
 
 import pytest
+from conftest import in_new_process
 
-from benchmark.disk import DiskFull, canonical_json, find_places, sha256_of, whole_file, write_whole
+from benchmark.disk import DiskFull, canonical_json, find_places, sha256_of, space_for, whole_file, write_whole
 from benchmark.fault import Fault, did_you_mean, first_few
 
 
@@ -33,6 +34,45 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path):
 
     assert "\n" not in str(fault.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_only_a_write_of_whole_files_says_that_nothing_half_written_was_left(tmp_path):
+    """A download keeps what arrived, a cache what was decoded."""
+    with pytest.raises(DiskFull, match="disk full while writing") as fault, space_for(tmp_path / "weights.part"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert "half-written" not in str(fault.value)
+
+
+def test_what_killed_processes_left_half_written_is_removed_by_the_next_write(tmp_path):
+    """Of this machine at once, of others (or of earlier versions, without the machine's name) after a day."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from benchmark.disk import whole_file
+with whole_file(Path({str(tmp_path)!r}) / "record.json") as partial:
+    partial.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    in_new_process(code)
+    (abandoned,) = tmp_path.iterdir()
+    kept = [
+        tmp_path / ".a.ffffff-1-00000000.partial",
+        tmp_path / "mine.partial",
+        tmp_path / f".b.{os.getpid()}.partial",
+    ]
+    old = [tmp_path / ".a.ffffff-1-11111111.partial", tmp_path / ".a.1-11111111.partial"]
+    for path in (*kept, *old):
+        path.write_bytes(b"")
+    for path in old:
+        os.utime(path, (0, 0))
+
+    with whole_file(tmp_path / "other.json") as partial:
+        write_whole(tmp_path / "third.json", "while a file is being written")
+        partial.write_bytes(b"not yet there")
+
+    assert not abandoned.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "other.json", tmp_path / "third.json"])
 
 
 def test_a_file_follows_the_umask(tmp_path):
