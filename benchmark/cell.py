@@ -31,6 +31,7 @@ NUM_FOLDS = 5  # Truong 2021, appendix A
 Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+Initialization = Literal["torchvision", "timm"]
 
 
 class Recipe(Frozen):
@@ -58,7 +59,7 @@ class Recipe(Frozen):
     # Departs: weights that start at random are drawn by the rule of the first paper's code (ResNets as torchvision draws
     # them, linear heads from N(0, 0.01) with zero bias) for the two other papers too, which name none, unless
     # initialization=timm takes timm's rule and PyTorch's.
-    initialization: Literal["torchvision", "timm"] = "torchvision"
+    initialization: Initialization = "torchvision"
     image_size: Side = 224  # what the encoder sees, square
     # whole: an image is resized to image_size as it is; else to `evaluation_size`, and its centre is cut out
     framing: Literal["whole"] | None = None

@@ -46,7 +46,7 @@ def supervised(
         )
     scratch = Store(places.results).encoder_scratch(cell.key)
     answer, _ = runner.answer(cell, scratch)
-    scores, _ = scores_of(answer.predictions, task.judging)
+    scores, _ = scores_of(answer.test().predictions, task.judging)
     tensors, fresh = encoder_in_full(answer.encoder, start.architecture)
     made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})
     file = scratch / "encoder.safetensors"

@@ -12,6 +12,7 @@ from benchmark.cell import Recipe
 from benchmark.disk import Places, digest_of, from_yaml
 from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen, explain
+from benchmark.protocol import KNOWN, unused_fields
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
 _FACTS_ONLY = {
@@ -168,6 +169,12 @@ class TaskSpec(Frozen):
         """How its predictions are judged."""
         return Judging(scored=self.scored, case=self.case, exam=self.exam)
 
+    @property
+    def num_published(self) -> int | None:
+        """How many images the whole data set has, as it was published; None where the sheet does not say."""
+        parts = [self.counts[name] for name in ("train", "validation", "test") if name in self.counts]
+        return self.counts.get("images") or (sum(parts) if "test" in self.counts else None)
+
     @cached_property
     def digest(self) -> str:
         """16 hex digits over all that changes the numbers."""
@@ -216,6 +223,21 @@ class TaskSpec(Frozen):
         if unfit:
             raise Fault(f"{self.name} is a {self.kind} task: {unfit}")
         return recipe
+
+
+def own_recipe(task: TaskSpec | None, protocol: str) -> Recipe:
+    """Returns the recipe of a task under a protocol where nothing else is asked for; the defaults where no task is known."""
+    if task is None:
+        return Recipe()
+    return task.complete_recipe(KNOWN[protocol].recipe_for(task.kind) if protocol in KNOWN else {})
+
+
+def without_unused(recipe: Recipe, task: TaskSpec, protocol: str) -> Recipe:
+    """Returns the recipe with the fields that change nothing under the protocol set back to the task's own values, so that
+    recipes that give the same numbers are the same recipe.
+    """
+    own = own_recipe(task, protocol)
+    return recipe.model_copy(update={name: getattr(own, name) for name in unused_fields(protocol, task.kind, recipe)})
 
 
 def read_task(path: Path) -> TaskSpec:

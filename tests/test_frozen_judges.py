@@ -38,7 +38,7 @@ def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_be
             columns.append(tested if kind == "multiclass" else tested[:, 1:])
         losses[penalty], scores[penalty] = np.mean(losses[penalty]), np.concatenate(columns, 1)
     best = min(PENALTIES, key=losses.get)
-    np.testing.assert_allclose(answer.predictions.score, scores[best], atol=1e-5)
+    np.testing.assert_allclose(answer.test().predictions.score, scores[best], atol=1e-5)
     assert f"C = {best:g}, chosen of 12" in answer.notes[0]
     assert answer.fit.best_loss == pytest.approx(losses[best], rel=1e-5)
     assert answer.fit.best_epoch is None
@@ -57,7 +57,7 @@ def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):  # noq
         nearest = np.argsort(-cosine)[:num]
         weight, labels = np.exp(cosine[nearest] / TEMPERATURE), question.train.targets[nearest]
         wanted = [np.average(column[~np.isnan(column)], weights=weight[~np.isnan(column)]) for column in labels.T]
-        np.testing.assert_allclose(answer.predictions.score[place], wanted, rtol=1e-4)
+        np.testing.assert_allclose(answer.test().predictions.score[place], wanted, rtol=1e-4)
 
 
 def test_more_neighbours_than_images_are_all_of_them(held, tmp_path):  # noqa: F811

@@ -100,12 +100,12 @@ def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, 
     answer = protocol(question)
 
     truth = question.test.targets.argmax(1)
-    assert (answer.predictions.score.argmax(1) == truth).mean() > 0.6
+    assert (answer.test().predictions.score.argmax(1) == truth).mean() > 0.6
     assert answer.trained == count(Fusion((24, 10), 4, 0, attention=protocol is dvme))
     if protocol is dvme:
-        np.testing.assert_allclose(answer.attention.sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(answer.test().attention.sum(1), 1, rtol=1e-5)
     else:
-        assert answer.attention is None
+        assert answer.test().attention is None
 
 
 def test_end_to_end_each_encoder_is_fed_its_own_statistics():

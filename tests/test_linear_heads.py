@@ -24,9 +24,12 @@ LABELS = {"multilabel": 3, "multiclass": 4, "binary": 1}
 class Layer(nn.Linear):
     """A linear layer with its first weights drawn as a classifier's head is."""
 
-    def __init__(self, width, outputs, seed):
+    def __init__(self, width, outputs, seed, initialization="torchvision"):
         with seeded(stream(seed, Purpose.HEAD)):
             super().__init__(width, outputs)
+            if initialization == "torchvision":
+                self.weight.data.normal_(0, 0.01)
+                self.bias.data.zero_()
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,7 @@ def question_of(held, folder, kind="multilabel", seed=0, train=range(170), watch
         ("multilabel", {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine"}),
         ("multiclass", {"sampling": "oversample", "schedule": "constant"}),
         ("multilabel", {"batch_size": 13, "learning_rate": 0.2, "early_stop": 1}),
+        ("multiclass", {"initialization": "timm"}),
     ],
 )
 def test_a_head_is_what_torchs_layer_optimiser_and_schedule_give(held, tmp_path, kind, recipe):
@@ -93,9 +97,11 @@ def test_a_head_is_what_torchs_layer_optimiser_and_schedule_give(held, tmp_path,
     for number, (question, answer) in enumerate(zip(asked, answers, strict=True)):
         outputs = 2 if kind == "binary" else LABELS[kind]
         alone = question_of(held, tmp_path / f"alone{number}", kind, seed=number, **recipe)
-        wanted = supervised(alone, Layer(WIDTH, outputs, question.seed))
-        np.testing.assert_allclose(answer.predictions.score, wanted.predictions.score, rtol=2e-4, atol=2e-5)
-        assert answer.predictions.ids.tolist() == wanted.predictions.ids.tolist()
+        wanted = supervised(alone, Layer(WIDTH, outputs, question.seed, question.recipe.initialization))
+        np.testing.assert_allclose(
+            answer.test().predictions.score, wanted.test().predictions.score, rtol=2e-4, atol=2e-5
+        )
+        assert answer.test().predictions.ids.tolist() == wanted.test().predictions.ids.tolist()
         assert answer.fit.best_epoch == wanted.fit.best_epoch
         assert (answer.fit.stopped, answer.fit.epochs_trained) == (wanted.fit.stopped, wanted.fit.epochs_trained)
         for ours, theirs in zip(answer.fit.history, wanted.fit.history, strict=True):
@@ -120,7 +126,7 @@ def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
     for pieces in ([grid[:1]], [grid[5:6]], [grid[:5], grid[5:]], [grid[::2], grid[1::2]]):
         for number, piece in enumerate(pieces):
             for one, answer in ask(piece, f"{len(piece)}-{number}").items():
-                assert np.array_equal(answer.predictions.score, together[one].predictions.score), one
+                assert np.array_equal(answer.test().predictions.score, together[one].test().predictions.score), one
                 assert answer.fit.history == together[one].fit.history
 
 
@@ -145,7 +151,7 @@ def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
 
     assert min(epochs) >= 4, "it went on from where it was"
     for one, other in zip(resumed, whole, strict=True):
-        assert np.array_equal(one.predictions.score, other.predictions.score)
+        assert np.array_equal(one.test().predictions.score, other.test().predictions.score)
         assert [line["validation_loss"] for line in one.fit.history] == [
             line["validation_loss"] for line in other.fit.history
         ]
@@ -160,7 +166,7 @@ def test_a_head_that_diverges_takes_no_other_with_it(held, tmp_path):
     assert isinstance(bad, Diverged)
     assert "became" in str(bad)
     (alone,) = linear([question_of(held, tmp_path / "c", optimizer="sgd", learning_rate=0.1)])
-    assert np.array_equal(good.predictions.score, alone.predictions.score)
+    assert np.array_equal(good.test().predictions.score, alone.test().predictions.score)
 
 
 def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
@@ -173,5 +179,5 @@ def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
 
     (answer,) = linear([question])
 
-    assert np.isfinite(answer.predictions.score).all()
-    assert np.isnan(answer.predictions.truth[10]).all()
+    assert np.isfinite(answer.test().predictions.score).all()
+    assert np.isnan(answer.test().predictions.truth[10]).all()

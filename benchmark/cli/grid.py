@@ -124,7 +124,9 @@ def searched(texts: Iterable[str]) -> Search | None:
         # one option may name several fields: learning_rate=1e-4,1e-3,weight_decay=none,1e-4
         for part in re.split(r",(?=\s*[a-z_]+\s*=)", text):
             name, equals, listed = (piece.strip() for piece in part.partition("="))
-            values = tuple(dict.fromkeys(value for term in listed.split(",") for value in _values_of(name, term.strip())))
+            values = tuple(
+                dict.fromkeys(value for term in listed.split(",") for value in _values_of(name, term.strip()))
+            )
             if not equals or len(values) < 2:
                 raise Fault(
                     f"--search {part}: wanted NAME=A,B,… with two different values or more, such as "
@@ -146,7 +148,9 @@ def _values_of(name: str, term: str) -> list[Any]:
         low, high, num = term.removeprefix("log:").split(":")
         exponents = [float(low) + (float(high) - float(low)) * n / (int(num) - 1) for n in range(int(num))]
     except (ValueError, ZeroDivisionError) as error:
-        raise Fault(f"--search {name}={term}: wanted log:LOW:HIGH:NUM, exponents of ten and two values or more") from error
+        raise Fault(
+            f"--search {name}={term}: wanted log:LOW:HIGH:NUM, exponents of ten and two values or more"
+        ) from error
     # six digits: what a reader of a table can type again
     return [getattr(Recipe.complete(settings=[f"{name}={10**exponent:.6g}"]), name) for exponent in exponents]
 

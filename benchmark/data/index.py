@@ -35,19 +35,21 @@ class Found:
     """What a reader found. `labels`: the table's label columns, where the task does not list them itself.
 
     `unlabelled`: images of a challenge's test whose labels are kept secret (id, image); they are predicted for a
-    submission and are no part of the data set otherwise.
+    submission and are no part of the data set otherwise. `num_listed`: how many images the data set's own tables list,
+    where the task leaves some of them out (None: as many as the table has rows).
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = None
     unlabelled: pd.DataFrame | None = None
+    num_listed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
     """The table of a data set under `root`. `notes` tell what a reader left out and why; `phantom` marks synthetic
-    images; `unlabelled` as in Found.
+    images; `unlabelled` and `num_listed` as in Found; `own_split`: the parts are a manifest's of the user's own.
     """
 
     task: str
@@ -57,6 +59,8 @@ class Index:
     phantom: bool
     notes: tuple[str, ...] = ()
     unlabelled: pd.DataFrame | None = None
+    num_listed: int | None = None
+    own_split: bool = False
 
     @cached_property
     def digest(self) -> str:

@@ -84,4 +84,4 @@ def parted_by(index: Index, path: Path) -> Index:
         raise Fault(f"{path}: {plural(len(leaked), 'patient')} in more than one part ({first_few(leaked)})")
     notes = [f"parted by your own {path.name} (sha256 {sha256_of(path)[:8]}), not by the task's split"]
     notes += [f"{plural(int((~named).sum()), 'example')} not named there left out"] * bool((~named).any())
-    return replace(index, table=table, notes=(*index.notes, *notes))
+    return replace(index, table=table, notes=(*index.notes, *notes), own_split=True)

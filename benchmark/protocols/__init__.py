@@ -9,9 +9,10 @@ from benchmark.protocols.finetune import decode, finetune, finetune_fused
 from benchmark.protocols.fuse import dvme, dvme_no_attention
 from benchmark.protocols.linear import linear
 from benchmark.protocols.plain import knn, logistic
-from benchmark.protocols.question import Answer, Question
+from benchmark.protocols.question import Answer, Question, TestOutput
 from benchmark.training.loop import Diverged
 
+__all__ = ["DECODERS", "PROTOCOLS", "TOGETHER", "Answer", "Question", "TestOutput"]
 Ask = Callable[[Question], Answer]
 PROTOCOLS: dict[str, Ask] = {
     "finetune": finetune,

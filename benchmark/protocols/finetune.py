@@ -19,7 +19,7 @@ def finetune(question: Question) -> Answer:
     if question.kind == "segmentation":
         model = Segmenter(encoder, Intake(mean, std), head)
     else:
-        model = Classifier(encoder, Intake(mean, std), num_outputs(question), head)
+        model = Classifier(encoder, Intake(mean, std), num_outputs(question), head, question.recipe.initialization)
     return replace(supervised(question, model), encoder=model.encoder)
 
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmark.cell import Purpose, Recipe, stream
 from benchmark.evaluate import scores_of
-from benchmark.models.seeded import seeded
+from benchmark.models.networks import linear_head
 from benchmark.protocols.answers import assembled, num_outputs, probability_of
 from benchmark.protocols.heads import Heads, block_losses
 from benchmark.protocols.question import Answer, Question, TestOutput, Vectors
@@ -93,8 +92,8 @@ def _laid_out(questions: list[Question]) -> tuple[list[_Head], Heads]:
     padded = -(-outputs * len(rates) // 16) * 16
     weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
     for head in heads:
-        with seeded(stream(head.question.seed, Purpose.HEAD)):
-            layer = nn.Linear(width, outputs)
+        seed = stream(head.question.seed, Purpose.HEAD)
+        layer = linear_head(width, outputs, seed, questions[0].recipe.initialization)
         weight[head.stream, :, head.columns] = layer.weight.detach().T
         bias[head.stream, 0, head.columns] = layer.bias.detach()
     model = Heads(weight.to(device), bias.to(device), questions[0].recipe)

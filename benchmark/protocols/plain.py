@@ -15,8 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from benchmark.evaluate import scores_of
 from benchmark.protocols.answers import assembled
-from benchmark.protocols.question import Answer, Question, Vectors
+from benchmark.protocols.question import Answer, Question, TestOutput, Vectors
+from benchmark.record import Predictions
 from benchmark.training.loop import Fit
 
 # inverse penalties, as Kornblith, Shlens and Le 2019 space them (45 values there)
@@ -132,21 +134,20 @@ def _chosen(
         raise RuntimeError("nothing to choose from")
     value, predict = best
     run.num_images = len(question.train)
-    started = time.perf_counter()
-    answered = {
-        name: assembled(question, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
-        for name, part in (("test", question.test), ("unlabelled", question.unlabelled))
-        if part is not None
-    }
-    seconds = time.perf_counter() - started
+
+    def predicted(part: Any) -> Predictions:
+        return assembled(question, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = predicted(question.test)
+        seconds = time.perf_counter() - started
+        unlabelled = None if question.unlabelled is None else predicted(question.unlabelled)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    validated, _ = scores_of(predicted(validation), question.judging)
     note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
-    return Answer(
-        predictions=answered["test"],
-        unlabelled=answered.get("unlabelled"),
-        fit=run,
-        test_seconds=seconds,
-        notes=(note,),
-    )
+    return Answer(fit=run, validation=validated, test=test, notes=(note,))
 
 
 def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> float:

@@ -69,19 +69,31 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Predictions on the test part (and on images without labels), how the training went, and the seconds that the test
-    took. `trained`: how many parameters were; `encoder`: as it is then, where it was; `attention`: between encoders,
-    averaged over the test part (rows attend to columns); `embedding`: of the test part, examples x width, where a fusion
-    made one; `notes`: what a reader of the record must know.
+class TestOutput:
+    """What a trained model says of the test part, and of images without labels; `seconds`: how long the test took.
+    `attention`: between encoders, averaged over the test part (rows attend to columns); `embedding`: of the test part,
+    examples x width, where a fusion made one.
     """
+
+    __test__ = False  # pytest: this is no test class
 
     predictions: Predictions
     unlabelled: Predictions | None = None
-    fit: Fit
-    trained: int | None = None
-    encoder: nn.Module | None = None
     attention: NDArray[np.float64] | None = None
     embedding: NDArray[np.float16] | None = None
-    test_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A trained model. `test()` predicts the test part: it is called for the model that is judged, never for another one
+    of a search. `validation`: the scores on the validation part, by the metrics' names; `trained`: how many parameters
+    were; `encoder`: as it is then, where it was; `notes`: what a reader of the record must know.
+    """
+
+    fit: Fit
+    validation: dict[str, float | None]
+    test: Callable[[], TestOutput]
+    trained: int | None = None
+    encoder: nn.Module | None = None
     notes: tuple[str, ...] = ()

@@ -10,28 +10,30 @@ from typing import Any
 
 import torch
 
-from benchmark.cell import Cell
+from benchmark.cell import Cell, Recipe
 from benchmark.data.dealt import Share, deal
 from benchmark.data.index import Index
 from benchmark.data.parts import open_parts
-from benchmark.data.readers import index_of
+from benchmark.data.readers import index_of, status_of
 from benchmark.data.views import open_views
 from benchmark.disk import DiskFull, Places, write_whole
 from benchmark.fault import Fault
 from benchmark.features import cache_of
 from benchmark.overlap import overlap_notes
 from benchmark.protocol import KNOWN
-from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER, Answer, Question
+from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER, Answer, Question, TestOutput
 from benchmark.record import RunRecord
 from benchmark.runner.encoders import Encoders, told_of
 from benchmark.runner.environment import reset_peak_memory
+from benchmark.runner.search import Training, choose, marked, search_in_turn, trainings_of, trial_of
 from benchmark.runner.told import Told, Unreadable, failed_record, micro_batch_of, record_of
 from benchmark.runner.vectors import Vectorised, rows_of, seen, vector_parts
 from benchmark.store import Claimed, Store
 from benchmark.tasks import TaskSpec, find_task
-from benchmark.training.loop import OutOfMemory
+from benchmark.training.loop import Diverged, OutOfMemory
 
 Watch = Callable[[dict[str, Any]], None]
+Outcome = tuple[Answer, TestOutput]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,45 +76,79 @@ class Runner:
                     yield cell, earlier
                 else:
                     due.append((cell, scratch, earlier.attempt + 1 if earlier else 1))
-            answers = self._answers([(cell, scratch) for cell, scratch, _ in due])
-            for (cell, _, attempt), (answer, told) in zip(due, answers, strict=True):
-                if isinstance(answer, Exception):
-                    record = failed_record(cell, answer, attempt, self.device)
+            outcomes = self._outcomes([(cell, scratch) for cell, scratch, _ in due])
+            for (cell, _, attempt), (outcome, told) in zip(due, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    record = failed_record(cell, outcome, attempt, self.device)
                     store.put(record, None)
                 else:
-                    record = record_of(cell, answer, told, self.task_of(cell).judging, attempt, self.device)
-                    store.put(record, answer.predictions, answer.unlabelled, answer.attention, answer.embedding)
+                    answer, output = outcome
+                    record = record_of(cell, answer, output, told, self.task_of(cell).judging, attempt, self.device)
+                    store.put(record, output.predictions, output.unlabelled, output.attention, output.embedding)
                 yield cell, record
 
-    def _answers(self, due: list[tuple[Cell, Path]]) -> list[tuple[Answer | Exception, Told]]:
-        """Answers, or what was raised in their place: one cell's failure must not end the others."""
+    def _outcomes(self, due: list[tuple[Cell, Path]]) -> list[tuple[Outcome | Exception, Told]]:
+        """Outcomes, or what was raised in their place: one cell's failure must not end the others."""
         if not due:
             return []
         reset_peak_memory(self.device)
         try:
-            if len(due) > 1 or self._is_of_heads(due[0][0]):
-                return self._heads(due)
-            return [self.answer(*due[0])]
+            together = len(due) > 1 or self._is_of_heads(due[0][0])
+            answered = self._heads(due) if together else [self._alone(*due[0])]
         except DiskFull:
             raise
         except Exception as error:  # noqa: BLE001 - of whatever kind
             return [(error, Told())] * len(due)
+        return [self._tested(answer, told) for answer, told in answered]
+
+    @staticmethod
+    def _tested(answer: Answer | Exception, told: Told) -> tuple[Outcome | Exception, Told]:
+        if isinstance(answer, Exception):
+            return answer, told
+        try:
+            return (answer, answer.test()), told
+        except DiskFull:
+            raise
+        except Exception as error:  # noqa: BLE001 - of whatever kind
+            return error, told
 
     def _is_of_heads(self, cell: Cell) -> bool:
         return KNOWN[cell.protocol].together and KNOWN[cell.protocol].sees_features(self.task_of(cell).kind)
 
     def answer(self, cell: Cell, scratch: Path) -> tuple[Answer, Told]:
-        """Train and predict, continuing from `scratch`; and what the record tells beside the scores.
+        """Train a cell that has no search, continuing from `scratch`; and what the record tells beside the scores."""
+        return self._train(Training(cell=cell, key=cell.key, settings={}, scratch=scratch))
 
-        Where memory runs out, the same batch is taken in smaller pieces, from the last whole epoch on.
-        """
+    def _alone(self, cell: Cell, scratch: Path) -> tuple[Answer, Told]:
+        """Train a cell by itself; of a search, each candidate in turn."""
+        trainings = trainings_of(cell, scratch)
+        if cell.search is None:
+            return self._train(trainings[0])
+        all_told: dict[int, Told] = {}
+
+        def answer(training: Training) -> Answer:
+            training.scratch.mkdir(exist_ok=True)
+            found, told = self._train(training)
+            all_told[trainings.index(training)] = told
+            return found
+
+        started = time.perf_counter()
+        found, chosen, trials = search_in_turn(trainings, scratch, self.task_of(cell).metric, answer)
+        told = all_told[chosen]
+        told.search = trials
+        told.timings["search"] = time.perf_counter() - started
+        return found, told
+
+    def _train(self, training: Training) -> tuple[Answer, Told]:
+        """One training. Where memory runs out, the same batch is taken in smaller pieces, from the last whole epoch on."""
+        cell, scratch = training.cell, training.scratch
         task, told = self.task_of(cell), self._told(cell)
         frozen = KNOWN[cell.protocol].sees_features(task.kind)
         if frozen:
-            ((question, told),) = self._vector_questions([(cell, scratch)])
+            ((question, told),) = self._vector_questions([training])
             ask = PROTOCOLS[cell.protocol]
         else:
-            question = self._pixel_question(cell, scratch, told)
+            question = self._pixel_question(training, told)
             ask = DECODERS.get(cell.protocol) or PROTOCOLS[cell.protocol]
         micro_batch, note = micro_batch_of(scratch, cell.recipe.batch_size)
         while True:
@@ -134,17 +170,61 @@ class Runner:
         return answer, told
 
     def _heads(self, due: list[tuple[Cell, Path]]) -> list[tuple[Answer | Exception, Told]]:
-        questions = self._vector_questions(due)
-        answers = TOGETHER[due[0][0].protocol]([question for question, _ in questions])
-        return [(answer, told) for answer, (_, told) in zip(answers, questions, strict=True)]
+        """Train the heads of all cells, and of all candidates of those that search, as few products at a time as their
+        recipes allow: those that differ in the learning rate alone are one.
+        """
+        trainings = [training for cell, scratch in due for training in trainings_of(cell, scratch)]
+        alike: dict[Recipe, list[int]] = {}
+        for number, training in enumerate(trainings):
+            training.scratch.mkdir(exist_ok=True)
+            alike.setdefault(training.cell.recipe.model_copy(update={"learning_rate": 1.0}), []).append(number)
+        answered: dict[int, tuple[Answer | Exception, Told]] = {}
+        for numbers in alike.values():
+            questions = self._vector_questions([trainings[number] for number in numbers])
+            answers = TOGETHER[due[0][0].protocol]([question for question, _ in questions])
+            answered |= {
+                number: (answer, told) for number, answer, (_, told) in zip(numbers, answers, questions, strict=True)
+            }
+        of_cell: dict[str, list[int]] = {}
+        for number, training in enumerate(trainings):
+            of_cell.setdefault(training.key, []).append(number)
+        return [
+            self._chosen(cell, [trainings[n] for n in of_cell[cell.key]], [answered[n] for n in of_cell[cell.key]])
+            for cell, _ in due
+        ]
+
+    def _chosen(
+        self, cell: Cell, trainings: list[Training], answered: list[tuple[Answer | Exception, Told]]
+    ) -> tuple[Answer | Exception, Told]:
+        """The answer that a cell's search chooses; the only one where it has none."""
+        if cell.search is None:
+            return answered[0]
+        metric = self.task_of(cell).metric
+        trials = []
+        for training, (answer, _) in zip(trainings, answered, strict=True):
+            if not isinstance(answer, Answer | Diverged):
+                return answer, Told()
+            trials.append(trial_of(training, answer, metric))
+        chosen = choose(trials)
+        if chosen is None:
+            return Diverged(f"every candidate of the search diverged; the first: {trials[0].error}"), Told()
+        answer, told = answered[chosen]
+        told.search = marked(trials, chosen)
+        return answer, told
 
     def _told(self, cell: Cell) -> Told:
         task = self.task_of(cell)
         index = self._index_of(task, cell)
-        return Told(notes=[*index.notes, *overlap_notes(cell, task, self.places)])
+        return Told(
+            notes=[*index.notes, *overlap_notes(cell, task, self.places)],
+            data_status=status_of(index, task, self.places),
+            num_images=index.num_listed,
+            num_published=task.num_published,
+        )
 
-    def _pixel_question(self, cell: Cell, scratch: Path, told: Told) -> Question:
+    def _pixel_question(self, training: Training, told: Told) -> Question:
         """The question about images, its encoders still to come (an attempt that ran out of memory wants fresh ones)."""
+        cell, scratch = training.cell, training.scratch
         task = self.task_of(cell)
         parts = open_parts(
             index=self._index_of(task, cell),
@@ -155,23 +235,22 @@ class Runner:
             places=self.places,
             device=self.device,
             threads=self.threads,
-            progress=self._progress("cache", cell),
+            progress=self._progress("cache", training),
         )
         told.unreadable = Unreadable(scratch / "unreadable.json", parts.unreadable)
         named = ("train", "validation", "test")
         told.num_examples = {name: len(getattr(parts, name)) for name in named}
         return self._question(
-            cell, scratch, told, {name: getattr(parts, name) for name in (*named, "unlabelled")}, parts.columns
+            training, told, {name: getattr(parts, name) for name in (*named, "unlabelled")}, parts.columns
         )
 
-    def _question(
-        self, cell: Cell, scratch: Path, told: Told, parts: dict[str, Any], columns: tuple[str, ...]
-    ) -> Question:
+    def _question(self, training: Training, told: Told, parts: dict[str, Any], columns: tuple[str, ...]) -> Question:
+        cell = training.cell
         task = self.task_of(cell)
 
         def watch(line: dict[str, float]) -> None:
             told.keep()
-            self.watch({"event": "epoch", "key": cell.key, **line})
+            self.watch({"event": "epoch", "key": training.key, **line})
 
         return Question(
             kind=task.kind,
@@ -181,7 +260,7 @@ class Runner:
             judging=task.judging,
             recipe=cell.recipe,
             seed=cell.seed,
-            scratch=scratch,
+            scratch=training.scratch,
             device=self.device,
             micro_batch=cell.recipe.batch_size,
             watch=watch,
@@ -196,9 +275,9 @@ class Runner:
         encoders = tuple((encoder, (weights.mean, weights.std)) for weights, encoder, _ in loaded)
         return replace(question, encoders=encoders, micro_batch=micro_batch)
 
-    def _vector_questions(self, due: list[tuple[Cell, Path]]) -> list[tuple[Question, Told]]:
-        """Questions about features, those that are missing computed first: one pass for all the cells."""
-        cells = [cell for cell, _ in due]
+    def _vector_questions(self, trainings: list[Training]) -> list[tuple[Question, Told]]:
+        """Questions about features, those that are missing computed first: one pass for all the trainings."""
+        cells = [training.cell for training in trainings]
         task = self.task_of(cells[0])
         index = self._index_of(task, cells[0])
         started = time.perf_counter()
@@ -209,7 +288,7 @@ class Runner:
             places=self.places,
             device=self.device,
             threads=self.threads,
-            progress=self._progress("cache", cells[0]),
+            progress=self._progress("cache", trainings[0]),
         )
         dealt = [deal(index, task, cell.recipe, Share.of_cell(cell), cell.seed) for cell in cells]
         wanted = rows_of(dealt, views)
@@ -219,7 +298,7 @@ class Runner:
             caches = [(weights, cache_of(self.places.features, cell, weights)) for weights in cell.weights]
             for weights, cache in caches:
                 if cache.folder not in held:
-                    progress = self._progress("features", cells[0], weights=weights.name)
+                    progress = self._progress("features", trainings[0], weights=weights.name)
 
                     def load(cell: Cell = cell, weights: Any = weights) -> Any:
                         return self._loader().load(cell, weights, "pooled")
@@ -228,14 +307,15 @@ class Runner:
             asked.append([held[cache.folder] for _, cache in caches])
         share = (time.perf_counter() - started) / len(cells)
         questions = []
-        for (cell, scratch), its, vectorised in zip(due, dealt, asked, strict=True):
+        for training, its, vectorised in zip(trainings, dealt, asked, strict=True):
+            cell = training.cell
             told = self._told(cell)
             told.weights_account = [one.account for one in vectorised]
             told.timings = {"features": share}
             parts, unreadable = vector_parts(its, task, vectorised, cell, self.device)
             told.num_examples = {name: len(part) for name, part in parts.items() if part and name != "unlabelled"}
-            told.unreadable = Unreadable(scratch / "unreadable.json", lambda found=unreadable: found)  # type: ignore[misc]
-            questions.append((self._question(cell, scratch, told, parts, its.index.labels), told))
+            told.unreadable = Unreadable(training.scratch / "unreadable.json", lambda found=unreadable: found)  # type: ignore[misc]
+            questions.append((self._question(training, told, parts, its.index.labels), told))
         return questions
 
     def _loader(self) -> Encoders:
@@ -262,8 +342,10 @@ class Runner:
             )
         return index
 
-    def _progress(self, event: str, cell: Cell, **told: str) -> Callable[[int, int], None]:
+    def _progress(self, event: str, training: Training, **told: str) -> Callable[[int, int], None]:
+        facts = {"event": event, "key": training.key, "task": training.cell.task, **told}
+
         def progress(done: int, total: int) -> None:
-            self.watch({"event": event, "key": cell.key, "task": cell.task, "done": done, "total": total, **told})
+            self.watch({**facts, "done": done, "total": total})
 
         return progress

@@ -32,15 +32,16 @@ class Encoders:
     def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
         entry = find_entry(weights.name, read_catalog(self.places.project / "model_zoo.yaml", self.places.own_zoo))
         seed = stream(cell.seed, Purpose.ENCODER)
+        size, initialization = cell.recipe.image_size, cell.recipe.initialization
         if weights.fresh:
-            return backbone.load(entry, None, form, seed, cell.recipe.image_size)
+            return backbone.load(entry, None, form, seed, size, initialization)
         if weights.sha256 not in self._verified:
             self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.places.weights, offline=True))
         file = self._verified[weights.sha256]
         if file.sha256 != weights.sha256 or entry.naming != weights.naming:
             raise Fault(f"{entry.name}: its file or naming changed since this cell was planned: give the command again")
         tensors, account = encoder_of(entry, file)
-        return backbone.filled(entry, tensors, account, form, seed, cell.recipe.image_size), account
+        return backbone.filled(entry, tensors, account, form, seed, size, initialization), account
 
 
 def told_of(weights: Weights, account: backbone.Account) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from benchmark.cell import Cell
 from benchmark.disk import write_whole
 from benchmark.evaluate import group_scores, scores_of, unscored
 from benchmark.fault import Fault, first_few, plural
-from benchmark.protocols import Answer
-from benchmark.record import RunRecord
+from benchmark.protocols import Answer, TestOutput
+from benchmark.record import DataStatus, RunRecord, SearchTrial
 from benchmark.runner.environment import environment_of, peak_memory
 from benchmark.tasks import Judging
 from benchmark.training.loop import Diverged
@@ -46,6 +46,10 @@ class Told:
     weights_account: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     unreadable: Unreadable | None = None
+    search: list[SearchTrial] = field(default_factory=list)
+    data_status: DataStatus | None = None
+    num_images: int | None = None
+    num_published: int | None = None
 
     def keep(self) -> None:
         """Write down what could not be decoded so far."""
@@ -54,10 +58,16 @@ class Told:
 
 
 def record_of(
-    cell: Cell, answer: Answer, told: Told, judging: Judging, attempt: int, device: torch.device
+    cell: Cell,
+    answer: Answer,
+    output: TestOutput,
+    told: Told,
+    judging: Judging,
+    attempt: int,
+    device: torch.device,
 ) -> RunRecord:
     """The verdict on an answered cell."""
-    scores, per_label = scores_of(answer.predictions, judging)
+    scores, per_label = scores_of(output.predictions, judging)
     notes = [*told.notes, *answer.notes]
     if told.unreadable is not None and (found := told.unreadable.kept()):
         why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
@@ -66,7 +76,7 @@ def record_of(
         notes.append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
     fit = answer.fit
     seconds = {"train": fit.train_seconds, "wait": fit.wait_seconds, "validation": fit.validation_seconds}
-    seconds |= {"test": answer.test_seconds, **told.timings}
+    seconds |= {"test": output.seconds, **told.timings}
     return RunRecord(
         key=cell.key,
         cell=cell,
@@ -74,9 +84,14 @@ def record_of(
         attempt=attempt,
         finished=_now(),
         scores=scores,
+        validation=answer.validation,
+        search=told.search,
         per_label=per_label,
-        per_group=group_scores(answer.predictions, judging),
+        per_group=group_scores(output.predictions, judging),
         num_examples=told.num_examples,
+        data_status=told.data_status,
+        num_images=told.num_images,
+        num_published=told.num_published,
         epochs_trained=fit.epochs_trained or None,
         best_epoch=fit.best_epoch,
         stopped=fit.stopped,

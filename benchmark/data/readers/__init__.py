@@ -34,7 +34,7 @@ from benchmark.data.readers import (
 )
 from benchmark.disk import Places, digest_of
 from benchmark.fault import Fault, did_you_mean
-from benchmark.record import Predictions
+from benchmark.record import DataStatus, Predictions
 from benchmark.tasks import TaskSpec
 
 ENTRY_POINTS = "benchmark.readers"
@@ -119,6 +119,7 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
         phantom=made,
         notes=notes,
         unlabelled=found.unlabelled,
+        num_listed=len(found.table) if found.num_listed is None else found.num_listed,
     )
     return checked(
         index,
@@ -134,6 +135,16 @@ def index_of(task: TaskSpec, places: Places) -> Index:
     index = read_index(task, places.data)
     own = places.own_splits / f"{task.name}.csv"
     return parted_by(index, own) if own.is_file() else index
+
+
+def status_of(index: Index, task: TaskSpec, places: Places) -> DataStatus:
+    """Returns how the images of an index relate to the data set as it was published (`record.DataStatus`)."""
+    if index.phantom:
+        return "phantom"
+    if index.own_split or (places.own_tasks / f"{task.name}.yaml").is_file():
+        return "own"
+    whole = task.num_published is None or (index.num_listed or 0) >= task.num_published
+    return "official" if whole else "partial"
 
 
 def _layout_named(task: TaskSpec) -> str:

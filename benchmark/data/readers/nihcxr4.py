@@ -36,13 +36,14 @@ SHOWN = {
 
 def read(root: Path, task: TaskSpec) -> Found:
     """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
-    made, notes, tables = phantom.marker(root), [], []
+    made, notes, tables, num_listed = phantom.marker(root), [], [], 0
     for part, name in TABLES.items():
         path = required(root / name, task.name, "it comes with the adjudicated labels")
         rows, told = _once(_rows(path), path)
         notes += told
         if not made and len(rows) != (published := task.counts.get(part, len(rows))):
             notes.append(f"{name} has {len(rows):,} images where {published:,} were published")
+        num_listed += len(rows)
         has = _findings(rows, path)
         several = has.sum(axis=1) > 1
         if several.any():
@@ -51,7 +52,8 @@ def read(root: Path, task: TaskSpec) -> Found:
     table = pd.concat(tables, ignore_index=True)
     if unknown := [label for label in task.labels if label not in table]:
         raise Fault(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*SHOWN, OTHER))}")
-    return Found(table=table.assign(image=_images(table["id"], root, task)), notes=tuple(notes))
+    found = table.assign(image=_images(table["id"], root, task))
+    return Found(table=found, notes=tuple(notes), num_listed=num_listed)
 
 
 def _rows(path: Path) -> pd.DataFrame:

@@ -1,0 +1,155 @@
+"""Searching recipe fields on the validation part; and cells that seeds or fields would only copy."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.bundles import bundles
+from benchmark.cli.grid import searched
+from benchmark.cli.request import Wish, indexes_of
+from benchmark.fault import Fault
+from benchmark.runner import Runner
+from benchmark.runner.search import choose
+from benchmark.record import SearchTrial
+from benchmark.store import Store
+
+NET = "scratch:test_resnet"
+TINY = ("image_size=32", "train_resolution=64", "max_epochs=3", "min_epochs=1")
+
+
+def cells_of(places, **asked):
+    settings = [*TINY, *asked.pop("settings", ())]
+    grid = Wish.of(places, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked).grid()
+    return grid, grid.cells(indexes_of(grid, faults=[]))
+
+
+def run(places, watch=lambda _: None, **asked):
+    grid, cells = cells_of(places, **asked)
+    runner = Runner(places=places, device=torch.device("cpu"), watch=watch)
+    records = {}
+    for bundle in bundles(cells, {task.name: task for task in grid.tasks}):
+        for cell, record in runner.run_together(bundle):
+            assert record.status == "done", record.traceback
+            records[cell.key] = record
+    return [records[cell.key] for cell in cells]
+
+
+def predicted(places, record):
+    return Store(places.results).predictions(record.cell).score
+
+
+@pytest.mark.parametrize(("protocol", "rates"), [("finetune", "1e-5,1e-2"), ("linear", "1e-4,1e-2,1")])
+def test_the_candidate_with_the_best_validation_score_is_judged_and_no_other(places, protocol, rates):
+    """The reference is a plain cell of each rate: same trainings, and the chosen one's test to the last bit."""
+    plain = run(places, protocol=protocol, seeds="2", sweep=[f"learning_rate={rates}"])
+
+    searches = run(places, protocol=protocol, seeds="2", search=[f"learning_rate={rates}"])
+
+    assert len(searches) == 2
+    for record in searches:
+        alike = [one for one in plain if one.cell.seed == record.cell.seed]
+        best = max(alike, key=lambda one: (one.validation["auc"], -min(e["validation_loss"] for e in one.history)))
+        assert [trial.score for trial in record.search] == [one.validation["auc"] for one in alike]
+        (chosen,) = [trial.settings for trial in record.search if trial.chosen]
+        assert chosen == {"learning_rate": best.cell.recipe.learning_rate}
+        assert record.scores == best.scores
+        assert np.array_equal(predicted(places, record), predicted(places, best))
+        assert record.history == best.history
+
+
+def test_an_interrupted_search_continues_and_ends_bit_equal(places, tmp_path):
+    asked = {"seeds": "1", "search": ["learning_rate=1e-5,1e-3,1e-2"]}
+    (whole,) = run(places, **asked)
+    lines = []
+
+    def interrupt(event):
+        if event["event"] == "epoch":
+            lines.append(event)
+            if len(lines) == 5:  # in the second candidate's second epoch
+                raise KeyboardInterrupt
+
+    elsewhere = type(places)(**{**vars(places), "results": tmp_path / "interrupted"})
+    with pytest.raises(KeyboardInterrupt):
+        run(elsewhere, interrupt, **asked)
+    again = []
+    (resumed,) = run(elsewhere, again.append, **asked)
+
+    epochs = [event for event in again if event["event"] == "epoch"]
+    assert len(epochs) == 3 * 3 - 5, "what was trained is not trained again"
+    assert resumed.search == whole.search
+    assert np.array_equal(predicted(elsewhere, resumed), predicted(places, whole))
+
+
+def test_the_rule_prefers_score_then_loss_then_order():
+    def trial(score, loss, error=""):
+        return SearchTrial(settings={}, score=score, loss=loss, error=error)
+
+    assert choose([trial(0.7, 0.1), trial(0.8, 0.9)]) == 1
+    assert choose([trial(0.8, 0.9), trial(0.8, 0.1)]) == 1
+    assert choose([trial(0.8, 0.1), trial(0.8, 0.1)]) == 0
+    assert choose([trial(None, None, "diverged"), trial(None, 0.5)]) == 1
+    assert choose([trial(None, None, "diverged")]) is None
+
+
+def test_a_search_is_a_cell_of_its_own_and_its_order_does_not_matter(places):
+    _, (one,) = cells_of(places, seeds="1", search=["learning_rate=1e-3,1e-2", "batch_size=4,8"])
+    _, (other,) = cells_of(places, seeds="1", search=["batch_size=4,8,learning_rate=1e-3,1e-2"])
+    _, (plain,) = cells_of(places, seeds="1", settings=["learning_rate=1e-3", "batch_size=4"])
+
+    assert one.key == other.key != plain.key
+    assert one.recipe == plain.recipe
+    assert len(one.candidates()) == 4
+
+
+def test_ranges_of_exponents_and_no_decay_can_be_searched():
+    assert searched(["learning_rate=log:-3:-1:3,weight_decay=0,1e-4"]) == {
+        "learning_rate": (0.001, 0.01, 0.1),
+        "weight_decay": (None, 0.0001),
+    }
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("learning_rate", "wanted NAME=A,B"),
+    ("learning_rate=1e-3", "wanted NAME=A,B"),
+    ("learning_rate=1e-3,0.001", "two different values"),
+    ("learning_rate=log:1:2", "wanted log:LOW:HIGH:NUM"),
+    ("rate=1,2", "recipe has no field 'rate'"),
+    ("learning_rate=fast,slow", "learning_rate: found 'fast'"),
+])  # fmt: skip
+def test_a_wrong_search_is_one_line(text, said):
+    with pytest.raises(Fault, match=said):
+        searched([text])
+
+
+@pytest.mark.parametrize("protocol", ["logistic", "knn"])
+def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
+    """Fixed weights, all images: every seed would give the same answer. Folds and drawn subsets are other questions."""
+    from benchmark.cli import grid as grids
+
+    monkeypatch.setattr(grids, "located", lambda entry, _: type("File", (), {"sha256": "ab" * 32})())
+    asked = {"models": "imagenet", "protocol": protocol, "settings": []}
+
+    def seeds(**more):
+        _, cells = cells_of(places, **{**asked, **more})
+        return [(cell.seed, cell.fold) for cell in cells]
+
+    assert seeds(seeds="3") == [(0, None)]
+    assert seeds(seeds="4,7") == [(0, None)]
+    assert seeds(seeds="2", folds=2) == [(0, 0), (0, 1)]
+    assert len(seeds(seeds="3", subsets="12")) == 3
+    assert len(seeds(seeds="3", models=NET)) == 3
+    assert len(seeds(seeds="3", protocol="linear")) == 3
+
+
+def test_a_field_that_a_protocol_does_not_use_makes_no_cells_and_is_named(places, cli):
+    grid, cells = cells_of(
+        places, protocol="knn", seeds="1", sweep=["learning_rate=0.1,0.01"], settings=["max_epochs=7"]
+    )
+    _, usual = cells_of(places, protocol="knn", seeds="1", settings=[])
+    told = cli("plan", "--models", NET, "--tasks", "TXC", "--protocol", "linear,knn", "--seeds", "1",
+               "--search", "learning_rate=0.1,0.01")  # fmt: skip
+
+    assert [cell.key for cell in cells] == [usual[0].key]
+    assert "knn does not use learning_rate, max_epochs, min_epochs" in " ".join(grid.notes)
+    assert "2 cells, 2 pending" in told.text
+    assert "knn does not use learning_rate: no other cells for it" in told.text
