@@ -5,19 +5,40 @@ import torch
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from torch import nn
 
+from benchmark.cell import Initialization
 from benchmark.models.intake import Intake
 from benchmark.models.seeded import seeded
+
+HEAD_STD = 0.01  # of a linear head's first weights, in the first paper's code
+
+
+def linear_head(width: int, outputs: int, seed: int, initialization: Initialization) -> nn.Linear:
+    """Returns a linear layer whose first weights are drawn from `seed`: from N(0, 0.01) with zero bias, as the first
+    paper's code has it ("torchvision"), or as PyTorch draws them ("timm").
+    """
+    with seeded(seed):
+        head = nn.Linear(width, outputs)
+        if initialization == "torchvision":
+            nn.init.normal_(head.weight, std=HEAD_STD)
+            nn.init.zeros_(head.bias)
+    return head
 
 
 class Classifier(nn.Module):
     """uint8 images -> logits, B x outputs: intake, pooled encoder, one linear layer drawn from `seed`."""
 
-    def __init__(self, encoder: nn.Module, intake: Intake, outputs: int, seed: int) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        intake: Intake,
+        outputs: int,
+        seed: int,
+        initialization: Initialization = "torchvision",
+    ) -> None:
         super().__init__()
         self.intake = intake
         self.encoder = encoder
-        with seeded(seed):
-            self.head = nn.Linear(feature_width(encoder), outputs)
+        self.head = linear_head(feature_width(encoder), outputs, seed, initialization)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.encoder(self.intake(images)))

@@ -17,11 +17,14 @@ import timm
 import torch
 from segmentation_models_pytorch.encoders import get_encoder
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
+from timm.models import is_model_in_modules
 from torch import nn
 
+from benchmark.cell import Initialization
 from benchmark.fault import Fault, did_you_mean
 from benchmark.models.seeded import seeded
 from benchmark.zoo import wide  # noqa: F401 - registers its architectures
+from benchmark.zoo.architectures import WIDE
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, rename
 from benchmark.zoo.unpack import unpack
@@ -30,7 +33,6 @@ Form = Literal["pooled", "pyramid"]
 COUNTER = "num_batches_tracked"
 # what smp and timm raise for a net that gives no maps, or takes no such option
 UNFIT = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError)
-STRETCHED: dict[str, Any] = {"dynamic_img_size": True}
 STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
 
 
@@ -46,28 +48,40 @@ class Account:
 
 
 def build(
-    architecture: str, form: Form, seed: int, image_size: int | None = None, *, stretched: bool = False
+    architecture: str,
+    form: Form,
+    seed: int,
+    image_size: int | None = None,
+    *,
+    stretched: bool = False,
+    initialization: Initialization = "torchvision",
 ) -> nn.Module:
-    """A fresh encoder in one of its forms, its first weights drawn from `seed`.
+    """Returns a fresh encoder in one of its forms, its first weights drawn from `seed`.
 
     `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it; `stretched`, they are made for
     the size that is their own, and stretch their positions to the images (TypeError or Fault where timm cannot).
+    `initialization`: "torchvision" draws ResNets as torchvision does, where timm starts the last norm of each block at
+    zero; all other nets are drawn as timm draws them.
     Raises Fault where the architecture gives no feature maps that a U-Net or DPT can decode.
     """
     if not timm.is_model(architecture):
         raise Fault(f"timm has no architecture {architecture!r}: {did_you_mean(architecture, timm.list_models())}")
     config = timm.get_pretrained_cfg(architecture)
     fixed = config is not None and config.fixed_input_size and image_size is not None
+    options: dict[str, Any] = {}
+    if stretched:
+        options = {"dynamic_img_size": True}
+    elif fixed and image_size:
+        options = {"img_size": image_size if form == "pooled" else -(-image_size // STRIDE) * STRIDE}
+    if initialization == "torchvision" and (architecture in WIDE or is_model_in_modules(architecture, ["resnet"])):
+        options["zero_init_last"] = False
     with seeded(seed):
         if form == "pooled":
-            sized: dict[str, Any] = STRETCHED if stretched else {"img_size": image_size} if fixed else {}
-            return timm.create_model(architecture, pretrained=False, num_classes=0, **sized)
-        sized = {"img_size": -(-image_size // STRIDE) * STRIDE} if fixed and image_size else {}
-        sized = STRETCHED if stretched else sized
+            return timm.create_model(architecture, pretrained=False, num_classes=0, **options)
         try:
-            encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None, **sized)
+            encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None, **options)
         except UNFIT as error:
-            return _one_scale(architecture, sized, " ".join(str(error).split())[:120])
+            return _one_scale(architecture, options, " ".join(str(error).split())[:120])
         return encoder
 
 
@@ -89,16 +103,22 @@ def _one_scale(architecture: str, sized: dict[str, Any], reason: str) -> nn.Modu
 
 
 def load(
-    entry: ZooEntry, path: Path | None, form: Form, seed: int, image_size: int | None = None
+    entry: ZooEntry,
+    path: Path | None,
+    form: Form,
+    seed: int,
+    image_size: int | None = None,
+    initialization: Initialization = "torchvision",
 ) -> tuple[nn.Module, Account]:
     """The entry's encoder in the form asked for, and the account. `path` is its file (None: fresh weights).
 
     Raises Fault for a file that is no such container, or whose tensors are not exactly the encoder's.
     """
     if path is None:
-        return build(entry.architecture, form, seed, image_size), Account(fresh=["all of it"])
+        fresh = build(entry.architecture, form, seed, image_size, initialization=initialization)
+        return fresh, Account(fresh=["all of it"])
     tensors, account = encoder_tensors(entry, path)
-    return filled(entry, tensors, account, form, seed, image_size), account
+    return filled(entry, tensors, account, form, seed, image_size, initialization), account
 
 
 def filled(
@@ -108,13 +128,14 @@ def filled(
     form: Form,
     seed: int,
     image_size: int | None = None,
+    initialization: Initialization = "torchvision",
 ) -> nn.Module:
     """The entry's encoder in the form asked for, with the tensors that `encoder_tensors` found.
 
     A ViT's positions are kept as the file has them; where images are of another size, each pass stretches them, as DINO
     does. Raises Fault where they cannot be.
     """
-    encoder = build(entry.architecture, form, seed, image_size)
+    encoder = build(entry.architecture, form, seed, image_size, initialization=initialization)
     own = encoder.state_dict()
     names = [*tensors, *account.fresh]
     places = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
