@@ -118,7 +118,7 @@ def cache_of(folder: Path, cell: Cell, weights: Weights) -> FeatureCache:
     """Where the features of one of a cell's encoders lie: one folder for all cells that see the same."""
     told = weights.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     view = {name: getattr(cell.recipe, name) for name in VIEW}
-    # fresh weights are drawn from the cell's seed
-    seed = {"seed": cell.seed} if weights.fresh else {}
+    # fresh weights are drawn from the cell's seed by its rule
+    seed = {"seed": cell.seed, "initialization": cell.recipe.initialization} if weights.fresh else {}
     alike = {"format": FORMAT, "weights": told, "task": cell.task_digest, "data": cell.data_digest, **view, **seed}
     return FeatureCache(folder / cell.task / digest_of(alike)[:16])

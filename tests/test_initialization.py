@@ -1,12 +1,16 @@
 """First weights: of ResNets as torchvision draws them and of linear heads as the first paper's code does; or timm's."""
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 import torchvision
+from made_up import IMAGENET, SCRATCH, made_up_cell
 from torch import nn
 
-from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Recipe
+from benchmark.features import cache_of
 from benchmark.models.intake import Intake
 from benchmark.models.networks import Classifier, linear_head
 from benchmark.models.seeded import seeded
@@ -83,3 +87,12 @@ def test_a_classifier_has_that_head(rule):
     head = Classifier(encoder, intake, 3, seed=9, initialization=rule).head
 
     assert torch.equal(head.weight, linear_head(encoder.num_features, 3, 9, rule).weight)
+
+
+def test_frozen_features_of_fresh_weights_are_kept_apart_by_their_rule():
+    def folder(weights, rule):
+        cell = made_up_cell(weights, recipe=Recipe(initialization=rule))
+        return cache_of(Path(), cell, weights).folder
+
+    assert folder(SCRATCH, "torchvision") != folder(SCRATCH, "timm")
+    assert folder(IMAGENET, "torchvision") == folder(IMAGENET, "timm")
