@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_splits import an_index, enough, indexes, patients_of
 
@@ -95,6 +95,38 @@ def test_folds_part_the_patients_and_leave_the_test_alone(index, folds, seed):
     assert sum(len(patients) for patients in held) == len(set.union(*held))
     assert set.union(*held) == patients_of(index, whole, "train") | patients_of(index, whole, "validation")
     assert max(map(len, held)) - min(map(len, held)) <= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.integers(2, 6), st.integers(1, 3), st.integers(0, 99))
+def test_folds_have_each_class_in_equal_numbers_and_equal_sizes(counts, folds, images_a_patient, seed):
+    """To within one patient, whatever the sizes of the classes and the number of folds have in common."""
+    index = exclusive([images_a_patient * count for count in counts], images_a_patient)
+    split = Split(method="random", test=0.2, seed=seed)
+    if sum(counts) < 2 * folds:
+        return
+    table = index.table.assign(kind=index.table[list(index.labels)].to_numpy().argmax(1))
+
+    parts = [assign_parts(index, split, (number, folds)) == "validation" for number in range(folds)]
+
+    held = [
+        table[mine].groupby("kind")["patient"].nunique().reindex(range(len(counts)), fill_value=0) for mine in parts
+    ]
+    by_class = np.array(held)
+    assert (by_class.max(axis=0) - by_class.min(axis=0)).max() <= 1
+    assert by_class.sum(axis=1).max() - by_class.sum(axis=1).min() <= 1
+
+
+@pytest.mark.parametrize(("counts", "folds"), [([60, 60], 2), ([60] * 5, 5), ([50, 50, 50], 3), ([100, 25], 5)])
+def test_no_fold_has_one_class_alone(counts, folds):
+    """Two folders of 60 and two folds once trained on the one and validated on the other."""
+    index = exclusive(counts)
+    split = Split(method="random", test=0.2)
+
+    for number in range(folds):
+        parts = assign_parts(index, split, (number, folds))
+        for part in ("train", "validation"):
+            assert min(counts_of(index, index.table.index[parts == part])) > 0
 
 
 def test_folds_are_stratified():

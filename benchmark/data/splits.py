@@ -1,8 +1,9 @@
 """Parts, by patient and stratified; folds; nested label fractions and subsets of the training part. Pandas over the index.
 
-Patients are ranked, not drawn: within each stratum by a hash of seed and patient, then spread evenly over the whole. A
-prefix of that ranking is a stratified subset, a longer prefix contains it, and a patient's rank asks nothing of the
-model. A patient's stratum is the rarest label that any of its images has (its mask being non-empty, for segmentation).
+Nothing is drawn: the patients of each stratum are ordered by a hash of seed and patient. For parts, fractions and subsets
+the strata are then mixed evenly into one ranking, every prefix of which is stratified and contains all shorter ones; into
+folds the patients go in turn, stratum by stratum. A patient's stratum is the rarest label that any of its images has (its
+mask being non-empty, for segmentation).
 
 Departs: random splits are stratified and follow a hash of the patient; the first paper's code has lists of its own.
 """
@@ -21,8 +22,8 @@ from benchmark.tasks import Split
 def assign_parts(index: Index, split: Split, fold: tuple[int, int] | None = None) -> pd.Series:
     """`train`, `validation` or `test` for each row, all images of a patient in one part.
 
-    `fold` (number from 0, of how many): training and validation patients are dealt into folds anew, that one
-    validates. Raises Fault where the official parts that the split asks for are not in the index, or a part would be
+    `fold` (number from 0, of how many): training and validation patients are divided into folds anew, and that one
+    validates; the folds have the same number of patients, of each stratum too, to within one. Raises Fault where the official parts that the split asks for are not in the index, or a part would be
     empty.
     """
     table = index.table
@@ -35,8 +36,11 @@ def assign_parts(index: Index, split: Split, fold: tuple[int, int] | None = None
     if fold is not None:
         pool = table.index[parts != "test"]
         number, folds = fold
-        dealt = ranking(index, pool, f"{split.seed}/folds")[number::folds]
-        parts[pool] = np.where(table.loc[pool, "patient"].isin(dealt), "validation", "train")
+        strata = _strata_of(index, pool, by_patient=True)
+        # in turn, stratum by stratum: taking every N-th of a ranking in which the strata alternate would give folds of
+        # one stratum each where there are N strata of one size
+        validating = _by_stratum(strata, strata.index.to_series(), f"{split.seed}/folds").index[number::folds]
+        parts[pool] = np.where(table.loc[pool, "patient"].isin(validating), "validation", "train")
     elif not (parts == "validation").any():
         kept = _chosen(index, table.index[parts == "train"], split.validation, f"{split.seed}/validation", split.of)
         parts[(parts == "train") & table["patient"].isin(kept)] = "validation"
@@ -81,15 +85,20 @@ def ranking(index: Index, rows: pd.Index, stream: str) -> list[str]:
     return list(_interleaved(strata, strata.index.to_series(), stream, balanced=False))
 
 
+def _by_stratum(strata: pd.Series, names: pd.Series, stream: str) -> pd.DataFrame:
+    """Returns the units in the order of their strata, within each stratum in that of their hashes."""
+    ordered = pd.DataFrame({"stratum": strata})
+    ordered["hash"] = [hashlib.sha256(f"{stream}/{name}".encode()).hexdigest() for name in names]
+    return ordered.sort_values(["stratum", "hash"])
+
+
 def _interleaved(strata: pd.Series, names: pd.Series, stream: str, *, balanced: bool) -> pd.Index:
-    """Hash-ordered within each stratum, the strata then mixed: one of each in turn (balanced), or in proportion."""
-    ranked = pd.DataFrame({"stratum": strata})
-    ranked["hash"] = [hashlib.sha256(f"{stream}/{name}".encode()).hexdigest() for name in names]
-    ranked = ranked.sort_values(["stratum", "hash"])
-    of_stratum = ranked.groupby("stratum")["hash"]
-    # in proportion: each stratum stands at evenly spaced places in 0..1; equal places are parted by the hash
+    """Returns the units with their strata mixed: one of each stratum in turn (balanced), or all in proportion."""
+    ordered = _by_stratum(strata, names, stream)
+    of_stratum = ordered.groupby("stratum")["hash"]
+    # in proportion: each stratum stands at evenly spaced places in 0..1; the hash decides between equal places
     place = of_stratum.cumcount() if balanced else (of_stratum.cumcount() + 0.5) / of_stratum.transform("size")
-    return ranked.assign(place=place).sort_values(["place", "hash"]).index
+    return ordered.assign(place=place).sort_values(["place", "hash"]).index
 
 
 def _strata_of(index: Index, rows: pd.Index, *, by_patient: bool) -> pd.Series:
