@@ -23,8 +23,8 @@ def assign_parts(index: Index, split: Split, fold: tuple[int, int] | None = None
     """`train`, `validation` or `test` for each row, all images of a patient in one part.
 
     `fold` (number from 0, of how many): training and validation patients are divided into folds anew, and that one
-    validates; the folds have the same number of patients, of each stratum too, to within one. Raises Fault where the official parts that the split asks for are not in the index, or a part would be
-    empty.
+    validates; the folds have the same number of patients, of each stratum too, to within one. Raises Fault where the
+    official parts that the split asks for are not in the index, or a part would be empty.
     """
     table = index.table
     parts = table["part"].copy()
