@@ -1,6 +1,8 @@
 """The pixel cache: what it holds against PIL, torchvision and OpenCV; built once, whole or not at all, continued."""
 
 import json
+import os
+import random
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from torchvision.transforms import Resize
 
 from benchmark.data.cache import Cache, Source, Working, open_cache
 from benchmark.data.pixels import write_mask
-from benchmark.disk import DiskFull
+from benchmark.disk import DiskFull, TemporaryFault
 from benchmark.fault import Fault
 
 NATIVE = Working(shape="short_side", size=1024)
@@ -61,6 +63,8 @@ class Heard(list):
 
 
 def opened(source: Source, working: Working, home: Path, heard: Heard | None = None) -> Cache:
+    """As a process of its own opens it: nothing was verified before."""
+    source = replace(source, verified=set())
     return open_cache(source, working, home, name="T", progress=Heard() if heard is None else heard)
 
 
@@ -68,8 +72,8 @@ def pil(source: Source, row: int) -> Image.Image:
     return Image.open(source.root / source.images[row])
 
 
-def files_of(cache: Cache) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in cache.folder.iterdir()}
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def test_masks_from_run_lengths_are_zero_or_one_at_the_working_size(tmp_path):
 
 def test_grey_and_colour_live_in_one_cache(mixed, tmp_path):
     cache = opened(mixed, NATIVE, tmp_path / "home")
-    grey = opened(pictures(tmp_path / "grey", [(5, 5), (6, 5)]), NATIVE, tmp_path / "home")
+    grey = opened(pictures(tmp_path / "grey", [(5, 5), (6, 5)]), NATIVE, tmp_path / "elsewhere")
 
     assert [cache.image(row).shape[2] for row in range(6)] == [1, 1, 3, 1, 3, 1]
     assert (cache.channels, grey.channels) == (3, 1)
@@ -205,8 +209,11 @@ def test_a_build_that_meets_a_broken_image_names_it_and_is_continued(tmp_path, m
     assert left == []
     assert first == [(0, COUNT), (64, COUNT)]
     assert second == [(64, COUNT), (128, COUNT), (COUNT, COUNT)]
-    assert files_of(whole) == files_of(cache)
-    assert [cache.folder.name, cache.folder.name + ".lock"] == sorted(path.name for path in home.iterdir())
+    assert files_of(whole.folder) == files_of(cache.folder)
+    ledger = "T-files-dddddddddddddddd"
+    assert sorted([cache.folder.name, cache.folder.name + ".lock", ledger]) == sorted(
+        path.name for path in home.iterdir()
+    )
 
 
 BUILD = """
@@ -243,7 +250,7 @@ def test_a_killed_build_is_continued_by_the_next(tmp_path):
     assert killed.returncode == -9, killed.stderr
     assert left == []
     assert heard == [(128, COUNT), (COUNT, COUNT)]
-    assert files_of(whole) == files_of(cache)
+    assert files_of(whole.folder) == files_of(cache.folder)
 
 
 def test_two_processes_that_build_at_once_make_one_whole_cache(tmp_path):
@@ -257,7 +264,7 @@ def test_two_processes_that_build_at_once_make_one_whole_cache(tmp_path):
 
     assert first == second == whole.folder.name
     assert sorted([first_heard, second_heard]) == [[], [0, 64, 128, COUNT]]
-    assert files_of(whole) == files_of(Cache(home / first))
+    assert files_of(whole.folder) == files_of(home / first)
 
 
 def test_a_disk_too_small_is_refused_after_the_first_images(tmp_path, monkeypatch):
@@ -280,7 +287,7 @@ def test_a_disk_just_large_enough_is_used(tmp_path, monkeypatch):
     source = pictures(tmp_path / "pictures", [(7, 9)] * COUNT)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=86 * 63))
 
-    assert len(opened(source, NATIVE, tmp_path / "home").places) == COUNT
+    assert len(opened(source, NATIVE, tmp_path / "home").rows) == COUNT
 
 
 def test_a_mask_of_another_image_is_refused_with_both_names(mixed, tmp_path):
@@ -301,7 +308,7 @@ def test_the_number_of_threads_changes_no_byte(tmp_path):
         for threads in (1, 5)
     ]
 
-    assert files_of(caches[0]) == files_of(caches[1])
+    assert files_of(caches[0].folder) == files_of(caches[1].folder)
 
 
 def test_cache_json_tells_what_is_in_it(mixed, tmp_path):
@@ -311,3 +318,186 @@ def test_cache_json_tells_what_is_in_it(mixed, tmp_path):
     assert told["num_images"] == 6
     assert told["bytes"] == (cache.folder / "pixels.bin").stat().st_size
     assert told["working"] == {"shape": "short_side", "size": 1024, "resize": "antialias", "masks": []}
+
+
+def everything_of(cache: Cache) -> list[tuple[bytes, bytes]]:
+    """All images and masks, as they are asked for."""
+    return [(cache.image(row).tobytes(), cache.masks(row).tobytes()) for row in range(len(cache.rows))]
+
+
+@pytest.mark.parametrize("file", ["pixels.bin", "masks.bin"])
+@pytest.mark.parametrize("damage", ["zeros", "a bit", "cut off", "gone"])
+def test_damaged_images_and_masks_are_decoded_again_and_told(mixed, tmp_path, file, damage):
+    """Those that are damaged, and in the folder, so that the next process finds them whole."""
+    source, home = with_masks(mixed), tmp_path / "home"
+    whole = opened(source, MASKED, home)
+    wanted, files = everything_of(whole), files_of(whole.folder)
+    path = whole.folder / file
+    middle = len(files[file]) // 2
+    if damage == "gone":
+        path.unlink()
+    else:
+        start, flipped = files[file][:middle], bytes([files[file][middle] ^ 1])
+        ends = {
+            "zeros": bytes(5) + files[file][middle + 5 :],
+            "a bit": flipped + files[file][middle + 1 :],
+            "cut off": b"",
+        }
+        path.write_bytes(start + ends[damage])
+
+    cache = opened(source, MASKED, home)
+
+    assert everything_of(cache) == wanted
+    (note,) = cache.notes
+    told = {"zeros": "1 image", "a bit": "1 image", "cut off": "3 images", "gone": "the index of the pixel cache"}
+    assert note.startswith(told[damage])
+    assert str(cache.folder) in note
+    assert files_of(cache.folder) == files
+    assert everything_of(opened(source, MASKED, home)) == wanted
+    assert opened(source, MASKED, home).notes == []
+
+
+def test_no_damage_to_any_file_of_a_cache_gives_other_images(mixed, tmp_path):
+    """Bits flipped, blocks zeroed, files cut off, rows of the index exchanged: the same images, or the images anew."""
+    source, home, chance = with_masks(mixed), tmp_path / "home", random.Random(0)
+    whole = opened(source, MASKED, home)
+    wanted, files = everything_of(whole), files_of(whole.folder)
+
+    for name, content in files.items():
+        for _ in range(6):
+            start, end = sorted(chance.choices(range(len(content)), k=2))
+            flipped = content[:start] + bytes([content[start] ^ 1 << chance.randrange(8)]) + content[start + 1 :]
+            exchanged = content[end:] + content[start:end] + content[:start]
+            for damaged in (flipped, content[:start] + bytes(end - start) + content[end:], content[:start], exchanged):
+                (whole.folder / name).write_bytes(damaged)
+                assert everything_of(opened(source, MASKED, home)) == wanted
+                assert files_of(whole.folder)[name] == content
+
+
+def test_a_damaged_image_in_a_folder_that_cannot_be_written_is_decoded_again_for_this_process(
+    mixed, tmp_path, monkeypatch
+):
+    home = tmp_path / "home"
+    whole = opened(mixed, NATIVE, home)
+    wanted = everything_of(whole)
+    path, opens = whole.folder / "pixels.bin", Path.open
+    path.write_bytes(bytes(path.stat().st_size))
+
+    def read_only(file, mode="r", *more, **named):
+        if file == path and "+" in mode:
+            raise PermissionError("read-only")
+        return opens(file, mode, *more, **named)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    cache = opened(mixed, NATIVE, home)
+
+    assert everything_of(cache) == wanted == everything_of(cache)
+    assert not any(path.read_bytes())
+
+
+def test_a_damaged_image_that_cannot_be_decoded_again_is_one_line(mixed, tmp_path):
+    home = tmp_path / "home"
+    path = opened(mixed, NATIVE, home).folder / "pixels.bin"
+    path.write_bytes(bytes(path.stat().st_size))
+    (mixed.root / "001.png").unlink()
+
+    with pytest.raises(TemporaryFault, match=r"001\.png is damaged there and cannot be decoded again: .*no such image"):
+        opened(mixed, NATIVE, home).image(1)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("same_size", [True, False])
+def test_an_image_that_changed_after_it_was_decoded_is_refused_by_name(mixed, tmp_path, masked, same_size):
+    """Whichever cache of the data set is opened or built then. As it was before, it is taken again."""
+    home = tmp_path / "home"
+    source, working = (with_masks(mixed), MASKED) if masked else (mixed, NATIVE)
+    opened(source, working, home)
+    path = source.root / (source.masks[3][0] if masked else source.images[3])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if same_size else content + b"more")
+
+    for size in (working, replace(working, size=24)):
+        with pytest.raises(
+            TemporaryFault, match=rf"1 file changed since .*\({path.name}\).*put the files back"
+        ) as fault:
+            opened(source, size, home)
+        assert "\n" not in str(fault.value)
+    path.write_bytes(content)
+
+    assert len(everything_of(opened(source, replace(working, size=24), home))) == 6
+
+
+def test_a_copied_data_set_is_read_once_and_then_known_by_its_new_times(mixed, tmp_path):
+    """Sizes equal, all times different: contents are compared, and the new times remembered."""
+    home = tmp_path / "home"
+    opened(mixed, NATIVE, home)
+    for name in mixed.images:
+        os.utime(mixed.root / name, (1, 1))
+    first, second = Heard(), Heard()
+
+    opened(mixed, NATIVE, home, first)
+    opened(mixed, NATIVE, home, second)
+
+    assert (first, second) == ([(6, 6)], [])
+
+
+def test_each_file_is_looked_at_once_by_a_process(mixed, tmp_path):
+    """However many of its cells open the cache."""
+    home = tmp_path / "home"
+    first = open_cache(mixed, NATIVE, home, name="T", progress=Heard())
+    assert first.source.verified == set()
+    open_cache(mixed, NATIVE, home, name="T", progress=Heard())
+    assert mixed.verified == set(mixed.images)
+    for name in mixed.images:
+        (mixed.root / name).write_bytes(b"something else")
+
+    open_cache(mixed, NATIVE, home, name="T", progress=Heard())
+    with pytest.raises(TemporaryFault, match="6 files changed"):
+        opened(mixed, NATIVE, home)
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut off", "zeroed"])
+def test_a_damaged_ledger_of_source_files_is_made_again(mixed, tmp_path, damage):
+    home = tmp_path / "home"
+    opened(mixed, NATIVE, home)
+    ledger = home / "T-files-dddddddddddddddd"
+    content = ledger.read_bytes()
+    ledger.unlink() if damage == "lost" else ledger.write_bytes(content[:90] + bytes(20) * (damage == "zeroed"))
+
+    opened(mixed, NATIVE, home)
+    path = mixed.root / "000.png"
+    path.write_bytes(path.read_bytes() + b"more")
+
+    with pytest.raises(TemporaryFault, match="1 file changed"):
+        opened(mixed, NATIVE, home)
+
+
+def test_a_build_that_was_damaged_while_it_stood_still_is_continued_from_what_is_whole(tmp_path):
+    """Killed after the second checkpoint; then zeros in the pixels of the first."""
+    source, home = many(tmp_path / "pictures"), tmp_path / "home"
+    whole = opened(source, NATIVE, tmp_path / "elsewhere")
+    in_new_process(BUILD.format(root=str(source.root), home=str(home), die_at=128))
+    with next(home.glob("*.partial/pixels.bin")).open("rb+") as pixels:
+        pixels.seek(64 * 9 * 4)
+        pixels.write(bytes(100))
+    heard = Heard()
+
+    cache = opened(source, NATIVE, home, heard)
+
+    assert heard[0][0] < 64
+    assert files_of(whole.folder) == files_of(cache.folder)
+
+
+def test_a_builds_progress_grows_by_what_a_chunk_adds(tmp_path, monkeypatch):
+    """A million images must not rewrite what is known of all images before, every 64 images."""
+    source, written = many(tmp_path / "pictures"), []
+    from benchmark import disk
+
+    whole_file = disk.whole_file
+    monkeypatch.setattr(
+        disk, "whole_file", lambda path, **named: written.append(path.name) or whole_file(path, **named)
+    )
+
+    opened(source, NATIVE, tmp_path / "home")
+
+    assert written == ["cache.json"]

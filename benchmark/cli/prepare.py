@@ -67,6 +67,6 @@ def prepare(
                         progress=progress,
                         threads=threads or os.cpu_count() or 2,
                     )
-                typer.echo(f"{name}: {cache.told['bytes'] / 1e9:,.2f} GB in {cache.folder}")
+                typer.echo(f"{name}: {cache.contents['bytes'] / 1e9:,.2f} GB in {cache.folder}")
                 for row, reason in list(cache.unreadable.items())[:20]:
                     typer.echo(f"{name}: left out: {source.images[row]}: {reason}")

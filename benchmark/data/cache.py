@@ -1,15 +1,12 @@
 """Decode once: every image of a part as uint8 at one size, memory-mapped, shared by all models and seeds.
 
-A cache is a folder: `pixels.bin` (all images end to end), `masks.bin` (segmentation), `places.npy` (where each image
-starts, its height, width, channels), and `cache.json`, written last: its existence means that the rest is whole. A
-cache is built under a lock in a folder beside its own and renamed; a killed build is continued by the next one.
+A cache is a folder (`data.cache_build` has its files), built under a lock. Each image is compared with its checksum when it is
+first used after the cache was opened; a damaged one is decoded again. A cache whose index is damaged or lost is built anew.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -18,19 +15,21 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmark.checksums import read_json
+from benchmark.data.cache_build import PLACE, ROW, Progress, build, checksums_of
 from benchmark.data.dicom import Windows
 from benchmark.data.pixels import Mask, Pixels, read_image, read_mask
-from benchmark.disk import DiskFull, digest_of, space_for, write_whole
-from benchmark.fault import Fault
+from benchmark.data.source_files import SourceFiles
+from benchmark.disk import TemporaryFault, digest_of
+from benchmark.fault import Fault, first_few, plural
+from benchmark.locks import locked
 
-FORMAT = 1
-CHUNK = 64  # images between two checkpoints of a build
+FORMAT = 2
 NATIVE_LIMIT = 1024  # "native" keeps at most this short side, the papers' largest
-Progress = Callable[[int, int], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,11 @@ class Working:
     size: int
     resize: Literal["antialias", "nearest", "bilinear"] = "antialias"
     masks: tuple[str, ...] = ()
+
+    @property
+    def mask_shape(self) -> tuple[int, int, int]:
+        """The shape of an image's masks together: height, width, number."""
+        return self.size, self.size, len(self.masks)
 
     def image(self, pixels: Pixels) -> Pixels:
         """One image at working size."""
@@ -78,7 +82,9 @@ class Working:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a cache is made from: images in their order, and for segmentation the named masks of each."""
+    """What a cache is made from: images in their order, and for segmentation the named masks of each. `verified`: names of
+    files that were compared with what they were when they were first decoded (`data.source_files`).
+    """
 
     root: Path
     images: Sequence[str]
@@ -87,6 +93,12 @@ class Source:
     phantom: bool
     windows: Windows | None = None  # of CT
     tolerant: bool = False  # an image that cannot be decoded becomes a black one, and is told
+    verified: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def files(self) -> list[str]:
+        """The names of all images and masks."""
+        return [*self.images, *(mask for masks in self.masks for mask in masks)]
 
 
 class Images(Protocol):
@@ -98,23 +110,31 @@ class Images(Protocol):
     def masks(self, row: int) -> NDArray[np.uint8]: ...
     @property
     def unreadable(self) -> Mapping[int, str]: ...
+    @property
+    def notes(self) -> list[str]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cache:
-    """A finished cache. Images are read-only views into a memory map."""
+    """A finished cache. Images are read-only views into a memory map. `contents`: what `cache.json` says; `rows`: see ROW."""
 
     folder: Path
+    source: Source
+    working: Working
+    contents: dict[str, Any]
+    rows: NDArray[np.void]
+    _lines: list[str] = field(default_factory=list)
+    _checked: bytearray = field(default_factory=bytearray)
+    _repaired: list[int] = field(default_factory=list)
+    _unwritten: dict[int, tuple[Pixels, NDArray[np.uint8]]] = field(default_factory=dict)  # repaired, not writable
+
+    def __post_init__(self) -> None:
+        self._checked.extend(bytes(len(self.rows)))
 
     @cached_property
-    def told(self) -> dict[str, Any]:
-        """What `cache.json` says."""
-        return dict(json.loads((self.folder / "cache.json").read_text()))
-
-    @cached_property
-    def places(self) -> NDArray[np.int64]:
-        """Images x (offset, height, width, channels)."""
-        return np.asarray(np.load(self.folder / "places.npy"))
+    def _places(self) -> NDArray[np.int64]:
+        """Images x (start, height, width, channels)."""
+        return np.stack([self.rows[name] for name in PLACE], axis=1).astype(np.int64)
 
     @cached_property
     def _pixels(self) -> NDArray[np.uint8]:
@@ -123,27 +143,79 @@ class Cache:
 
     @cached_property
     def _masks(self) -> NDArray[np.uint8]:
-        size, count = self.told["working"]["size"], len(self.told["working"]["masks"])
-        return np.asarray(np.memmap(self.folder / "masks.bin", dtype=np.uint8, mode="r")).reshape(-1, size, size, count)
+        if not self.working.masks:
+            return np.empty((len(self.rows), 0), np.uint8)
+        shape = (len(self.rows), *self.working.mask_shape)
+        return np.asarray(np.memmap(self.folder / "masks.bin", dtype=np.uint8, mode="r", shape=shape))
 
     @cached_property
     def unreadable(self) -> dict[int, str]:
         """Row -> why its image could not be decoded; black images stand for these."""
-        return {int(row): reason for row, reason in self.told.get("unreadable", {}).items()}
+        return {int(row): reason for row, reason in self.contents["unreadable"].items()}
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """1 where every image is grey, else 3."""
-        return int(self.places[:, 3].max(initial=1))
+        return int(self.rows["channels"].max(initial=1))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was found damaged and made again, in lines for the records of those who used it."""
+        images = first_few(sorted({self.source.images[row] for row in self._repaired}))
+        count = len(set(self._repaired))
+        repaired = f"{plural(count, 'image')} in the pixel cache {self.folder} were damaged and decoded again: {images}"
+        return [*self._lines, repaired] if count else self._lines
 
     def image(self, row: int) -> Pixels:
-        """One image, height x width x its own channels."""
-        start, height, width, channels = self.places[row]
-        return self._pixels[start : start + height * width * channels].reshape(height, width, channels)
+        """One image, height x width x its own channels. Raises TemporaryFault for a damaged one that cannot be repaired."""
+        self._check(row)
+        return self._unwritten[row][0] if row in self._unwritten else self._image(row)
 
     def masks(self, row: int) -> NDArray[np.uint8]:
-        """One image's masks, size x size x their number, 0 or 1."""
-        return self._masks[row]
+        """One image's masks, size x size x their number, 0 or 1. Raises as `image`."""
+        self._check(row)
+        return self._unwritten[row][1] if row in self._unwritten else self._masks[row]
+
+    def _image(self, row: int) -> Pixels:
+        start, height, width, channels = self._places[row]
+        return self._pixels[start : start + height * width * channels].reshape(height, width, channels)
+
+    def _check(self, row: int) -> None:
+        if not self._checked[row]:
+            if not self._is_whole(row, self._image(row), self._masks[row]):
+                self._repair(row)
+            self._checked[row] = 1
+
+    def _is_whole(self, row: int, pixels: Pixels, masks: NDArray[np.uint8]) -> bool:
+        place = tuple(self._places[row].tolist())
+        found = checksums_of(row, place, self.unreadable.get(row, ""), pixels, masks)
+        return found == (self.rows["image"][row], self.rows["masks"][row])
+
+    def _repair(self, row: int) -> None:
+        name = self.source.images[row]
+        try:
+            pixels, masks, _ = decode(self.source, self.working, row)
+        except Fault as fault:
+            raise TemporaryFault(
+                f"{self.folder}: {name} is damaged there and cannot be decoded again: {fault}"
+            ) from fault
+        if not self._is_whole(row, pixels, masks):
+            raise TemporaryFault(
+                f"{self.folder}: {name} is damaged there, and the image is another one now: remove the folder to decode all "
+                f"images again"
+            )
+        try:
+            for file, start, content in (
+                ("pixels.bin", int(self.rows["start"][row]), pixels),
+                ("masks.bin", row * masks.nbytes, masks),
+            ):
+                if content.nbytes:
+                    with (self.folder / file).open("rb+") as written:
+                        written.seek(start)
+                        written.write(content.tobytes())
+        except OSError:  # a folder that cannot be written, a full disk
+            self._unwritten[row] = pixels, masks
+        self._repaired.append(row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +225,7 @@ class Uncached:
     source: Source
     working: Working
     unreadable: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def channels(self) -> int:
@@ -161,21 +234,31 @@ class Uncached:
 
     def image(self, row: int) -> Pixels:
         """One image, height x width x its own channels. Raises Fault where it cannot be decoded, unless tolerant."""
-        pixels, _, reason = _decode(self.source, self.working, row)
+        pixels, _, reason = decode(self.source, self.working, row)
         if reason:
             self.unreadable[row] = reason
         return pixels
 
     def masks(self, row: int) -> NDArray[np.uint8]:
         """One image's masks, size x size x their number, 0 or 1."""
-        return _decode(self.source, self.working, row)[1]
+        return decode(self.source, self.working, row)[1]
 
 
 def open_cache(
-    source: Source, working: Working, home: Path, *, name: str, progress: Progress, threads: int = 2
+    source: Source,
+    working: Working,
+    home: Path,
+    *,
+    name: str,
+    progress: Progress,
+    tell: Tell = lambda _: None,
+    threads: int = 2,
 ) -> Cache:
-    """The cache of these images at this size, built if it is not there. Raises Fault for an unreadable image or mask,
-    a full disk, or phantoms among official images.
+    """The cache of these images at this size, built where it is not there or its index is damaged. `tell` is called with
+    lines for who waits.
+
+    Raises Fault for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
+    images changed since they were first decoded.
     """
     identity = {
         "format": FORMAT,
@@ -186,96 +269,67 @@ def open_cache(
         **({"tolerant": True} if source.tolerant else {}),
     }
     folder = home / f"{name}-{working.size}-{digest_of(identity)[:16]}"
-    if not (folder / "cache.json").is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if not (folder / "cache.json").is_file():
-                _build(source, working, folder, identity, progress, threads)
-    return Cache(folder)
+    ledger = home / f"{name}-files-{source.data_digest}"
+    files = SourceFiles(ledger=ledger, root=source.root, verified=source.verified)
+    if (index := _index_of(folder, identity)) is not None:
+        files.check(source.files, threads=threads, progress=progress)
+        return Cache(folder=folder, source=source, working=working, contents=index[0], rows=index[1])
+
+    def decode_row(row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+        decoded = decode(source, working, row)
+        files.add([source.images[row], *(source.masks[row] if source.masks else ())])
+        return decoded
+
+    home.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    with locked(folder.with_name(folder.name + ".lock"), waiting=tell):
+        if (index := _index_of(folder, identity)) is None:  # else another process built it meanwhile
+            if folder.exists():
+                lines = [f"the index of the pixel cache {folder} was damaged or lost: all images were decoded again"]
+                tell(lines[0])
+                shutil.rmtree(folder)
+            files.check(files.known(source.files), threads=threads, progress=lambda *_: None)
+            build(
+                folder,
+                len(source.images),
+                decode_row,
+                mask_size=int(np.prod(working.mask_shape)),
+                identity=identity,
+                progress=progress,
+                threads=threads,
+            )
+            index = _index_of(folder, identity)
+    if index is None:
+        raise TemporaryFault(f"{folder}: damaged while it was written: give the same command again")
+    return Cache(folder=folder, source=source, working=working, contents=index[0], rows=index[1], _lines=lines)
+
+
+def _index_of(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.void]] | None:
+    """What `cache.json` says, and the rows; None where these are missing, damaged or of another cache. Files of images that
+    were cut off get their size back: their images count as damaged.
+    """
+    contents = read_json(folder / "cache.json")
+    if contents is None or digest_of({name: contents.get(name) for name in identity}) != digest_of(identity):
+        return None
+    try:
+        index = (folder / "rows.bin").read_bytes()
+        for name, size in (("pixels.bin", contents["bytes"]), ("masks.bin", contents["mask_bytes"])):
+            if size and (folder / name).stat().st_size < size:
+                os.truncate(folder / name, size)
+    except FileNotFoundError:
+        return None
+    return (contents, np.frombuffer(index, dtype=ROW)) if sha256(index).hexdigest() == contents["rows"] else None
 
 
 def estimated_bytes(source: Source, working: Working, sample: int = 8) -> int:
     """About how large a cache of these images will be, from a few of them spread over all."""
     total = len(source.images)
     rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
-    sizes = [pixels.nbytes + masks.nbytes for pixels, masks, _ in (_decode(source, working, int(row)) for row in rows)]
+    sizes = [pixels.nbytes + masks.nbytes for pixels, masks, _ in (decode(source, working, int(row)) for row in rows)]
     return round(float(np.mean(sizes)) * total) if sizes else 0
 
 
-def _build(
-    source: Source, working: Working, folder: Path, identity: dict[str, Any], progress: Progress, threads: int
-) -> None:
-    """Write into a neighbour, a chunk at a time, each followed by a checkpoint; then rename."""
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    state = _resumed(partial)
-    total = len(source.images)
-    progress(len(state["places"]), total)
-    _enough_space(state, total, partial)
-    with (
-        space_for(partial),
-        (partial / "pixels.bin").open("ab") as pixels_file,
-        (partial / "masks.bin").open("ab") as masks_file,
-        ThreadPoolExecutor(threads) as pool,
-    ):
-        for start in range(len(state["places"]), total, CHUNK):
-            rows = range(start, min(start + CHUNK, total))
-            chunk = sha256()
-            for row, (pixels, masks, reason) in zip(
-                rows, pool.map(lambda row: _decode(source, working, row), rows), strict=True
-            ):
-                if reason:
-                    state["unreadable"][row] = reason
-                state["places"].append([state["bytes"], *pixels.shape])
-                state["bytes"] += pixels.nbytes
-                for file, content in ((pixels_file, pixels.tobytes()), (masks_file, masks.tobytes())):
-                    file.write(content)
-                    chunk.update(content)
-            state["digests"].append(chunk.hexdigest())
-            for file in (pixels_file, masks_file):
-                file.flush()
-                os.fsync(file.fileno())
-            state["mask_bytes"] = masks_file.tell()
-            write_whole(partial / "progress.json", json.dumps(state))
-            if start == 0:
-                _enough_space(state, total, partial)
-            progress(rows.stop, total)
-    np.save(partial / "places.npy", np.array(state["places"], dtype=np.int64).reshape(-1, 4))
-    told = {**identity, "num_images": total, "bytes": state["bytes"], "digest": digest_of(state["digests"])}
-    told["unreadable"] = state["unreadable"]
-    write_whole(partial / "cache.json", json.dumps(told, indent=1))
-    (partial / "progress.json").unlink(missing_ok=True)
-    if not working.masks:
-        (partial / "masks.bin").unlink()
-    partial.replace(folder)
-
-
-def _resumed(partial: Path) -> dict[str, Any]:
-    """Where a killed build stands, its files cut back to the last checkpoint."""
-    state: dict[str, Any] = {"places": [], "bytes": 0, "mask_bytes": 0, "digests": [], "unreadable": {}}
-    if (partial / "progress.json").is_file():
-        state |= json.loads((partial / "progress.json").read_text())  # one of an earlier version may tell less
-    for name, size in (("pixels.bin", state["bytes"]), ("masks.bin", state["mask_bytes"])):
-        with (partial / name).open("ab") as file:
-            file.truncate(size)
-    return state
-
-
-def _enough_space(state: dict[str, Any], total: int, partial: Path) -> None:
-    """After the first chunk, refuse a cache that cannot fit, before hours of decoding."""
-    done = len(state["places"])
-    if not done:
-        return
-    wanted = (state["bytes"] + state["mask_bytes"]) * (total - done) // done
-    free = shutil.disk_usage(partial).free
-    if wanted > free:
-        raise DiskFull(
-            f"the pixel cache {partial.parent} needs {wanted / 1e9:,.1f} GB more and {free / 1e9:,.1f} GB are free: point "
-            f"BENCHMARK_HOME at a larger disk, or lower --set train_resolution; what is done is kept"
-        )
-
-
-def _decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+def decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
     """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
     path = source.root / source.images[row]
     try:
@@ -283,11 +337,11 @@ def _decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray
     except Fault as fault:
         if not source.tolerant:
             raise
-        return np.zeros((working.size, working.size, 1), np.uint8), np.empty(0, np.uint8), str(fault)
+        return np.zeros((working.size, working.size, 1), np.uint8), np.zeros(working.mask_shape, np.uint8), str(fault)
     if is_phantom and not source.phantom:
         raise Fault(f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones")
     if not working.masks:
-        return working.image(pixels), np.empty(0, np.uint8), ""
+        return working.image(pixels), np.zeros(working.mask_shape, np.uint8), ""
     try:
         masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
     except Fault as fault:

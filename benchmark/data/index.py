@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Found:
 class Index:
     """The table of a data set under `root`. `notes` tell what a reader left out and why; `phantom` marks synthetic
     images; `unlabelled` and `num_listed` as in Found; `own_split`: the parts are a manifest's of the user's own.
+    `verified`: names of files that this process compared with what they were when they were first decoded.
     """
 
     task: str
@@ -61,6 +62,7 @@ class Index:
     unlabelled: pd.DataFrame | None = None
     num_listed: int | None = None
     own_split: bool = False
+    verified: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Uncached, Working, open_cache
+from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Tell, Uncached, Working, open_cache
 from benchmark.data.dealt import EVERYTHING, Share, deal, groups_of, numbers_of_classes
 from benchmark.data.index import MASKS, PARTS, Index
 from benchmark.data.render import EpochRender, PixelSource
@@ -74,7 +74,8 @@ def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """A task's parts. `columns` name what is scored: labels, or the masks that references give. `unlabelled`: a
-    challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far.
+    challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `notes()`:
+    lines about what was damaged in the pixel caches and made again.
     """
 
     train: Part
@@ -83,6 +84,7 @@ class Parts:
     unlabelled: Part | None
     columns: tuple[str, ...]
     unreadable: Callable[[], dict[str, str]]
+    notes: Callable[[], list[str]]
 
 
 def open_parts(
@@ -96,8 +98,10 @@ def open_parts(
     device: torch.device,
     threads: int,
     progress: Progress,
+    tell: Tell = lambda _: None,
 ) -> Parts:
-    """The parts of a cell. Builds the pixel caches that are not there yet (progress: images done, in all).
+    """The parts of a cell. Builds the pixel caches that are not there yet (progress: images done, in all; `tell`: of lines for
+    who waits).
 
     Raises Fault for what the images are found to be.
     """
@@ -108,7 +112,7 @@ def open_parts(
     opened: list[tuple[Images, Source]] = []
 
     def opening(source: Source, working: Working) -> Images:
-        images = images_of(source, working, task, places, threads=threads, progress=progress)
+        images = images_of(source, working, task, places, threads=threads, progress=progress, tell=tell)
         opened.append((images, source))
         return images
 
@@ -153,21 +157,29 @@ def open_parts(
         unlabelled=secret,
         columns=masks or index.labels,
         unreadable=lambda: unreadable_of(opened),
+        notes=lambda: notes_of(opened),
     )
 
 
 def images_of(
-    source: Source, working: Working, task: TaskSpec, places: Places, *, threads: int, progress: Progress
+    source: Source, working: Working, task: TaskSpec, places: Places, *, threads: int, progress: Progress, tell: Tell
 ) -> Images:
     """Decoded images: a cache, built where it is not there yet, or the files themselves where the task keeps none."""
     if not task.keep_pixels:
         return Uncached(source=source, working=working)
-    return open_cache(source, working, places.pixels, name=task.name, progress=progress, threads=max(2, threads))
+    return open_cache(
+        source, working, places.pixels, name=task.name, progress=progress, tell=tell, threads=max(2, threads)
+    )
 
 
 def unreadable_of(opened: list[tuple[Images, Source]]) -> dict[str, str]:
     """Image -> why it could not be decoded, of those that were asked for so far."""
     return {source.images[row]: reason for images, source in opened for row, reason in images.unreadable.items()}
+
+
+def notes_of(opened: list[tuple[Images, Source]]) -> list[str]:
+    """Lines about what was damaged in the pixel caches and made again, each once."""
+    return list(dict.fromkeys(line for images, _ in opened for line in images.notes))
 
 
 def sources_of(
@@ -201,6 +213,7 @@ def source_of(index: Index, task: TaskSpec, rows: pd.Index, working: Working) ->
         phantom=index.phantom,
         windows=task.windows,
         tolerant=task.unreadable is not None,
+        verified=index.verified,
     )
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Recipe
 from benchmark.data.batches import Batch, Rows, rendered_ahead
-from benchmark.data.cache import Images, Progress, Source
+from benchmark.data.cache import Images, Progress, Source, Tell
 from benchmark.data.index import Index
-from benchmark.data.parts import images_of, source_of, unreadable_of, workings
+from benchmark.data.parts import images_of, notes_of, source_of, unreadable_of, workings
 from benchmark.data.render import PixelSource
 from benchmark.disk import Places
 from benchmark.tasks import TaskSpec
@@ -21,7 +21,8 @@ from benchmark.tasks import TaskSpec
 class Views:
     """The table's images, then those of a challenge's test without labels, each by its place in that order.
 
-    `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `is_unreadable`: by place.
+    `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `is_unreadable`: by place;
+    `notes()`: lines about what was damaged in the pixel caches and made again.
     """
 
     ids: list[str]
@@ -30,6 +31,7 @@ class Views:
     device: torch.device
     threads: int
     unreadable: Callable[[], dict[str, str]]
+    notes: Callable[[], list[str]]
     _opened: tuple[tuple[Images, Source], ...]
 
     def batches(self, rows: Rows, size: int) -> Iterator[tuple[Rows, torch.Tensor]]:
@@ -66,14 +68,15 @@ def open_views(
     device: torch.device,
     threads: int,
     progress: Progress,
+    tell: Tell = lambda _: None,
 ) -> Views:
     """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
     _, evaluation = workings(index, task, recipe)
     source = source_of(index, task, index.table.index, evaluation)
-    opened = [(images_of(source, evaluation, task, places, threads=threads, progress=progress), source)]
+    opened = [(images_of(source, evaluation, task, places, threads=threads, progress=progress, tell=tell), source)]
     if index.unlabelled is not None:
         more = replace(source, images=list(index.unlabelled["image"]))
-        opened.append((images_of(more, evaluation, task, places, threads=threads, progress=progress), more))
+        opened.append((images_of(more, evaluation, task, places, threads=threads, progress=progress, tell=tell), more))
     more_ids = [] if index.unlabelled is None else list(index.unlabelled["id"])
     return Views(
         ids=[*index.table["id"], *more_ids],
@@ -82,5 +85,6 @@ def open_views(
         device=device,
         threads=threads,
         unreadable=lambda: unreadable_of(opened),
+        notes=lambda: notes_of(opened),
         _opened=tuple(opened),
     )
