@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_splits import an_index, enough, indexes, patients_of
+from test_splits import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.cell import Recipe
-from benchmark.data.dealt import Share
+from benchmark.data.dealt import Share, deal
 from benchmark.data.labels import with_commonest
 from benchmark.data.parts import oversampled
-from benchmark.data.splits import assign_parts, subset_of
+from benchmark.data.splits import assign_parts, fraction_of, subset_of
 from benchmark.fault import Fault
 from benchmark.tasks import Split
 
@@ -214,3 +214,85 @@ def test_a_share_of_a_cell_without_more_is_everything(tasks):
 
     assert Share().of(index, index.table.index, tasks["TXC"], seed=1).equals(index.table.index)
     assert Recipe().sampling is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=6), st.integers(0, 99), st.floats(0.05, 0.6))
+def test_parts_and_fractions_have_each_class_in_proportion(counts, seed, share):
+    """All classes of one size too. A prefix of the ranking has, of each of K classes, its share to within half a patient,
+    one patient more where classes stand at one place, and K/2 patients times the class's own share where the other
+    classes are rounded.
+    """
+    index = exclusive(counts)
+    if sum(counts) < 6:
+        return
+    parts = assign_parts(index, Split(method="random", test=share, validation=share, seed=seed))
+    rest = index.table.index[parts != "test"]
+    chosen = {
+        "test": (index.table.index, index.table.index[parts == "test"]),
+        "validation": (rest, index.table.index[parts == "validation"]),
+        "fraction": (rest, fraction_of(index, rest, share, seed)),
+    }
+
+    for whole, part in chosen.values():
+        of_whole, found = np.array(counts_of(index, whole)), np.array(counts_of(index, part))
+        bound = 1.5 + of_whole * (len(counts) + 1) / (2 * len(whole))
+        assert (abs(found - of_whole * len(part) / len(whole)) <= bound).all()
+
+
+def test_a_training_part_of_one_class_is_refused_in_one_line(tasks):
+    index = exclusive([60, 60])
+    table = index.table.assign(part=["train"] * 60 + ["validation"] * 30 + ["test"] * 30)
+    task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
+
+    with pytest.raises(Fault) as raised:
+        deal(replace(index, table=table), task, Recipe(), Share(), seed=0)
+
+    assert str(raised.value) == (
+        "T: all 60 training images are of one class (of class 0), from which nothing can be learned: use more of the "
+        "training part, or another split"
+    )
+
+
+def test_a_binary_training_part_of_one_class_is_refused_too(tasks):
+    index = an_index(["TB"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 2)
+
+    with pytest.raises(Fault, match=r"T: all 1 training images are of one class \(with(out)? TB\)"):
+        deal(index, tasks["TXC"], Recipe(), Share(fraction=0.001), seed=0)
+
+
+def test_labels_that_do_not_exclude_each_other_may_all_be_absent_in_training(tasks):
+    index = an_index(["A", "B"], [f"p{n}" for n in range(40)], np.zeros((40, 2)))
+
+    dealt = deal(index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), Share(), seed=0)
+
+    assert len(dealt.training) == 29
+    assert dealt.notes == ()
+
+
+@pytest.mark.parametrize("part", ["training", "validation", "test"])
+def test_a_part_without_a_class_that_others_have_is_noted(tasks, part):
+    index = exclusive([60, 60, 6])
+    names = ["training", "validation", "test"]
+    of_row = [names[n % 3] for n in range(120)] + [[name for name in names if name != part][n % 2] for n in range(6)]
+    table = index.table.assign(part=["train" if name == "training" else name for name in of_row])
+    task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
+
+    dealt = deal(replace(index, table=table), task, Recipe(), Share(), seed=0)
+
+    assert dealt.notes == (f"the {part} part has no image of class 2; other parts have some",)
+
+
+def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
+    index = exclusive([30, 30])
+    masks = index.table.assign(
+        mask=["rle:1 2"] * 30 + ["rle:"] * 30, part=["train"] * 20 + ["validation"] * 30 + ["test"] * 10
+    )
+    task = tasks["PXS"].model_copy(update={"split": Split(method="official")})
+
+    dealt = deal(replace(index, table=masks, labels=("m",)), task, Recipe(), Share(), seed=0)
+
+    assert dealt.notes == (
+        "the training part has no image without pneumothorax; other parts have some",
+        "the test part has no image with pneumothorax; other parts have some",
+    )

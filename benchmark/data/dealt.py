@@ -1,5 +1,6 @@
 """An index and a cell's share -> the rows of each part and what they are labelled: all that comes before pixels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from benchmark.cell import NUM_FOLDS, Cell, Purpose, Recipe, stream
 from benchmark.data import splits
 from benchmark.data.index import PARTS, Index
 from benchmark.data.labels import classes_of, judged_labels, training_labels
+from benchmark.fault import Fault, first_few
 from benchmark.tasks import TaskSpec
 
 
@@ -42,7 +44,7 @@ EVERYTHING = Share()
 class Dealt:
     """`index`: with its classes settled. `parts`: row -> part. `training`, `validation`, `test`: rows of its table, the
     first by the share that is used. `learned` and `judged`: table rows x labels, what trains (uncertain labels drawn)
-    and what is judged. `oversample`: an epoch repeats rare classes.
+    and what is judged. `oversample`: an epoch repeats rare classes. `notes`: which part lacks a class that others have.
     """
 
     index: Index
@@ -53,6 +55,7 @@ class Dealt:
     learned: NDArray[np.float32]
     judged: NDArray[np.float32]
     oversample: bool
+    notes: tuple[str, ...]
 
     def places(self, rows: pd.Index) -> NDArray[np.int64]:
         """Where rows stand in the table."""
@@ -64,21 +67,59 @@ class Dealt:
 
 
 def deal(index: Index, task: TaskSpec, recipe: Recipe, share: Share, seed: int) -> Dealt:
-    """The rows of a cell's parts and their labels: none of it depends on the model, so seeds are paired across models."""
+    """Returns the rows of a cell's parts and their labels: none of it depends on the model, so seeds are paired across
+    models. Raises Fault where the training images are of one class alone.
+    """
     parts = splits.assign_parts(index, task.split, share.fold)
     index = classes_of(index, task, parts)
     rows = {name: index.table.index[parts == name] for name in PARTS}
     named = () if task.kind == "segmentation" else index.labels
+    training = share.of(index, rows["train"], task, seed)
+    notes = check_classes(index, task, {"training": training, "validation": rows["validation"], "test": rows["test"]})
     return Dealt(
         index=index,
         parts=parts,
-        training=share.of(index, rows["train"], task, seed),
+        training=training,
         validation=rows["validation"],
         test=rows["test"],
         learned=training_labels(index.table, named, recipe.uncertain, stream(seed, Purpose.UNCERTAIN)),
         judged=judged_labels(index.table, named),
         oversample=recipe.sampling == "oversample",
+        notes=notes,
     )
+
+
+def check_classes(index: Index, task: TaskSpec, rows: Mapping[str, pd.Index]) -> tuple[str, ...]:
+    """Returns one line for each part (of `rows`, by its name) that lacks a class which another part has.
+
+    Raises Fault where the training images are of one class alone, and classes exclude each other.
+    """
+    members = _classes_of_images(index, task)
+    counts = pd.DataFrame({part: members.loc[of_part].sum() for part, of_part in rows.items()})
+    present = counts > 0
+    if (task.kind == "binary" or task.is_exclusive) and present["training"].sum() == 1:
+        (only,) = present.index[present["training"]]
+        raise Fault(
+            f"{index.task}: all {len(rows['training']):,} training images are of one class ({only}), from which nothing "
+            f"can be learned: use more of the training part, or another split"
+        )
+    absent = {part: present.index[~present[part] & present.any(axis=1)] for part in rows}
+    return tuple(
+        f"the {part} part has no image {first_few(classes)}; other parts have some"
+        for part, classes in absent.items()
+        if len(classes)
+    )
+
+
+def _classes_of_images(index: Index, task: TaskSpec) -> pd.DataFrame:
+    """Returns which image is of which class, a column each, named so that it may follow the word "image"."""
+    table = index.table
+    if task.kind != "segmentation" and len(index.labels) > 1:
+        return (table[list(index.labels)] == 1).add_prefix("of ")
+    name = task.labels[0]
+    marked = splits.has_mask(table) if task.kind == "segmentation" else table[name] == 1
+    unmarked = ~marked if task.kind == "segmentation" else table[name] == 0
+    return pd.DataFrame({f"with {name}": marked, f"without {name}": unmarked})
 
 
 def groups_of(table: pd.DataFrame, task: TaskSpec) -> dict[str, NDArray[np.str_]]:

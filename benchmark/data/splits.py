@@ -85,6 +85,11 @@ def ranking(index: Index, rows: pd.Index, stream: str) -> list[str]:
     return list(_interleaved(strata, strata.index.to_series(), stream, balanced=False))
 
 
+def has_mask(table: pd.DataFrame) -> pd.Series:
+    """Returns which images have anything to find, as far as a table tells it: a mask that is no empty list of runs."""
+    return ~table["mask"].isin(["", RLE])
+
+
 def _by_stratum(strata: pd.Series, names: pd.Series, stream: str) -> pd.DataFrame:
     """Returns the units in the order of their strata, within each stratum in that of their hashes."""
     ordered = pd.DataFrame({"stratum": strata})
@@ -105,7 +110,7 @@ def _strata_of(index: Index, rows: pd.Index, *, by_patient: bool) -> pd.Series:
     """Patient (or row) -> its stratum: the place of the rarest label that it has, -1 for none."""
     table = index.table.loc[rows]
     labels = (
-        (~table[["mask"]].isin(["", RLE])).astype(float)
+        has_mask(table).to_frame().astype(float)
         if "mask" in table
         else table[list(index.labels)].fillna(0).clip(lower=0)
     )
