@@ -18,11 +18,12 @@ from benchmark.record import Predictions
 from benchmark.report.commands import commands_of
 from benchmark.report.figures import Material, drawn, plotted
 from benchmark.report.figures.specs import Convergence, Seeds, TimeToQuality
-from benchmark.report.frame import frame_of, setting_of
+from benchmark.report.frame import cell_changes, frame_of, model_notes, written
 from benchmark.report.groups import groups_of
-from benchmark.report.replicates import with_replicates
+from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 from benchmark.report.tables import default_baseline, latex, markdown, summary
 from benchmark.store import Store
+from benchmark.tasks import own_recipe
 
 ONE, TWO = [0.90, 0.91, 0.92, 0.93], [0.80, 0.83, 0.84, 0.86, 0.82]
 
@@ -37,7 +38,7 @@ def test_a_row_has_mean_sd_n_and_the_t_test_of_its_records(tasks):
     rows = summary(frame_of(records(), tasks), SCRATCH.name).set_index("model")
 
     row = rows.loc["imagenet"]
-    expected = stats.ttest_ind(ONE, TWO)
+    expected = stats.ttest_ind(ONE, TWO, equal_var=False)
     assert (row["mean"], row["sd"], row["n"]) == (pytest.approx(np.mean(ONE)), pytest.approx(np.std(ONE, ddof=1)), 4)
     assert (row["p"], row["difference"]) == (pytest.approx(expected.pvalue), pytest.approx(np.mean(ONE) - np.mean(TWO)))
     assert (row["best_epoch"], row["epochs_trained"], row["epochs_trained_sd"]) == (3, 5, 0)
@@ -156,20 +157,25 @@ def predictions(seed, num=60):
 
 
 @pytest.mark.parametrize(("by", "units"), [("patient", 12), ("image", 60)])
-def test_replicates_of_the_test_set_give_the_difference_of_one_run_each(tasks, by, units):
+def test_replicates_of_the_test_set_give_the_difference_over_all_runs(tasks, by, units):
+    """The value of a model is the mean over its runs, here of four and of five sets of predictions."""
     made = records()
     frame = frame_of(made, tasks)
-    answers = {r.key: predictions(1 if r.cell.model == "imagenet" else 2) for r in made}
+    answers = {r.key: predictions(r.cell.seed + 10 * (r.cell.model == "imagenet")) for r in made}
 
     rows = with_replicates(summary(frame, SCRATCH.name), frame, answers.__getitem__, tasks, by)
 
     row = rows.set_index("model").loc["imagenet"]
-    scores = [roc_auc_score(predictions(n).truth, predictions(n).score) for n in (1, 2)]
-    assert row["replicates_difference"] == pytest.approx(scores[0] - scores[1])
+    means = [
+        np.mean([roc_auc_score(predictions(n).truth, predictions(n).score) for n in seeds])
+        for seeds in (range(10, 14), range(5))
+    ]
+    assert row["replicates_difference"] == pytest.approx(means[0] - means[1])
     assert row["replicates_low"] < row["replicates_difference"] < row["replicates_high"]
-    assert (row["replicates_units"], row["replicates_seed"]) == (units, 0)
+    assert row["test_low"] < means[0] < row["test_high"]
+    assert row["replicates_units"] == units
     assert np.isnan(rows.set_index("model").loc[SCRATCH.name, "replicates_low"])
-    assert f"1,000 test sets drawn by {by}" in markdown(rows)
+    assert f"1,000 test parts drawn by {by}" in markdown(rows)
 
 
 def test_replicates_that_cannot_be_drawn_are_one_line(tasks):
@@ -177,7 +183,7 @@ def test_replicates_that_cannot_be_drawn_are_one_line(tasks):
     frame = frame_of(made, tasks)
     answers = {r.key: predictions(1, 60 if r.cell.model == "imagenet" else 50) for r in made}
 
-    with pytest.raises(Fault, match="--bootstrap image: TXC, imagenet: not the same test images"):
+    with pytest.raises(Fault, match="drawn by image: TXC, imagenet: not the same test images"):
         with_replicates(summary(frame, SCRATCH.name), frame, answers.__getitem__, tasks, "image")
 
 
@@ -247,7 +253,106 @@ def test_a_name_that_stood_for_two_files_is_told_apart(tasks):
     other = IMAGENET.model_copy(update={"sha256": "cd" * 32})
     twice = [made_up_record(made_up_cell(w, seed)) for w in (IMAGENET, other) for seed in (0, 1)]
 
-    assert set(frame_of(twice, tasks)["model"]) == {"imagenet@abababab", "imagenet@cdcdcdcd"}
+    frame = frame_of(twice, tasks)
+
+    assert frame["model"].nunique() == frame["model_id"].nunique() == 2
+    assert all(name.startswith("imagenet@") for name in frame["model"])
+    assert summary(frame, "x")["n"].tolist() == [2, 2]
+    notes = model_notes([record.cell for record in twice])
+    assert [note.split(" is ")[0] for note in notes] == sorted(set(frame["model"]))
+    assert all(f"file {digest}" in " ".join(notes) for digest in ("abababab", "cdcdcdcd"))
+
+
+@pytest.mark.parametrize("changed", [
+    {"naming": "timm"}, {"architecture": "resnet34"}, {"mean": (0.5, 0.5, 0.5)}, {"features": "class-tokens-4"},
+])  # fmt: skip
+def test_an_entry_that_was_read_or_fed_otherwise_is_another_model(tasks, changed):
+    """0.91 and 0.71 under one name and one file are not 0.81 of six runs."""
+    other = IMAGENET.model_copy(update=changed)
+    made = [made_up_record(made_up_cell(w, seed), score) for w, score in ((IMAGENET, 0.91), (other, 0.71))
+            for seed in range(3)]  # fmt: skip
+
+    rows = summary(frame_of(made, tasks), "imagenet")
+
+    assert sorted(rows["mean"]) == pytest.approx([0.71, 0.91])
+    assert rows["n"].tolist() == [3, 3]
+    assert rows["model"].nunique() == 2
+
+
+def test_a_fusion_whose_second_file_changed_is_another_model(tasks):
+    second = IMAGENET.model_copy(update={"name": "other", "sha256": "cd" * 32})
+    pairs = [(IMAGENET, second), (IMAGENET, second.model_copy(update={"sha256": "ef" * 32}))]
+    cells = [made_up_cell().model_copy(update={"weights": pair, "protocol": "dvme"}) for pair in pairs]
+
+    frame = frame_of([made_up_record(cell) for cell in cells], tasks)
+
+    assert frame["model"].nunique() == 2
+    assert all(name.startswith("imagenet+other@") for name in frame["model"])
+
+
+def test_input_statistics_that_the_recipe_asks_for_leave_the_name_as_it_is(tasks):
+    """Fed otherwise in another table, it is the same entry: one name in both."""
+    native = IMAGENET.model_copy(update={"mean": (0.0, 0.0, 0.0)})
+    cells = [made_up_cell(IMAGENET), made_up_cell(native, recipe=Recipe(input="native"))]
+
+    assert set(frame_of([made_up_record(cell) for cell in cells], tasks)["model"]) == {"imagenet"}
+
+
+def test_copies_of_a_deterministic_answer_are_one_run_with_an_interval_over_test_sets(tasks):
+    """Three seeds of nearest neighbours over fixed weights: n is 1, nothing is tested."""
+    other = IMAGENET.model_copy(update={"name": "other", "sha256": "cd" * 32})
+    made = [
+        made_up_record(made_up_cell(w, seed, protocol="knn"), 0.879) for w in (IMAGENET, other) for seed in range(3)
+    ]
+    frame = frame_of(made, tasks)
+    answers = {r.key: predictions(1 if r.cell.model == "imagenet" else 2) for r in made}
+
+    rows = with_answers_of_one_run(summary(frame, "imagenet"), frame, answers.__getitem__, tasks)
+
+    assert rows["n"].tolist() == [1, 1]
+    assert rows["p"].isna().all()
+    auc = roc_auc_score(predictions(1).truth, predictions(1).score)
+    first = rows.set_index("model").loc["imagenet"]
+    assert first["test_low"] < auc < first["test_high"]
+    assert "No seed changes the answer: it is one run, and no test of runs is made." in markdown(rows)
+    assert "±" not in markdown(rows).split("\n")[-2]
+
+
+def test_runs_that_do_not_vary_are_said_to_be_the_same(tasks):
+    made = [made_up_record(made_up_cell(SCRATCH, seed), 0.879) for seed in range(3)]
+
+    assert "87.90 (the same in all 3 runs)" in markdown(summary(frame_of(made, tasks), SCRATCH.name))
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({"data_status": "partial", "num_images": 1605, "num_published": 112120},
+     "PARTIAL DATA: 1,605 of 112,120 published images"),
+    ({"data_status": "own"}, "OWN DATA OR SPLIT"),
+])  # fmt: skip
+def test_what_is_not_the_whole_published_data_set_is_said_to_be_so(tasks, changed, said):
+    made = [made_up_record(made_up_cell(w, seed, data="official"), **changed) for w in (SCRATCH, IMAGENET)
+            for seed in range(2)]  # fmt: skip
+    frame = frame_of(made, tasks)
+    rows = summary(frame, "imagenet")
+    drawing = drawn(Material(frame=frame, records={r.key: r for r in made}, baseline="imagenet"), Seeds())
+
+    assert said in markdown(rows)
+    assert said in latex(rows)
+    assert said in drawing.caption
+    assert rows["data"].unique().tolist() == [changed["data_status"]]
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({}, "Runs differ in the training seed and share the images of all parts"),
+    ({"fold": 1, "folds": 5}, "Runs of several folds share training images"),
+])  # fmt: skip
+def test_the_caption_says_what_varies_and_that_validation_images_are_labelled(tasks, changed, said):
+    made = [made_up_record(made_up_cell(SCRATCH, seed, subset=50, **changed)) for seed in range(2)]
+
+    text = markdown(summary(frame_of(made, tasks), SCRATCH.name))
+
+    assert said in text
+    assert "100 training images, 10 validation images, labelled too; 50 test images" in text
 
 
 def test_failed_cells_are_no_rows(tasks):
@@ -259,8 +364,12 @@ def test_failed_cells_are_no_rows(tasks):
 def test_settings_are_told_by_what_differs_from_the_task(tasks):
     recipe = tasks["PXS"].complete_recipe(settings=("image_size=96", "early_stop=none"))
 
-    assert setting_of(recipe, tasks["PXS"]) == "early_stop=None, image_size=96"
-    assert setting_of(tasks["PXS"].complete_recipe(), tasks["PXS"]) == ""
+    own = own_recipe(tasks["PXS"], "finetune")
+
+    assert written(cell_changes(made_up_cell(recipe=recipe), own)) == "early_stop=None, image_size=96"
+    assert written(cell_changes(made_up_cell(recipe=own), own)) == ""
+    searched = made_up_cell(recipe=own, search={"image_size": (own.image_size, 96)})
+    assert written(cell_changes(searched, own)) == "image_size chosen on validation of 2"
 
 
 def test_the_baseline_is_imagenet_then_scratch(tasks):

@@ -8,9 +8,9 @@ from benchmark.bundles import bundles
 from benchmark.cli.grid import searched
 from benchmark.cli.request import Wish, indexes_of
 from benchmark.fault import Fault
+from benchmark.record import SearchTrial
 from benchmark.runner import Runner
 from benchmark.runner.search import choose
-from benchmark.record import SearchTrial
 from benchmark.store import Store
 
 NET = "scratch:test_resnet"
@@ -126,7 +126,7 @@ def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
     """Fixed weights, all images: every seed would give the same answer. Folds and drawn subsets are other questions."""
     from benchmark.cli import grid as grids
 
-    monkeypatch.setattr(grids, "located", lambda entry, _: type("File", (), {"sha256": "ab" * 32})())
+    monkeypatch.setattr(grids, "located", lambda *_: type("File", (), {"sha256": "ab" * 32})())
     asked = {"models": "imagenet", "protocol": protocol, "settings": []}
 
     def seeds(**more):

@@ -10,9 +10,12 @@ from benchmark.cli.options import Project, Results, Tasks, places_of
 from benchmark.fault import Fault, did_you_mean, first_few
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from benchmark.record import RunRecord
+    from benchmark.report.replicates import Load
     from benchmark.tasks import TaskSpec
 
 
@@ -26,6 +29,10 @@ def compare(
     margin: Annotated[
         float, typer.Option("--margin", help="Points (of 100) within which results count as equivalent.")
     ] = 1.0,
+    test_sets: Annotated[
+        bool,
+        typer.Option("--test-sets/--no-test-sets", help="Resample the test part by patient under all runs of both."),
+    ] = True,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the table here.", show_default=False)] = None,
     results: Results = None,
     project: Project = None,
@@ -49,9 +56,9 @@ def compare(
     places = places_of(results=results, project=project)
     known = known_tasks(places)
     if all(folders):
-        rows, cells, unread = _of_folders(Path(first), Path(second), known, tasks, margin / 100)
+        rows, cells, unread = _of_folders(Path(first), Path(second), known, tasks, margin / 100, test_sets=test_sets)
     else:
-        rows, unread = _of_models(first, second, places.results, known, tasks, margin / 100)
+        rows, unread = _of_models(first, second, places.results, known, tasks, margin / 100, test_sets=test_sets)
         cells = {}
     if rows.empty:
         raise Fault(f"no cell of {first} or {second} has a score")
@@ -74,9 +81,16 @@ def _is_results(name: str) -> bool:
 
 
 def _of_models(
-    first: str, second: str, results: Path, known: "dict[str, TaskSpec]", tasks: str | None, margin: float
+    first: str,
+    second: str,
+    results: Path,
+    known: "dict[str, TaskSpec]",
+    tasks: str | None,
+    margin: float,
+    *,
+    test_sets: bool,
 ) -> "tuple[pd.DataFrame, list[str]]":
-    from benchmark.report.compare import sides_of
+    from benchmark.report.compare import sides_of, with_test_sets
     from benchmark.report.frame import frame_of
     from benchmark.store import Store
 
@@ -91,14 +105,35 @@ def _of_models(
     if first == second:
         raise Fault(f"{first} with itself: wanted two models, or two results folders")
     frame = _only(frame, tasks, known)
-    return sides_of(*(frame[frame["model"] == name] for name in (first, second)), margin=margin), unread
+    sides = frame[frame["model"] == first], frame[frame["model"] == second]
+    rows = sides_of(*sides, margin=margin)
+    if test_sets:
+        load = _predictions(Path(results), records)
+        rows = with_test_sets(rows, sides, (load, load), known)
+    return rows, unread
+
+
+def _predictions(folder: Path, records: "Iterable[RunRecord]") -> "Load":
+    from benchmark.store import Store
+
+    cells = {record.key: record.cell for record in records}
+    store = Store(folder.resolve())
+    return lambda key: store.predictions(cells[key])
 
 
 def _of_folders(
-    first: Path, second: Path, known: "dict[str, TaskSpec]", tasks: str | None, margin: float
+    first: Path,
+    second: Path,
+    known: "dict[str, TaskSpec]",
+    tasks: str | None,
+    margin: float,
+    *,
+    test_sets: bool,
 ) -> "tuple[pd.DataFrame, dict[str, tuple[int, int]], list[str]]":
     """The rows; for each kind of data how many cells both have, and how many are equal; what could not be read."""
-    from benchmark.report.compare import same_run, sides_of
+    import pandas as pd
+
+    from benchmark.report.compare import same_run, sides_of, with_test_sets
     from benchmark.report.frame import frame_of
     from benchmark.store import Store
 
@@ -124,11 +159,16 @@ def _of_folders(
         raise Fault(f"no finished cell of {tasks} in {first} or {second}")
     shared = set(frames[0]["key"]) & set(frames[1]["key"])
     equal = {key for key in shared if same_run(one[key], two[key])}
+    kinds = pd.concat(frames).drop_duplicates("key").set_index("key")["data"]
     cells = {
-        data: (sum(one[key].cell.data == data for key in shared), sum(one[key].cell.data == data for key in equal))
-        for data in ("official", "phantom")
+        data: (sum(kinds[key] == data for key in shared), sum(kinds[key] == data for key in equal))
+        for data in set(kinds)
     }
-    return sides_of(*frames, margin=margin, by=("block", "model"), equal=equal), cells, unread
+    rows = sides_of(*frames, margin=margin, by=("block", "model"), equal=equal)
+    if test_sets:
+        loads = _predictions(first, one.values()), _predictions(second, two.values())
+        rows = with_test_sets(rows, (frames[0], frames[1]), loads, known, by=("block", "model"))
+    return rows, cells, unread
 
 
 def _only(
@@ -157,9 +197,13 @@ def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, seco
     def p(value: float) -> str:
         return "–" if math.isnan(value) else told_p(value)
 
+    def test_set(row: "pd.Series[Any]") -> str:
+        low = row.get("test_low", math.nan)
+        return "–" if math.isnan(low) else points(row["test_difference"]) + interval(low, row["test_high"])
+
     by_model = ["model"] * ("model" in rows)
     heads = (*by_model, "mean ± sd (n): A", "B", "A - B [95 % CI]", "p", "p (Holm)", "g")
-    beside = ("paired [95 % CI]", "p (pairs)", f"p (within ± {margin:g})", "A is")
+    beside = ("paired [95 % CI]", "p (pairs)", f"p (within ± {margin:g})", "other test sets [95 %]", "A is")
     table = table_of("task", *heads, *beside)
     for _, row in rows.iterrows():
         tested = not math.isnan(row["difference"])
@@ -176,6 +220,7 @@ def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, seco
             points(row["paired_mean"]) + interval(row["paired_low"], row["paired_high"]) if paired else "–",
             f"{p(row['paired_p'])} ({row['n_pairs']})" if paired else "–",
             p(row["p_equivalent"]),
+            test_set(row),
             row["verdict"],
         )
     for line in said:

@@ -44,7 +44,7 @@ def report(
     test: Annotated[
         Literal["student", "welch", "paired", "wilcoxon"],
         typer.Option(help="Test against the baseline; paired and wilcoxon: of runs of the same seed."),
-    ] = "student",
+    ] = "welch",
     bootstrap: Annotated[
         Literal["patient", "image"] | None,
         typer.Option(help="Also resample the test set, 1,000 times, by patient or by image.", show_default=False),
@@ -121,10 +121,12 @@ def report(
     rows = summary(frame, baseline, test)
     if rows.empty:
         raise Fault(f"no cell of {tasks or 'these tasks'} in {places.results} has a score to report")
-    if bootstrap:
-        from benchmark.report.replicates import with_replicates
+    from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 
+    if bootstrap:
         rows = with_replicates(rows, frame, held.answer, known, bootstrap)
+    else:
+        rows = with_answers_of_one_run(rows, frame, held.answer, known)
     failed = [r.cell.title for r in records if r.status == "failed" and r.cell.task in set(frame["task"])]
     if failed:
         beside.insert(0, f"{plural(len(failed), 'failed cell')} left out: {first_few(failed)}")
@@ -168,7 +170,7 @@ def _of_suite(frame: "pd.DataFrame", grid: "Suite", families: dict[str, str]) ->
 
     if grid.models == "all":
         return frame
-    entry = frame["model"].map(lambda model: model.partition("@")[0])
+    entry = frame["members"].map("+".join)
     wanted = select(grid.models, dict.fromkeys(entry, "") | families, noun="model", coin=lambda name: name)
     return frame[entry.isin(wanted)]
 

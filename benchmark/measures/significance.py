@@ -129,18 +129,20 @@ def hedges_g_interval(first: ArrayLike, second: ArrayLike, confidence: float = C
     return float(low), float(high)
 
 
-def tost(first: ArrayLike, second: ArrayLike, margin: float) -> float:
-    """The p of equivalence: that the means of two independent sets of runs differ by `margin` or more is rejected below it.
+def tost(first: ArrayLike, second: ArrayLike, margin: float, *, equal_variances: bool = True) -> float:
+    """Returns the p of equivalence: below it, that the means of two independent sets of runs differ by `margin` or more is
+    rejected.
 
-    Two one-sided Student's t-tests (Schuirmann 1987), the larger p. Raises ValueError for a margin that is not above 0.
+    Two one-sided t-tests (Schuirmann 1987), Student's or Welch's, the larger p. Raises ValueError for a margin that is
+    not above 0.
     """
     if not margin > 0:
         raise ValueError(f"margin: wanted more than 0, found {margin}")
     one, two = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if not _testable(one, two):
         return math.nan
-    above = stats.ttest_ind(one + margin, two, alternative="greater").pvalue
-    below = stats.ttest_ind(one - margin, two, alternative="less").pvalue
+    above = stats.ttest_ind(one + margin, two, equal_var=equal_variances, alternative="greater").pvalue
+    below = stats.ttest_ind(one - margin, two, equal_var=equal_variances, alternative="less").pvalue
     return float(max(above, below))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from benchmark.record import RunRecord
-from benchmark.report.frame import setting_of
-from benchmark.tasks import TaskSpec
+from benchmark.report.frame import changes_of
+from benchmark.tasks import TaskSpec, own_recipe
 
 
 def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Mapping[str, TaskSpec]) -> list[str]:
@@ -15,8 +15,16 @@ def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Ma
     asked: dict[tuple[str, ...], tuple[set[str], set[int]]] = {}
     for key, seen in zip(frame["key"], frame["overlap"], strict=True):
         cell = records[key].cell
-        settings = setting_of(cell.recipe, tasks.get(cell.task), cell.protocol).split(", ")
-        options = [f"--set {shlex.quote(setting)}" for setting in settings if setting]
+        own = own_recipe(tasks.get(cell.task), cell.protocol)
+        search = cell.search or {}
+        options = [
+            f"--set {shlex.quote(f'{name}={value}')}"
+            for name, value in changes_of(cell.recipe, own)
+            if name not in search
+        ]
+        options += [
+            f"--search {shlex.quote(f'{name}=' + ','.join(map(str, values)))}" for name, values in search.items()
+        ]
         options += [f"--fraction {cell.fraction:g}"] if cell.fraction < 1 else []
         options += [f"--subset {cell.subset}"] if cell.subset is not None else []
         options += [f"--folds {cell.folds or 5}"] if cell.fold is not None else []

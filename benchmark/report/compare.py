@@ -1,31 +1,42 @@
 """Two models, or two runs of one grid: which is better, by how much, how sure, on which tasks. Torch-free.
 
-The unit is the run. Each result (a block of the frame; between two folders, a block and a model) is one test, Student's
-independent t as in the first paper (Hosseinzadeh Taher 2021, section 2); the family of Holm's correction is all tests of
-one table. Official images and phantoms are families of their own. Nothing is told where a side has fewer than two runs.
+The unit is the run. Each result (a block of the frame; between two folders, a block and a model) is one test, Welch's
+independent t as everywhere in the reports; the family of Holm's correction is all tests of one table. Kinds of data
+(official, partial, own, phantom) are families of their own. Nothing is tested where a side has fewer than two runs.
+
+That test is about training again on the same images. What another test part could have given is told beside it, by
+resampling the patients of the test part under all runs of both models (`with_test_sets`).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
-from benchmark.fault import first_few, plural
+from benchmark.fault import Fault, first_few, plural
 from benchmark.measures.multiplicity import holm
-from benchmark.measures.significance import (
-    hedges_g,
-    independent_t,
-    paired_t,
-    sample_sd,
-    smallest_effect,
-    t_interval,
-    tost,
-)
+from benchmark.measures.significance import hedges_g, paired_t, sample_sd, smallest_effect, t_interval, tost, welch_t
 from benchmark.record import RunRecord
+from benchmark.report.replicates import Load
+from benchmark.report.resampling import difference_of
+from benchmark.report.tables import data_sentences
+from benchmark.tasks import TaskSpec
 
 SIGNIFICANT = 0.05
-ABOUT = ["block", "task", "title", "data", "data_digest", "protocol", "setting", "metric"]
+ABOUT = [
+    "block",
+    "task",
+    "title",
+    "data",
+    "data_digest",
+    "num_images",
+    "num_published",
+    "protocol",
+    "setting",
+    "metric",
+]
 PAIR = ["seed", "pair_fold"]
 # what a row may say of its two sides; the first is meant as the subject: `better` is the first's
 VERDICTS = ("better", "worse", "equivalent", "undecided", "identical", "not tested", "missing")
@@ -39,7 +50,7 @@ def sides_of(
     by: tuple[str, ...] = ("block",),
     equal: Collection[str] = (),
 ) -> pd.DataFrame:
-    """One row per result (`by`) of either frame: `difference`, first minus second, with its 95 % interval, Student's
+    """One row per result (`by`) of either frame: `difference`, first minus second, with its 95 % interval, Welch's
     t-test and `p_holm`, Hedges' g, the paired t-test of the runs whose seed and fold both have, and TOST's `p_equivalent`
     within `margin`.
 
@@ -59,6 +70,32 @@ def sides_of(
     table["p_holm"] = table.groupby("data")["p"].transform(lambda p: holm(p.to_numpy()))
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     return table
+
+
+def with_test_sets(
+    rows: pd.DataFrame,
+    sides: tuple[pd.DataFrame, pd.DataFrame],
+    loads: tuple[Load, Load],
+    tasks: Mapping[str, TaskSpec],
+    *,
+    by: tuple[str, ...] = ("block",),
+) -> pd.DataFrame:
+    """Returns the rows of `sides_of` with `test_difference`, `test_low` and `test_high`: the difference and its 95 %
+    interval over 1,000 test parts, the patients of this one drawn anew under all runs of both sides (scores in 0..1);
+    NaN where the two were not judged on the same images. `loads`: how each side's predictions are read, by key.
+    """
+    found = []
+    for row in rows.to_dict("records"):
+        values = (math.nan,) * 3
+        runs = [_of(side[side["score"].notna()], row, by) for side in sides]
+        if row["task"] in tasks and all(len(side) for side in runs):
+            with suppress(Fault):  # other images or labels on the two sides, or predictions that are gone
+                one, two = ([load(key) for key in side["key"]] for load, side in zip(loads, runs, strict=True))
+                drawn = difference_of(one, two, tasks[row["task"]].judging, row["metric"])
+                values = (drawn.difference, drawn.low, drawn.high)
+        found.append(values)
+    columns = ["test_difference", "test_low", "test_high"]
+    return rows.assign(**pd.DataFrame(found, columns=columns, index=rows.index).to_dict("series"))
 
 
 def same_run(one: RunRecord, other: RunRecord) -> bool:
@@ -117,7 +154,7 @@ def _folds(side: pd.DataFrame) -> "pd.Series[Any]":
     return side["fold"].astype(float).fillna(-1)
 
 
-def _of(side: pd.DataFrame, about: dict[str, Any], by: tuple[str, ...]) -> pd.DataFrame:
+def _of(side: pd.DataFrame, about: Mapping[Any, Any], by: tuple[str, ...]) -> pd.DataFrame:
     chosen = side
     for name in by:
         chosen = chosen[chosen[name] == about[name]]
@@ -135,7 +172,7 @@ def _tested(first: pd.DataFrame, second: pd.DataFrame, margin: float, equal: Col
         "sd_second": sample_sd(two),
     }
     both = len(one) > 0 and len(two) > 0
-    test = independent_t(one, two) if both else None
+    test = welch_t(one, two) if both else None
     row |= {name: getattr(test, name, math.nan) for name in ("mean", "low", "high", "p")}
     row["difference"] = row.pop("mean")
     row["g"] = hedges_g(one, two) if both else math.nan
@@ -143,7 +180,7 @@ def _tested(first: pd.DataFrame, second: pd.DataFrame, margin: float, equal: Col
     paired = paired_t(pairs["score_first"], pairs["score_second"]) if len(pairs) > 1 else None
     row["n_pairs"] = len(pairs)
     row |= {f"paired_{name}": getattr(paired, name, math.nan) for name in ("mean", "low", "high", "p")}
-    row |= {"margin": margin, "p_equivalent": tost(one, two, margin) if both else math.nan}
+    row |= {"margin": margin, "p_equivalent": tost(one, two, margin, equal_variances=False) if both else math.nan}
     shared = set(first["key"]) & set(second["key"])
     row |= {"cells_shared": len(shared), "cells_equal": len(shared & set(equal))}
     row["overlap_first"], row["overlap_second"] = bool(first["overlap"].any()), bool(second["overlap"].any())
@@ -197,14 +234,25 @@ def _on_one(row: "pd.Series[Any]", first: str, second: str) -> str:
     by = f"{points(row['difference'])} points{interval(row['low'], row['high'])}"
     if verdict in ("not tested", "identical"):
         why = "equal to the last bit" if verdict == "identical" else "no test of one run, or of runs that do not vary"
-        return f"{first} and {second} cannot be told apart on {where}: {by} ({runs}; {why})."
-    test = f"{written_p(row['p'])} (Student's t, {runs}; Hedges' g {row['g']:+.2f})"
+        return f"{first} and {second} cannot be told apart on {where}: {by} ({runs}; {why}){_other_patients(row)}."
+    test = f"{written_p(row['p'])} (Welch's t, {runs}; Hedges' g {row['g']:+.2f})"
     if verdict in ("better", "worse"):
         better, other = (first, second) if verdict == "better" else (second, first)
-        return f"{better} is better than {other} on {where}: {first} - {second} is {by}, {test}."
+        return f"{better} is better than {other} on {where}: {first} - {second} is {by}, {test}{_other_patients(row)}."
     alone = row.to_frame().T
     more = f"equivalent within ± {_margin(alone)} (TOST)" if verdict == "equivalent" else _could_show(alone)
-    return f"{first} and {second} cannot be told apart on {where}: {by}, {test}; {more}."
+    return f"{first} and {second} cannot be told apart on {where}: {by}, {test}; {more}{_other_patients(row)}."
+
+
+def _other_patients(row: "pd.Series[Any]") -> str:
+    """What the test part's size can carry, where it was resampled."""
+    if math.isnan(row.get("test_low", math.nan)):
+        return ""
+    sure = row["test_low"] > 0 or row["test_high"] < 0
+    return (
+        f"; over other test sets of this size {points(row['test_difference'])}{interval(row['test_low'], row['test_high'])}"
+        f", which {'leaves out' if sure else 'holds'} zero"
+    )
 
 
 def _on_many(rows: pd.DataFrame, first: str, second: str) -> str:
@@ -235,16 +283,17 @@ def _on_many(rows: pd.DataFrame, first: str, second: str) -> str:
 def _on_average(rows: pd.DataFrame, noun: str) -> str:
     low, high = t_interval(rows["difference"])
     span = f"{interval(low, high)} (95 % t-interval over {noun})" if not math.isnan(low) else ""
-    metrics = first_few(dict.fromkeys(rows["metric"]), 5)
-    mixed = f", of different metrics ({metrics})" if len(set(rows["metric"])) > 1 else f" ({metrics})"
-    return f"Mean difference over {len(rows)} {noun}{mixed}: {points(rows['difference'].mean())} points{span}."
+    metrics = list(dict.fromkeys(rows["metric"]))
+    if len(metrics) > 1:
+        return f"No mean over {noun}: they are scored by different metrics ({first_few(metrics, 5)})."
+    return f"Mean difference over {len(rows)} {noun} ({metrics[0]}): {points(rows['difference'].mean())} points{span}."
 
 
 def _method(rows: pd.DataFrame) -> str:
     tests = int(rows["p"].notna().sum())
     if not tests:
         return "No test could be made."
-    return f"Student's t, p adjusted by Holm over {plural(tests, 'test')}, < {SIGNIFICANT}."
+    return f"Welch's t, p adjusted by Holm over {plural(tests, 'test')}, < {SIGNIFICANT}."
 
 
 def _could_show(rows: pd.DataFrame) -> str:
@@ -275,6 +324,8 @@ def _beside(rows: pd.DataFrame, first: str, second: str) -> list[str]:
         )
     if rows["folds"].any():
         lines.append("Runs of several folds share training images: they are not independent, p is too small.")
-    if rows["data"].iloc[0] == "phantom":
-        lines.append("PHANTOM IMAGES: these numbers say nothing about medicine.")
-    return lines
+    lines.append(
+        "Intervals, p and equivalence are about the training seed: runs share all images. What other patients could have "
+        "given stands under `other test sets`."
+    )
+    return [*lines, *data_sentences(rows)]

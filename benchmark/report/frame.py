@@ -1,18 +1,21 @@
 """Records -> one tidy frame, the only join of what reports are made from.
 
 A row is a done cell. `block` is what must be alike for two rows to stand in one table: task, kind of data and its
-digest, protocol, recipe and fraction; so other hyper-parameters or other images never mix into one mean, and phantoms
-never meet official images.
+digest, protocol, recipe, search and fraction; so other hyper-parameters or other images never mix into one mean, and
+phantoms never meet official images. `model_id` is what must be alike for two rows to be runs of one model: the whole
+description of the weights (files, how they are read, what the encoder is fed). `model` is the name that is shown: within
+a block it stands for one `model_id`, and no code reads anything out of it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from benchmark.cell import NUM_FOLDS, Cell, Recipe
 from benchmark.disk import digest_of
 from benchmark.overlap import NOTE
+from benchmark.plan import seed_matters
 from benchmark.protocol import KNOWN
 from benchmark.record import RunRecord
 from benchmark.tasks import TaskSpec, own_recipe
@@ -25,18 +28,26 @@ COLUMNS = [
     "data_digest",
     "protocol",
     "setting",
+    "recipe_setting",
     "fraction",
     "subset",
     "folds",
     "fold",
     "model",
+    "model_id",
+    "members",
     "seed",
     "metric",
     "score",
+    "validation",
+    "is_deterministic",
     "epochs_trained",
     "best_epoch",
     "num_train",
+    "num_validation",
     "num_test",
+    "num_images",
+    "num_published",
     "overlap",
     "key",
     "family",
@@ -47,52 +58,123 @@ COLUMNS = [
 def frame_of(
     records: list[RunRecord], tasks: Mapping[str, TaskSpec], families: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """The done records as rows of COLUMNS, ordered by task, model and seed; `score` is the task's primary metric,
-    `overlap` whether the weights had seen the task's images, `share` how much of the training part was used in the
-    words of the published numbers (`published_share`).
+    """Returns the done records as rows of COLUMNS, ordered by task, model and seed.
 
-    A name that stands for two files (weights that were replaced) is told apart by the file's digest. `families`: zoo
-    entry -> family; those of several entries together are joined by +, and empty where none is known.
+    `score` is the task's primary metric on the test part, `validation` the same on the validation part (in 0..1);
+    `data` the record's data status (`record.DataStatus`), with `num_images` of `num_published` images here; `overlap`
+    whether the weights had seen the task's images; `is_deterministic` whether another seed would give the same answer;
+    `members` the zoo's names of the weights; `share` how much of the training part was used in the words of the published
+    numbers (`published_share`). `families` maps zoo entries to families; those of several entries are joined by +.
     """
     done = [record for record in records if record.status == "done"]
-    ambiguous = _ambiguous(done)
-    asked = {(record.cell.task, record.cell.protocol) for record in done}
-    own = {(name, protocol): own_recipe(tasks.get(name), protocol) for name, protocol in asked}
+    names = model_names([record.cell for record in done])
+    pairs = {(record.cell.task, record.cell.protocol) for record in done}
+    own = {(name, protocol): own_recipe(tasks.get(name), protocol) for name, protocol in pairs}
     rows = []
     for record in done:
         cell = record.cell
         task = tasks.get(cell.task)
         metric = task.metric if task else next(iter(record.scores), "")
-        alike = cell.model_copy(update={"weights": (), "seed": 0, "fold": None})
-        model = cell.model + (f"@{cell.weights[0].sha256[:8] or 'fresh'}" if cell.model in ambiguous else "")
+        changed = written(cell_changes(cell, own[cell.task, cell.protocol]))
         row = {
-            "block": digest_of(alike.model_dump(mode="json", exclude_none=True))[:8],
+            "block": block_of(cell),
             "task": cell.task,
             "title": task.title if task else cell.task,
-            "data": cell.data,
+            "data": record.data_status or cell.data,
             "data_digest": cell.data_digest,
             "protocol": cell.protocol,
-            "setting": ", ".join(filter(None, [_changes(cell.recipe, own[cell.task, cell.protocol]), share_of(cell)])),
+            "setting": ", ".join(filter(None, [changed, share_of(cell)])),
+            "recipe_setting": changed,
             "fraction": cell.fraction,
             "subset": cell.subset,
-            "folds": cell.folds,
+            "folds": None if cell.fold is None else cell.folds or NUM_FOLDS,
             "fold": cell.fold,
-            "model": model,
+            "model": names[cell.key],
+            "model_id": model_id_of(cell),
+            "members": tuple(weights.name for weights in cell.weights),
             "seed": cell.seed,
             "metric": metric,
             "score": record.scores.get(metric),
+            "validation": record.validation.get(metric),
+            "is_deterministic": not seed_matters(cell),
             "epochs_trained": record.epochs_trained,
             "best_epoch": record.best_epoch,
             "num_train": record.num_examples.get("train"),
+            "num_validation": record.num_examples.get("validation"),
             "num_test": record.num_examples.get("test"),
+            "num_images": record.num_images,
+            "num_published": record.num_published,
             "overlap": any(note.startswith(NOTE) for note in record.notes),
             "key": record.key,
             "family": family_of(cell, families or {}),
             "share": published_share(cell),
         }
         rows.append(row)
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return _ordered(frame)
+    frame = _ordered(pd.DataFrame(rows, columns=COLUMNS))
+    # seeds that change nothing are copies of one run, wherever they come from
+    copies = frame["is_deterministic"].astype(bool) & frame.duplicated(["block", "model_id", "fold"])
+    return frame[~copies].reset_index(drop=True)
+
+
+def block_of(cell: Cell) -> str:
+    """Returns the name of the table that a cell belongs to: 8 hex digits over all of it but weights, seed and fold."""
+    alike = cell.model_copy(update={"weights": (), "seed": 0, "fold": None})
+    return digest_of(alike.model_dump(mode="json", exclude_none=True))[:8]
+
+
+def model_id_of(cell: Cell) -> str:
+    """Returns 16 hex digits over everything that the cell says of its weights."""
+    return digest_of([weights.model_dump(mode="json", exclude_none=True) for weights in cell.weights])[:16]
+
+
+def model_names(cells: Iterable[Cell]) -> dict[str, str]:
+    """Returns key -> the name that the cell's model is shown by: the zoo's, and `NAME@DIGEST` where the name stands for
+    more than one model.
+
+    It does where its files, or how they are read, differ between any two cells; and where two cells of one block feed
+    the encoder otherwise or take other features of it.
+    """
+    cells = list(cells)
+    files: dict[str, set[str]] = {}
+    views: dict[tuple[str, str, str], set[str]] = {}
+    for cell in cells:
+        files.setdefault(cell.model, set()).add(_files_of(cell))
+        views.setdefault((cell.model, _files_of(cell), block_of(cell)), set()).add(model_id_of(cell))
+    several_views = {name for (name, *_), ids in views.items() if len(ids) > 1}
+    return {
+        cell.key: f"{cell.model}@{model_id_of(cell)[:8]}"
+        if cell.model in several_views
+        else f"{cell.model}@{_files_of(cell)[:8]}"
+        if len(files[cell.model]) > 1
+        else cell.model
+        for cell in cells
+    }
+
+
+def model_notes(cells: Iterable[Cell]) -> list[str]:
+    """Returns one line for each shown name that is told apart by a digest: what it stands for."""
+    cells = list(cells)
+    names = model_names(cells)
+    lines: dict[str, str] = {}
+    for cell in cells:
+        if names[cell.key] == cell.model:
+            continue
+        members = [
+            f"{w.name}: {w.architecture}, file {w.sha256[:8] or 'none (fresh weights)'}, naming {w.naming}, "
+            f"input mean {_numbers(w.mean)} sd {_numbers(w.std)}" + (f", features {w.features}" if w.features else "")
+            for w in cell.weights
+        ]
+        lines.setdefault(names[cell.key], f"{names[cell.key]} is {'; '.join(members)}")
+    return [lines[name] for name in sorted(lines)]
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _files_of(cell: Cell) -> str:
+    """A digest of the weights' names, files and how these are read, whatever the encoder is fed."""
+    return digest_of([[w.name, w.architecture, w.sha256, w.naming] for w in cell.weights])
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -106,14 +188,28 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[places.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
-def setting_of(recipe: Recipe, task: TaskSpec | None, protocol: str = "finetune") -> str:
-    """What a recipe changes in its task's and protocol's own: `image_size=96, precision=bf16`; nothing where it is that."""
-    return _changes(recipe, own_recipe(task, protocol))
+Changes = tuple[tuple[str, str], ...]  # recipe fields that differ from the task's own, with their values
 
 
-def _changes(recipe: Recipe, own: Recipe) -> str:
-    changed = {name: getattr(recipe, name) for name in Recipe.model_fields}
-    return ", ".join(f"{name}={value}" for name, value in changed.items() if value != getattr(own, name))
+def changes_of(recipe: Recipe, own: Recipe) -> Changes:
+    """Returns the fields of a recipe that differ from a task's own one, with their values as text."""
+    return tuple(
+        (name, str(getattr(recipe, name)))
+        for name in Recipe.model_fields
+        if getattr(recipe, name) != getattr(own, name)
+    )
+
+
+def cell_changes(cell: Cell, own: Recipe) -> Changes:
+    """Returns the same of a cell; a field that it searches is said to be chosen, since its recipe holds a candidate."""
+    search = cell.search or {}
+    fixed = tuple((name, value) for name, value in changes_of(cell.recipe, own) if name not in search)
+    return fixed + tuple((name, f"chosen on validation of {len(values)}") for name, values in search.items())
+
+
+def written(changes: Changes) -> str:
+    """Returns `image_size=96, learning_rate chosen on validation of 7`; nothing where nothing is changed."""
+    return ", ".join(f"{name}{' ' if value.startswith('chosen') else '='}{value}" for name, value in changes)
 
 
 def share_of(cell: Cell) -> str:
@@ -133,10 +229,3 @@ def family_of(cell: Cell, families: Mapping[str, str]) -> str:
     """The family of the cell's weights: `ssl`; of several, those that differ: `ssl+supervised`."""
     told = {"scratch" if w.name.startswith("scratch:") else families.get(w.name, "") for w in cell.weights}
     return "+".join(sorted(filter(None, told)))
-
-
-def _ambiguous(records: list[RunRecord]) -> set[str]:
-    files: dict[str, set[str]] = {}
-    for record in records:
-        files.setdefault(record.cell.model, set()).add(",".join(w.sha256 for w in record.cell.weights))
-    return {model for model, digests in files.items() if len(digests) > 1}

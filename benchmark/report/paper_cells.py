@@ -21,10 +21,10 @@ from benchmark.fault import first_few, plural
 from benchmark.measures.significance import independent_t, sample_sd, t_from_moments
 from benchmark.overlap import overlap
 from benchmark.record import RunRecord
-from benchmark.report.frame import setting_of
+from benchmark.report.frame import Changes, cell_changes
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, Asked, Laid
 from benchmark.report.tables import SIGNIFICANT
-from benchmark.tasks import TaskSpec
+from benchmark.tasks import TaskSpec, own_recipe
 from benchmark.zoo.catalog import ZooEntry
 
 RUN, NOT_RUN, NOT_APPLICABLE = "run", "not run", "not applicable"
@@ -86,7 +86,7 @@ def filled(laid: Laid, sources: Sources) -> Filled:
 def _candidates(laid: Laid, sources: Sources) -> pd.DataFrame:
     """The frame's rows that some cell of the table could take."""
     pairs = {(a.task, a.protocol, a.share, model) for a in laid.cells for model in a.models}
-    frame = sources.frame.assign(entry=[model.partition("@")[0] for model in sources.frame["model"]])
+    frame = sources.frame.assign(entry=sources.frame["members"].map("+".join))
     keys = zip(frame["task"], frame["protocol"], frame["share"], frame["entry"], strict=True)
     kept = frame[np.array([key in pairs for key in keys], dtype=bool)]
     recipes = {
@@ -96,15 +96,15 @@ def _candidates(laid: Laid, sources: Sources) -> pd.DataFrame:
     return kept.assign(recipe=[recipes[block] for block in kept["block"]])
 
 
-def _setting(cell: Cell, task: TaskSpec | None) -> str:
-    return setting_of(cell.recipe, task, cell.protocol)
+def _setting(cell: Cell, task: TaskSpec | None) -> Changes:
+    return cell_changes(cell, own_recipe(task, cell.protocol))
 
 
-Place = tuple[str, str, str, str]  # task, protocol, share, recipe asked for
+Place = tuple[str, str, str, Changes]  # task, protocol, share, recipe asked for
 
 
 def _place(asked: Asked) -> Place:
-    return asked.task, asked.protocol, asked.share, asked.setting
+    return asked.task, asked.protocol, asked.share, asked.changes
 
 
 def _blocks(laid: Laid, wanted: pd.DataFrame) -> dict[Place, str]:
@@ -124,9 +124,9 @@ def _blocks(laid: Laid, wanted: pd.DataFrame) -> dict[Place, str]:
     return chosen
 
 
-def _unlike(one: str, other: str) -> int:
-    """In how many fields two settings differ."""
-    return len(set(one.split(", ")) ^ set(other.split(", ")))
+def _unlike(one: Changes, other: Changes) -> int:
+    """In how many fields two recipes differ."""
+    return len({name for name, _ in set(one) ^ set(other)})
 
 
 def _ours(
@@ -140,8 +140,8 @@ def _ours(
         runs = ran.get((block, model))
         if runs is None:
             continue
-        if len(files := set(runs["model"])) > 1:
-            told["note"] = f"{model} stands for {plural(len(files), 'file')}: --models chooses one"
+        if (models := runs["model_id"].nunique()) > 1:
+            told["note"] = f"{model} stands for {plural(models, 'model')}: --models chooses one"
             continue
         values = _values(asked.metric, [sources.records[key] for key in runs["key"]])
         first = next(iter(values.values()))

@@ -14,8 +14,8 @@ from benchmark.fault import Fault, did_you_mean
 from benchmark.frozen import Frozen, explain
 from benchmark.plan import Suite
 from benchmark.protocol import find_protocol
-from benchmark.report.frame import setting_of
-from benchmark.tasks import TaskSpec
+from benchmark.report.frame import Changes, changes_of
+from benchmark.tasks import TaskSpec, own_recipe
 
 EPOCHS, PARAMETERS = "epochs", "trainable_parameters"
 READINGS = {EPOCHS: ("best epoch", "epochs trained")}  # of a metric that can mean two things: both are printed
@@ -61,7 +61,7 @@ class PaperTable(Frozen):
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What a cell of a table asks for. `share`: the part of the training images, in the frame's words; `printed_shares`:
-    what the published numbers may call it; `printed`: task and models in print; `setting`: what the recipe changes in the
+    what the published numbers may call it; `printed`: task and models in print; `changes`: what the recipe changes in the
     task's own.
     """
 
@@ -74,7 +74,7 @@ class Asked:
     share: str
     printed_shares: tuple[str, ...]
     metric: str
-    setting: str
+    changes: Changes
     baseline: bool
 
     @property
@@ -177,7 +177,7 @@ def _asked(
         share=share,
         printed_shares=printed,
         metric=said.metric or task.metric,
-        setting=setting_of(wanted, task, said.protocol),
+        changes=changes_of(wanted, own_recipe(task, said.protocol)),
         baseline=said.baseline if flagged else models == (suite.baseline,),
     )
 

@@ -1,47 +1,82 @@
-"""The table's differences over replicates of the test set: what another test of the same kind could have said.
+"""Intervals over test sets: what other patients could have given, of the very models that were trained.
 
-One run a model, of the first seed and fold that it has in common with the baseline (Azizi 2021, supplement B.1.1: one
-model each, 1,000 replicates, 95 % percentile interval of the difference). Seeds' spread is in the table's own tests.
+The test part is resampled 1,000 times by patient or by image (Azizi 2021, supplement B.1.1: 95 % percentile interval),
+and all runs of a model are judged on each replicate: a model's value there is the mean over its runs. What another
+training could have given is in the runs' own spread and tests, not here.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
 from benchmark.fault import Fault
 from benchmark.record import Predictions
-from benchmark.report.resampling import By, difference_of
+from benchmark.report.resampling import By, band_of, difference_of
 from benchmark.tasks import TaskSpec
 
 COLUMNS = ["replicates_by", "replicates_units", "replicates_difference", "replicates_low", "replicates_high"]
-COLUMNS += ["replicates_p", "replicates_seed"]
+COLUMNS += ["replicates_p", "test_low", "test_high"]
+Load = Callable[[str], Predictions]  # a record's key -> its predictions
 
 
 def with_replicates(
+    rows: pd.DataFrame, frame: pd.DataFrame, load: Load, tasks: Mapping[str, TaskSpec], by: By
+) -> pd.DataFrame:
+    """Returns the rows of `summary` with COLUMNS: the interval of each model's mean, and of its difference from the
+    baseline (NaN for the baseline itself, and where it was not run). Raises Fault where the predictions cannot be
+    compared, naming the task.
+    """
+    return _filled(rows, frame, load, tasks, by, wanted=lambda _: True)
+
+
+def with_answers_of_one_run(
+    rows: pd.DataFrame, frame: pd.DataFrame, load: Load, tasks: Mapping[str, TaskSpec]
+) -> pd.DataFrame:
+    """Returns the rows with COLUMNS filled where a model has one answer that no seed changes: the test set is then all
+    that could have varied. The rows as they are where there is no such model.
+    """
+    alone = rows["is_deterministic"] & (rows["n"] == 1)
+    if not alone.any():
+        return rows
+    return _filled(
+        rows, frame, load, tasks, "patient", wanted=lambda row: bool(row["is_deterministic"] and row["n"] == 1)
+    )
+
+
+def _filled(
     rows: pd.DataFrame,
     frame: pd.DataFrame,
-    answer: Callable[[str], Predictions],
+    load: Load,
     tasks: Mapping[str, TaskSpec],
     by: By,
+    *,
+    wanted: Callable[[dict[Any, Any]], bool],
 ) -> pd.DataFrame:
-    """`rows` of `summary` with COLUMNS: NaN for the baseline and where no seed was run of both. `answer`: a record's
-    key -> its predictions. Raises Fault where the predictions cannot be compared, naming the task.
-    """
     scored = frame[frame["score"].notna()]
-    runs = dict(list(scored.groupby(["block", "model"], sort=False)))
-    found = []
-    asked = zip(*(rows[name] for name in ("block", "model", "baseline", "task", "metric")), strict=True)
-    for block, model, baseline, task, metric in asked:
-        one, two = runs[block, model], runs.get((block, baseline))
-        shared = pd.DataFrame() if model == baseline or two is None else one.merge(two, on=["seed", "fold"])
-        if shared.empty or task not in tasks:
-            found.append((by, *[math.nan] * (len(COLUMNS) - 1)))
-            continue
-        first = shared.sort_values(["seed", "fold"]).iloc[0]
-        try:
-            drawn = difference_of(answer(first["key_x"]), answer(first["key_y"]), tasks[task].judging, metric, by=by)
-        except Fault as fault:
-            raise Fault(f"--bootstrap {by}: {task}, {model}: {fault}") from fault
-        found.append((by, drawn.units, drawn.difference, drawn.low, drawn.high, drawn.p, first["seed"]))
-    return rows.assign(**pd.DataFrame(found, columns=COLUMNS, index=rows.index).to_dict("series"))
+    keys = {name: list(runs["key"]) for name, runs in scored.groupby(["block", "model_id"], sort=False)}
+    baselines = {row["block"]: row for row in rows[rows["is_baseline"]].to_dict("records")}
+    filled = []
+    for row in rows.to_dict("records"):
+        found: dict[str, Any] = {**dict.fromkeys(COLUMNS, math.nan), "replicates_by": by}
+        if wanted(row) and row["task"] in tasks:
+            judging, metric = tasks[row["task"]].judging, row["metric"]
+            own = [load(key) for key in keys[row["block"], row["model_id"]]]
+            try:
+                _, found["test_low"], found["test_high"] = band_of(own, judging, metric, by=by)
+                baseline = baselines.get(row["block"])
+                if baseline is not None and not row["is_baseline"] and wanted(baseline):
+                    against = [load(key) for key in keys[row["block"], baseline["model_id"]]]
+                    drawn = difference_of(own, against, judging, metric, by=by)
+                    found |= {
+                        "replicates_units": drawn.units,
+                        "replicates_difference": drawn.difference,
+                        "replicates_low": drawn.low,
+                        "replicates_high": drawn.high,
+                        "replicates_p": drawn.p,
+                    }
+            except Fault as fault:
+                raise Fault(f"test sets drawn by {by}: {row['task']}, {row['model']}: {fault}") from fault
+        filled.append(found)
+    return rows.assign(**pd.DataFrame(filled, columns=COLUMNS, index=rows.index).to_dict("series"))

@@ -75,7 +75,7 @@ def difference_of(
 
 
 def band_of(
-    predictions: Predictions,
+    predictions: Predictions | Sequence[Predictions],
     judging: Judging,
     metric: str,
     *,
@@ -84,7 +84,9 @@ def band_of(
     seed: int = 0,
     kind: Kind = "percentile",
 ) -> tuple[float, float, float]:
-    """One model's metric and the ends of its 95 % interval; as `difference_of` otherwise."""
+    """Returns one model's metric (of several runs: the mean of theirs) and the ends of its 95 % interval; as
+    `difference_of` otherwise.
+    """
     judged = _judged(_aligned(predictions), judging, metric)
     units = judged.units(by)
     value = bootstrap.whole(judged.statistic, len(units))

@@ -61,7 +61,7 @@ def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
         "Attention of the encoder of each row to that of each column, the mean over the test images (a row sums to 1); "
         f"mean, and sd where there are more, of {runs_told([len(of_runs) for *_, of_runs in matrices])}."
     )
-    return Plot(figure=figure, table=pd.DataFrame(rows), caption=caption_of(shown, spec, sentence))
+    return Plot(figure=figure, table=pd.DataFrame(rows), caption=caption_of(shown, spec, sentence, of_runs=False))
 
 
 def _draw(axes: Axes, names: tuple[str, ...], of_runs: NDArray[np.floating[Any]]) -> None:

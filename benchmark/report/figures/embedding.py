@@ -95,7 +95,7 @@ def plot_tsne(material: Material, spec: Tsne) -> Plot:
         "how large they are means nothing."
     )
     columns = ["block", "task", "data", "model", "seed", "perplexity", "tsne_seed", "id", "class", "x", "y"]
-    return Plot(figure=figure, table=table[columns], caption=caption_of(shown, spec, told))
+    return Plot(figure=figure, table=table[columns], caption=caption_of(shown, spec, told, of_runs=False))
 
 
 def _points(features: Features, predictions: Predictions, spec: Tsne) -> pd.DataFrame:

@@ -4,6 +4,7 @@ Azizi 2021, figure 5 and supplement B.6, B.8; Truong 2021's sizes S, M and F.
 """
 
 import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -81,7 +82,7 @@ def _table(shown: Chosen, material: Material, spec: LabelEfficiency) -> pd.DataF
         low, high = (mean - sample_sd(values), mean + sample_sd(values)) if spec.band == "sd" else t_interval(values)
         size = 100 * cell.fraction if spec.against == "fraction" else float(runs["num_train"].mean())
         told = {"panel": panel, "block": block, "task": first["task"], "data": first["data"], "metric": first["metric"]}
-        told |= {"setting": _without_share(first["setting"], first), "model": model, "fraction": cell.fraction}
+        told |= {"setting": _without_share(first), "model": model, "fraction": cell.fraction}
         told |= {"subset": cell.subset, "size": size, "n": len(runs), "mean": mean, "low": low, "high": high}
         rows.append(told | {"place": order[str(block)]})
     table = pd.DataFrame(rows)
@@ -92,10 +93,10 @@ def _table(shown: Chosen, material: Material, spec: LabelEfficiency) -> pd.DataF
     return ordered.drop(columns="place")
 
 
-def _without_share(setting: str, row: "pd.Series[str]") -> str:
-    """A block's setting less what tells its share, which is the axis here."""
-    told = [part for part in setting.split(", ") if not part.endswith(("training images", "of the training patients"))]
-    return ", ".join(told) if setting and row["share"] else setting
+def _without_share(row: "pd.Series[Any]") -> str:
+    """A block's setting without the share of the training part, which is the axis here."""
+    folds = "" if pd.isna(row["folds"]) else f"{row['folds']:.0f} folds"
+    return ", ".join(filter(None, [row["recipe_setting"], folds]))
 
 
 def _draw(axes: Axes, line: pd.DataFrame, look: Look, aside: float) -> None:

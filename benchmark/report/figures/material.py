@@ -12,7 +12,7 @@ from benchmark.fault import Fault, first_few, plural
 from benchmark.measures.multiplicity import benjamini_hochberg, holm
 from benchmark.record import Predictions, RunRecord
 from benchmark.report.figures.specs import Correction, FigureSpec
-from benchmark.report.tables import SEEN, SIGNIFICANT, summary
+from benchmark.report.tables import DEFAULT_TEST, SEEN, SIGNIFICANT, TESTS, data_sentences, summary, what_varies
 
 PHANTOM = "phantom images: no clinical meaning"
 CORRECTIONS: dict[Correction, Callable[[ArrayLike], NDArray[np.float64]]] = {
@@ -99,7 +99,7 @@ def chosen(material: Material, spec: FigureSpec) -> Chosen:
     baseline first. Raises Fault where nothing of it was run.
     """
     frame = material.frame[material.frame["score"].notna()]
-    base = frame["model"].str.partition("@")[0]
+    base = frame["members"].map("+".join)
     for names, column in ((spec.tasks, frame["task"]), (spec.models, base), (spec.protocols, frame["protocol"])):
         if names:
             frame = frame[column.loc[frame.index].isin(names)]
@@ -112,7 +112,8 @@ def chosen(material: Material, spec: FigureSpec) -> Chosen:
             if names
         )
         raise Fault(f"no finished cell for it{': benchmark run ' + asked if asked else ''}")
-    models = sorted(dict.fromkeys(frame["model"]), key=lambda name: _place(name, spec.models, material.baseline))
+    entries = dict(zip(frame["model"], base[frame.index], strict=True))
+    models = sorted(entries, key=lambda name: (_place(entries[name], spec.models), name != material.baseline))
     blocks = frame.drop_duplicates("block").set_index("block")["task"]
     ordered = sorted(blocks.index, key=lambda name: spec.tasks.index(blocks[name]) if spec.tasks else 0)
     missing = [name for name in spec.models if name not in set(base[frame.index])]
@@ -121,9 +122,8 @@ def chosen(material: Material, spec: FigureSpec) -> Chosen:
     return Chosen(frame=frame, blocks=tuple(ordered), models=tuple(models), absent=absent)
 
 
-def _place(name: str, listed: Sequence[str], baseline: str) -> tuple[int, int]:
-    base = name.partition("@")[0]
-    return (listed.index(base) if base in listed else len(listed), name != baseline)
+def _place(entry: str, listed: Sequence[str]) -> int:
+    return listed.index(entry) if entry in listed else len(listed)
 
 
 def tested(shown: Chosen, baseline: str, correction: Correction) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def tests_told(rows: pd.DataFrame, baseline: str, correction: Correction) -> str
         return ""
     family = plural(int(counts.iloc[0]), "test") if counts.min() == counts.max() else f"up to {counts.max()} tests"
     return (
-        f"Student's independent two-sample t-test against {baseline}, {family} a panel, {TOLD[correction]}; "
+        f"{TESTS[DEFAULT_TEST].words} against {baseline}, {family} a panel, {TOLD[correction]}; "
         f"marked where p < {SIGNIFICANT}."
     )
 
@@ -157,14 +157,21 @@ def runs_told(counts: Sequence[int], noun: str = "run") -> str:
     return plural(low, noun) if low == high else f"{low} to {plural(high, noun)}"
 
 
-def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str) -> str:
-    """Title, sentences, what is absent, and what a reader must never miss: weights that saw the images, phantoms."""
+def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool = True) -> str:
+    """Returns title, sentences, what is absent, and what a reader must never miss: what the runs share (`of_runs`), data
+    that are not the whole published set, weights that saw the images, phantoms.
+    """
     seen = shown.frame.loc[shown.frame["overlap"].astype(bool), "model"]
     told = [f"{spec.title[:1].upper()}{spec.title[1:].rstrip('.')}." if spec.title else "", *sentences, shown.absent]
+    told.append(what_varies(shown.frame) if of_runs else "")
+    few = shown.frame[shown.frame["share"] != ""]
+    if len(few) and few["num_validation"].notna().any():
+        low, high = few["num_validation"].min(), few["num_validation"].max()
+        num = f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+        told.append(f"Beside the training images, {num} labelled validation images choose the epoch.")
     if len(seen):
         told.append(f"{SEEN} trained on the images of the task before: no fair comparison.")
-    if (shown.frame["data"] == "phantom").any():
-        told.append("PHANTOM IMAGES: these numbers say nothing about medicine.")
+    told += data_sentences(shown.frame)
     return " ".join(filter(None, told))
 
 

@@ -110,7 +110,7 @@ def _printed(material: Material, shown: Chosen, wanted: PublishedTable | None) -
     ours = shown.frame[shown.frame["data"] == "official"].drop_duplicates(["block", "model"])
     if ours.empty:
         return pd.DataFrame(columns=columns)
-    ours = ours.assign(base=ours["model"].str.partition("@")[0])
+    ours = ours.assign(base=ours["members"].map("+".join))
     on = ["task", "protocol", "metric", "share"]
     told = told[[*on, "model", "published_mean", "published_sd", "published_ddof", "published_n"]].rename(
         columns={"model": "base"}
