@@ -1,6 +1,7 @@
 """A grid -> cells: which there are, which are done, pending or failed, how long they may take. Torch-free."""
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, NUM_FOLDS, Cell, Recipe, Weights
+from benchmark.data.dealt import Share, deal
 from benchmark.data.index import Index
 from benchmark.data.splits import assign_parts
 from benchmark.disk import from_yaml
@@ -193,24 +195,28 @@ def _takes_vectors(asked: Asked) -> bool:
     return protocol.sees_features(asked.task.kind) or protocol.fuses
 
 
-def too_large(cells: Iterable[Cell], indexes: Mapping[str, Index], tasks: Mapping[str, TaskSpec]) -> list[str]:
-    """One line for each task whose training part has fewer images than a cell's subset."""
-    smallest: dict[tuple[str, int | None], int] = {}
-    faults: dict[str, str] = {}
+def check_splits(
+    cells: Iterable[Cell], indexes: Mapping[str, Index], tasks: Mapping[str, TaskSpec]
+) -> tuple[list[str], list[str]]:
+    """Returns the faults of the cells' splits, one for each task and size (a subset larger than the training part, training
+    images of one class alone), and a note for each part that lacks a class which other parts have.
+    """
+    splits: dict[tuple[str, Share, int], Recipe] = {}
     for cell in cells:
-        if cell.subset is None:
-            continue
-        where = (cell.task, cell.folds or (NUM_FOLDS if cell.fold is not None else None))
-        if where not in smallest:
-            folds = [None] if where[1] is None else [(fold, where[1]) for fold in range(where[1])]
-            of_fold = [assign_parts(indexes[cell.task], tasks[cell.task].split, fold) for fold in folds]
-            smallest[where] = min(int((parts == "train").sum()) for parts in of_fold)
-        if cell.subset > smallest[where]:
-            faults[cell.task] = (
-                f"{cell.task}: a subset of {cell.subset:,} images is asked for, the training part has "
-                f"{smallest[where]:,}: wanted at most that, or F for all"
-            )
-    return list(faults.values())
+        share = Share.of_cell(cell)
+        splits.setdefault((cell.task, share, cell.seed if share.is_drawn else 0), cell.recipe)
+    faults: dict[tuple[str, int | None], str] = {}
+    lacking: Counter[tuple[str, str]] = Counter()
+    for (name, share, seed), recipe in splits.items():
+        try:
+            lacking.update((name, note) for note in deal(indexes[name], tasks[name], recipe, share, seed).notes)
+        except Fault as fault:
+            faults.setdefault((name, share.subset), str(fault))
+    num_splits = Counter(name for name, _, _ in splits)
+    return list(faults.values()), [
+        f"{name}: {note}" + (f" (in {count} of {num_splits[name]} splits)" if num_splits[name] > 1 else "")
+        for (name, note), count in lacking.items()
+    ]
 
 
 @dataclass(kw_only=True)

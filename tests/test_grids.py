@@ -1,5 +1,7 @@
 """What a command line may ask for: protocols, fusions, portions, sweeps, a suite's overrides; and what it may not."""
 
+import re
+
 import pytest
 import yaml
 
@@ -7,9 +9,10 @@ from benchmark.bundles import MOST_TOGETHER, bundles
 from benchmark.cli.grid import portions_from, swept
 from benchmark.cli.request import Wish, indexes_of
 from benchmark.fault import Fault
-from benchmark.plan import read_suite, too_large
+from benchmark.plan import check_splits, read_suite
 from benchmark.protocol import KNOWN, unfit
 from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER
+from benchmark.store import Store
 
 ONE, TWO = "scratch:resnet18", "scratch:resnet34"
 
@@ -127,12 +130,35 @@ def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs
     grid = Wish.of(places, ONE, "APTOS").grid()
     indexes = indexes_of(grid, faults=[])
 
-    (line,) = too_large(cells, indexes, {task.name: task for task in grid.tasks})
+    (line,), notes = check_splits(cells, indexes, {task.name: task for task in grid.tasks})
 
     assert line.startswith("APTOS: a subset of 500 images is asked for, the training part has 1")
+    assert notes == []
     ran = cli("run", "--models", ONE, "--tasks", "APTOS", "--subsets", "500", "--folds", "2", "--seeds", "1")
     assert (ran.code, "a subset of 500 images" in ran.text) == (2, True)
     assert not list(places.results.glob("cells/*"))
+
+
+def test_training_images_of_one_class_are_refused_before_anything_runs(places, cli):
+    ran = cli("run", "--models", ONE, "--tasks", "TXC", "--fractions", "0.001", "--seeds", "3")
+
+    assert ran.code == 2
+    assert len(re.findall("TXC: all 1 training images are of one class", ran.text)) == 1
+    assert not list(places.results.glob("cells/*"))
+
+
+def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(places, cli):
+    """Forty phantoms of five grades: neither four images nor three for validation can have all."""
+    line = r"the validation part has no image of [^;]+; other parts have some"
+    asked = ["--models", ONE, "--tasks", "APTOS", "--seeds", "1", "--set", "image_size=32", "--set", "max_epochs=1"]
+
+    planned = cli("plan", *asked, "--folds", "8")
+    ran = cli("run", *asked)
+
+    assert re.search(rf"APTOS: {line} \(in \d of 8 splits\)", planned.text)
+    assert re.search(f"APTOS: {line}", ran.text)
+    ((record,), _) = Store(places.results).records()
+    assert re.search(line, " ".join(record.notes))
 
 
 def test_heads_of_one_encoder_are_put_together_and_nothing_else(places):

@@ -67,7 +67,7 @@ def plan(
     from benchmark.cli.request import Wish, indexes_of, lacking_weights, refuse
     from benchmark.cli.shown import out, table_of
     from benchmark.overlap import told as overlap_told
-    from benchmark.plan import plan_rows, too_large
+    from benchmark.plan import check_splits, plan_rows
     from benchmark.store import Store
 
     places = places_of(results=results, data=data, project=project)
@@ -93,7 +93,8 @@ def plan(
     overlapping = {} if allow_overlap else grid.overlapping(indexes)
     known_tasks = {task.name: task for task in grid.tasks}
     cells = grid.cells(indexes)
-    refuse(too_large(cells, indexes, known_tasks))
+    faults, notes_on_splits = check_splits(cells, indexes, known_tasks)
+    refuse(faults)
     rows = plan_rows(cells, indexes, known_tasks, Store(grid.places.results), overlapping)
     table = table_of("task", "model", "protocol", "train / val / test", "done", "failed", "pending", "estimate")
     for row in rows:
@@ -117,7 +118,7 @@ def plan(
     typer.echo(", ".join(told))
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
     left_out = overlap_told(overlapping) if overlapping else ""
-    for line in filter(None, [left_out, lacking_weights(grid), *grid.notes, *beside]):
+    for line in filter(None, [left_out, lacking_weights(grid), *grid.notes, *notes_on_splits, *beside]):
         typer.echo(line)
 
 
@@ -154,7 +155,7 @@ def run(
     from benchmark.cli.progress import GridProgress, resumable
     from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
     from benchmark.overlap import told as overlap_told
-    from benchmark.plan import too_large
+    from benchmark.plan import check_splits
     from benchmark.scheduler.local import LocalScheduler
     from benchmark.store import Store
     from benchmark.track import check_trackers, tracked
@@ -184,7 +185,9 @@ def run(
     overlapping = {} if allow_overlap else grid.overlapping(indexes)
     grid = grid.without(overlapping)
     known_tasks = {task.name: task for task in grid.tasks}
-    refuse(too_large(grid.cells(indexes), indexes, known_tasks))
+    cells = grid.cells(indexes)
+    faults, notes_on_splits = check_splits(cells, indexes, known_tasks)
+    refuse(faults)
     bring_weights(grid, offline=offline)
     cells = grid.cells(indexes)
     earlier = {cell.key: Store(grid.places.results).get(cell) for cell in cells}
@@ -195,7 +198,7 @@ def run(
     told = [f"{len(due):,} to run"] + [f"{num_done:,} done before"] * bool(num_done)
     told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
-    beside += [*grid.notes, *([overlap_told(overlapping)] if overlapping else [])]
+    beside += [*notes_on_splits, *grid.notes, *([overlap_told(overlapping)] if overlapping else [])]
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
         typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]

@@ -29,6 +29,11 @@ class Share:
         fold = None if cell.fold is None else (cell.fold, cell.folds or NUM_FOLDS)
         return cls(fraction=cell.fraction, subset=cell.subset, fold=fold)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the rows that train depend on the seed."""
+        return self.subset is not None or self.fraction < 1
+
     def of(self, index: Index, rows: pd.Index, task: TaskSpec, seed: int) -> pd.Index:
         """The rows that train, of the training part's; a subset is balanced where the answers exclude each other."""
         if self.subset is None:

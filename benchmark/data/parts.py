@@ -75,7 +75,7 @@ def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray
 class Parts:
     """A task's parts. `columns` name what is scored: labels, or the masks that references give. `unlabelled`: a
     challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `notes()`:
-    lines about what was damaged in the pixel caches and made again.
+    lines about what was damaged in the pixel caches and made again. `split_notes`: which part lacks a class.
     """
 
     train: Part
@@ -85,6 +85,7 @@ class Parts:
     columns: tuple[str, ...]
     unreadable: Callable[[], dict[str, str]]
     notes: Callable[[], list[str]]
+    split_notes: tuple[str, ...] = ()
 
 
 def open_parts(
@@ -158,6 +159,7 @@ def open_parts(
         columns=masks or index.labels,
         unreadable=lambda: unreadable_of(opened),
         notes=lambda: notes_of(opened),
+        split_notes=dealt.notes,
     )
 
 

@@ -71,7 +71,10 @@ def subset_of(index: Index, rows: pd.Index, size: int, seed: int, *, balanced: b
     Nested for one seed, as fractions are. Raises Fault where there are not so many. Truong 2021, appendix A.
     """
     if size > len(rows):
-        raise Fault(f"{index.task}: a subset of {size:,} images is asked for, the training part has {len(rows):,}")
+        raise Fault(
+            f"{index.task}: a subset of {size:,} images is asked for, the training part has {len(rows):,}: wanted at most "
+            f"that, or F for all"
+        )
     strata = _strata_of(index, rows, by_patient=False)
     if balanced and len(index.labels) == 1:
         strata = index.table.loc[rows, index.labels[0]].fillna(-1).astype(int)

@@ -238,6 +238,7 @@ class Runner:
             progress=self._progress("cache", training),
         )
         told.unreadable = Unreadable(scratch / "unreadable.json", parts.unreadable)
+        told.notes += parts.split_notes
         named = ("train", "validation", "test")
         told.num_examples = {name: len(getattr(parts, name)) for name in named}
         return self._question(
@@ -310,6 +311,7 @@ class Runner:
         for training, its, vectorised in zip(trainings, dealt, asked, strict=True):
             cell = training.cell
             told = self._told(cell)
+            told.notes += its.notes
             told.weights_account = [one.account for one in vectorised]
             told.timings = {"features": share}
             parts, unreadable = vector_parts(its, task, vectorised, cell, self.device)
