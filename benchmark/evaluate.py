@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from benchmark.measures import metrics
 from benchmark.record import Predictions
-from benchmark.tasks import OTHER, Judging
+from benchmark.tasks import Judging
 
 Scores = dict[str, float | None]
 DICE: dict[str, Callable[..., float]] = {
@@ -23,10 +24,9 @@ MAX_VALUES = 12  # a group with more values is an identity (a patient, an exam),
 def scores_of(predictions: Predictions, judging: Judging | None = None) -> tuple[Scores, dict[str, Scores]]:
     """Overall scores, and scores per label. None stands for what cannot be scored (a label without positives).
 
-    Classification: `mean_auc` over the labels (those in `scored`, where given) that have both classes; `auc`, its
-    equal, where there is one label. Exclusive classes: also `accuracy`, `top3_accuracy` (of four classes or more) and
-    `mean_sensitivity` (recall, and `mean_sensitivity_top3`, over the scored classes; Azizi 2021, supplement B.1.1:
-    "Other" is left out). Ordinal: also `kappa`, quadratic, of the most probable grade, and `kappa_expected` of the
+    Classification: `mean_auc` over the labels that `judging` scores and that have both classes; `auc`, its equal, where
+    there is one label. Exclusive classes: also `accuracy`, `top3_accuracy` (of four classes or more) and
+    `mean_sensitivity` (recall, and `mean_sensitivity_top3`, over the scored classes). Ordinal: also `kappa`, quadratic, of the most probable grade, and `kappa_expected` of the
     rounded mean grade. With an exam: `exam_auc_max` and `exam_auc_top10`, of its slices' highest score and of the mean
     of its ten highest. Segmentation: the three forms of Dice against the first reference, by plain name; against each
     further one with `:reference` behind the name.
@@ -40,7 +40,7 @@ def scores_of(predictions: Predictions, judging: Judging | None = None) -> tuple
         truth = judged.truth[:, place]
         value = metrics.auc(truth, judged.score[:, place])
         per_label[label] = {"auc": _known(value), "positives": float(np.nansum(truth))}
-    scored = judging.scored or tuple(label for label in per_label if label != OTHER)
+    scored = judging.scored_labels(judged.columns)
     mean = _mean([per_label[label]["auc"] for label in scored])
     overall: Scores = {"mean_auc": mean} | ({"auc": mean} if len(per_label) == 1 else {})
     if predictions.kind != "classification":
@@ -56,7 +56,7 @@ def group_scores(predictions: Predictions, judging: Judging) -> dict[str, dict[s
     Ages are judged in bands of twenty years. A group of one value, or of more than twelve, is none.
     """
     judged = by_case(predictions, judging.case) if judging.case else predictions
-    alone = Judging(scored=judging.scored, exam=judging.exam)
+    alone = replace(judging, case=None)
     found: dict[str, dict[str, Scores]] = {}
     for group, values in judged.groups.items():
         told = np.array([_band(value) for value in values]) if group == "age" else values

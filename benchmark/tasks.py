@@ -1,5 +1,6 @@
 """The task registry: one fact sheet (YAML) per task, read, checked and digested. Facts here, code in data/readers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,7 @@ _FACTS_ONLY = {
     "subsets",
     "keep_pixels",
 }
-OTHER = "Other"  # the class of all conditions that are not among the `commonest`
+OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
 KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 # what each kind can be scored by (`benchmark.evaluate` gives these); the first is meant where a sheet names none
@@ -76,13 +77,19 @@ class Split(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """How predictions are judged. `scored`: the labels that means are over, where not all. `case`: the group whose
-    images are judged as one, by the mean of their probabilities. `exam`: the group that is judged beside its images.
+    """How predictions are judged. Means are over all labels, over those in `scored`, or over all but those in `unscored`.
+    `case`: the group whose images are judged as one, by the mean of their probabilities. `exam`: the group that is judged
+    beside its images.
     """
 
     scored: tuple[str, ...] | None = None
+    unscored: tuple[str, ...] | None = None
     case: str | None = None
     exam: str | None = None
+
+    def scored_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """Returns the labels, of those that the predictions have, that means are over."""
+        return tuple(self.scored or (label for label in labels if label not in (self.unscored or ())))
 
 
 class TaskSpec(Frozen):
@@ -91,8 +98,8 @@ class TaskSpec(Frozen):
     `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
     uses, by which weights may say that they saw them (benchmark.overlap); `layout` is what the reader must be told
     (which reader takes what, its docstring says). `labels` may be empty where the data name their classes; `commonest`
-    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `case` and `exam` as in
-    Judging. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that
+    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `unscored`, `case` and `exam` as
+    in Judging: which classes count is said here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that
     cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`: images are decoded
     anew each time, where a cache would be too large. `metric` is the primary score's name in `benchmark.evaluate`;
     `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the predictions for subgroup
@@ -111,6 +118,7 @@ class TaskSpec(Frozen):
     labels: tuple[str, ...] = ()
     commonest: PositiveInt | None = None
     scored: tuple[str, ...] | None = None
+    unscored: tuple[str, ...] | None = None
     case: str | None = None
     exam: str | None = None
     windows: tuple[tuple[PositiveFloat, float], ...] | None = None
@@ -137,8 +145,14 @@ class TaskSpec(Frozen):
     def _labels_fit_the_kind(self) -> "TaskSpec":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label is listed twice")
-        if unknown := sorted({*(self.scored or ())} - {*self.labels}):
-            raise ValueError(f"scored {unknown[0]!r} is not among the labels")
+        if self.scored and self.unscored:
+            raise ValueError("scored and unscored: wanted one of them")
+        for name in ("scored", "unscored"):
+            unknown = sorted({*(getattr(self, name) or ())} - {*self.labels})
+            if unknown and (self.labels or name == "scored"):  # where the data name the classes, any may be left out
+                raise ValueError(f"{name} {unknown[0]!r} is not among the labels")
+        if self.labels and not self.judging.scored_labels(self.labels):
+            raise ValueError("unscored leaves no label to score")
         if self.kind in ("binary", "segmentation") and len(self.labels) != 1:
             raise ValueError(f"a {self.kind} task has one label, {len(self.labels)} are listed")
         if self.is_exclusive and len(self.labels) == 1:
@@ -167,7 +181,7 @@ class TaskSpec(Frozen):
     @property
     def judging(self) -> Judging:
         """How its predictions are judged."""
-        return Judging(scored=self.scored, case=self.case, exam=self.exam)
+        return Judging(scored=self.scored, unscored=self.unscored, case=self.case, exam=self.exam)
 
     @property
     def num_published(self) -> int | None:

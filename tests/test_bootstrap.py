@@ -296,7 +296,7 @@ def test_the_jackknife_is_the_judges_of_the_patients_that_stay(kind, metric, col
     from benchmark.report import resampling
 
     held = predicted(kind, columns=columns)
-    patients, judging = held.groups["patient"], Judging()
+    patients, judging = held.groups["patient"], Judging(unscored=("Other",))
 
     found = resampling._judged([held], judging, metric).statistic.left_out(numbered(patients))
 

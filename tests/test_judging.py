@@ -55,17 +55,51 @@ def test_grades_are_scored_by_quadratic_kappa_of_the_likeliest_and_of_the_mean_g
     assert overall["kappa_expected"] == pytest.approx(cohen_kappa_score(truth, mean_grade, weights="quadratic"))
 
 
-def test_other_is_a_class_but_no_condition():
-    """Azizi 2021, supplement B.1.1: mean sensitivity is over the 26 conditions."""
+def other_and_two():
     columns = ("BCC", "NEV", "Other")
-    truth = np.eye(3)[[0, 0, 1, 2]]
-    score = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1]]
+    truth = np.eye(3)[[0, 0, 1, 2, 2]]
+    score = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]
+    return truth, predicted("multiclass", columns, truth, score)
 
-    overall, per_label = scores_of(predicted("multiclass", columns, truth, score))
 
+def test_a_class_is_scored_whatever_its_name():
+    """NIHCXR4 has five classes, one of them called Other."""
+    truth, predictions = other_and_two()
+
+    overall, _ = scores_of(predictions)
+
+    assert overall["mean_auc"] == pytest.approx(roc_auc_score(truth, predictions.score, average="macro"))
+    assert overall["mean_sensitivity"] == pytest.approx((0.5 + 1 + 0.5) / 3)
+
+
+@pytest.mark.parametrize("judging", [Judging(scored=("BCC", "NEV")), Judging(unscored=("Other",))])
+def test_means_leave_out_what_the_sheet_says(judging):
+    """Azizi 2021, supplement B.1.1: mean sensitivity is over the 26 conditions."""
+    truth, predictions = other_and_two()
+
+    overall, per_label = scores_of(predictions, judging)
+
+    each = [roc_auc_score(truth[:, column], predictions.score[:, column]) for column in (0, 1)]
+    assert overall["mean_auc"] == pytest.approx(np.mean(each))
     assert overall["mean_sensitivity"] == pytest.approx((0.5 + 1) / 2)
-    assert overall["accuracy"] == pytest.approx(0.5)
-    assert per_label["Other"]["sensitivity"] == 0
+    assert overall["accuracy"] == pytest.approx(3 / 5)
+    assert per_label["Other"]["sensitivity"] == 0.5
+
+
+def test_a_class_to_leave_out_that_the_data_have_not_leaves_out_none():
+    """Fewer than 26 conditions leave none to be joined as Other."""
+    _, predictions = drawn("multiclass")
+
+    assert scores_of(predictions, Judging(unscored=("Other",))) == scores_of(predictions)
+
+
+def test_which_classes_count_is_said_by_the_sheets(tasks):
+    nih, derm = tasks["NIHCXR4"], tasks["Derm27"]
+
+    assert nih.judging.scored_labels(nih.labels) == nih.labels
+    assert len(nih.labels) == 5
+    assert derm.judging.scored_labels(("BCC", "NEV", "Other")) == ("BCC", "NEV")
+    assert len(tasks["DXC5"].judging.scored_labels(tasks["DXC5"].labels)) == 5
 
 
 def test_a_case_is_judged_by_the_mean_of_its_images():

@@ -97,7 +97,7 @@ def verify(
             check_labels(index, exclusive=task.is_exclusive),
             check_duplicates(index, parts, seen),
             check_patients(index, parts, one_each=task.counts.get("patients") == task.counts.get("images", -1)),
-            check_split(judged, parts, why, task.scored),
+            check_split(judged, parts, why, task.judging.scored_labels(judged.labels)),
         ),
     )
 

@@ -21,7 +21,7 @@ from benchmark.measures.bootstrap import Bootstrapped, Kind, Statistic, auc_stat
 from benchmark.measures.metrics import top_mean
 from benchmark.measures.resampled_auc import Floats
 from benchmark.record import Predictions
-from benchmark.tasks import OTHER, Judging
+from benchmark.tasks import Judging
 
 By = Literal["patient", "image"]
 EXAM_METRICS = {"exam_auc_max": 1, f"exam_auc_top{TOP_SLICES}": TOP_SLICES}
@@ -95,6 +95,15 @@ def band_of(
     return (value, *bootstrap.interval(value, found, kind, jackknife=jackknife))
 
 
+def sd_over_test_sets(
+    predictions: Sequence[Predictions], judging: Judging, metric: str, *, by: By = "patient", seed: int = 0
+) -> float:
+    """Returns the sd of a model's metric, the mean over its runs, over 1,000 replicates of the test set."""
+    judged = _judged(_aligned(predictions), judging, metric)
+    found = bootstrap.replicated(judged.statistic, judged.units(by), bootstrap.REPLICATES, seed)
+    return float(np.nanstd(found, ddof=1))
+
+
 def _aligned(side: Predictions | Sequence[Predictions]) -> list[Predictions]:
     """Runs in the order of their ids, so that a file's own order changes no replicate."""
     runs = [side] if isinstance(side, Predictions) else list(side)
@@ -156,7 +165,7 @@ def _by_exam(predictions: Predictions, exam: str, first: int) -> _Judged:
 def _classifications(predictions: Predictions, judging: Judging) -> dict[str, Callable[[], Statistic]]:
     """Metric -> what makes its statistic; only what the judge gives of such predictions."""
     truth, score, columns = predictions.truth, predictions.score, predictions.columns
-    scored = [columns.index(name) for name in judging.scored or [name for name in columns if name != OTHER]]
+    scored = [columns.index(name) for name in judging.scored_labels(columns)]
     known: dict[str, Callable[[], Statistic]] = {"mean_auc": partial(auc_statistic, truth[:, scored], score[:, scored])}
     if len(columns) == 1:
         known["auc"] = known["mean_auc"]
