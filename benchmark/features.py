@@ -1,27 +1,33 @@
 """Features of frozen encoders, computed once and kept: a row for each image of a task, in half precision. Torch-free.
 
 A cache is a folder that is named by what its numbers depend on (weights, images, how these are framed and normalised):
-`features.bin` (images x width, float16, memory-mapped), `done.bin` (which rows are there, a byte each), `ids.txt` (the
-images' ids, a line each), `features.json`.
-Rows are marked only after they were written, so a killed pass continues where it was; rows are computed when they are
-first asked for, under a lock, and shared by all cells, folds and processes.
+
+    features.bin    images x width, float16, memory-mapped
+    checksums.bin   for each row the checksum of its bytes, its number and its image's id; 0 where it was not computed yet
+    ids.txt         the images' ids, a line each
+
+Rows are computed when they are first asked for, under a lock, and shared by all cells, folds and processes. Whenever rows are
+read they are compared with their checksums; those that are damaged are computed again, so that no kill, lost file or power
+cut makes a wrong number. A complete cache is read without writing anything.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from benchmark.cell import Cell, Weights
-from benchmark.disk import digest_of, space_for, write_whole
-from benchmark.fault import Fault
+from benchmark.disk import DiskFull, digest_of, space_for, write_whole
+from benchmark.fault import Fault, plural
+from benchmark.locks import locked
 
-FORMAT = 1
+FORMAT = 2
 Rows = NDArray[np.int64]
 Features = NDArray[np.float16]
 Compute = Callable[[Rows], Iterator[tuple[Rows, NDArray[np.floating[Any]]]]]
@@ -32,86 +38,111 @@ VIEW = ("image_size", "framing", "precision")
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """One folder of features."""
+    """One folder of features. `tell` is called with lines for who waits."""
 
     folder: Path
+    tell: Callable[[str], None] = lambda _: None
 
-    def read(self, rows: Rows, num: int, compute: Compute) -> Features:
-        """All `num` rows as a memory map, of which `rows` are there: those that are missing are computed first.
+    def read(self, rows: Rows, ids: Sequence[str], compute: Compute) -> tuple[Features, list[str]]:
+        """The features of all images (`ids`) as a memory map, of which `rows` are there, and lines about what was damaged.
 
-        `compute(missing)` yields rows and their features, batch x width (all NaN: of what could not be decoded). The map
-        is a private copy-on-write view. Raises Fault for features that half precision cannot hold, and for a damaged folder.
+        `compute(missing)` yields rows and their features, batch x width (all NaN: of what could not be decoded). The map is
+        a private copy-on-write view. Raises Fault for features that half precision cannot hold, and DiskFull.
         """
-        with space_for(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
-                done = self._done(num)
-                missing = rows[done[rows] == 0]
-                if len(missing):
-                    self._fill(np.unique(missing), num, done, compute)
-        return self._map(num, self._width(), "c")
-
-    def name(self, ids: Iterable[str]) -> None:
-        """Write down whose features the rows are, for those who read them without the images."""
-        path = self.folder / "ids.txt"
-        if not path.is_file():
-            with space_for(self.folder):
-                write_whole(path, "".join(f"{name}\n" for name in ids))
+        rows = np.unique(rows)
+        features, missing, _ = self._whole(rows, ids)
+        notes = []
+        if features is None or len(missing):
+            with space_for(self.folder, left="the features that were computed so far are kept"):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with locked(self.folder / ".lock", waiting=self.tell):
+                    features, missing, num_damaged = self._whole(rows, ids)
+                    if num_damaged:
+                        kept = plural(num_damaged, "row")
+                        notes.append(f"{kept} of the features in {self.folder} were damaged and computed again")
+                    if len(missing):
+                        self._fill(missing, ids, compute)
+            features = self._map(len(ids), "c")
+        self._name(ids)
+        if features is None:
+            raise Fault(f"{self.folder}: no features were computed")
+        return features, notes
 
     def of(self, ids: NDArray[np.str_]) -> Features | None:
-        """The features of some images, by their ids; None where not all of them are there."""
-        path = self.folder / "ids.txt"
-        if not path.is_file() or not (self.folder / "done.bin").is_file():
-            return None
-        named = {name: row for row, name in enumerate(path.read_text(encoding="utf-8").splitlines())}
-        rows = np.array([named.get(str(name), -1) for name in ids], dtype=np.int64)
-        done = self._done(len(named))
-        if (rows < 0).any() or not (done[rows] == 1).all():
-            return None
-        return np.asarray(self._map(len(named), self._width(), "r")[rows])
-
-    def _fill(self, missing: Rows, num: int, done: NDArray[np.uint8], compute: Compute) -> None:
-        held: Features | None = None
-        for rows, features in compute(missing):
-            known = features[~np.isnan(features).all(axis=1)]
-            if not (np.abs(known) <= LARGEST).all():  # false for what is no number, too
-                raise Fault(
-                    "the encoder's features are beyond half precision, or no numbers: it cannot be evaluated frozen"
-                )
-            if held is None:
-                held = self._created(num, features.shape[1])
-            held[rows] = features.astype(np.float16)
-            held.flush()  # type: ignore[attr-defined] # a row that is marked is there
-            done[rows] = 1
-            done.flush()  # type: ignore[attr-defined]
-
-    def _done(self, num: int) -> NDArray[np.uint8]:
-        path = self.folder / "done.bin"
-        if not path.is_file():
-            write_whole(path, bytes(num))
-        if path.stat().st_size != num:
-            raise Fault(f"{self.folder}: damaged features: delete the folder, they are computed again")
-        return np.memmap(path, dtype=np.uint8, mode="r+")
-
-    def _created(self, num: int, width: int) -> Features:
-        path = self.folder / "features.bin"
-        if not path.is_file():
-            with path.open("wb") as file:
-                file.truncate(num * width * 2)
-            write_whole(self.folder / "features.json", json.dumps({"format": FORMAT, "num": num, "width": width}))
-        return self._map(num, width, "r+")
-
-    def _width(self) -> int:
+        """The features of some images, by their ids; None where not all of them are there and whole."""
         try:
-            return int(json.loads((self.folder / "features.json").read_text())["width"])
-        except (OSError, ValueError, KeyError) as error:
-            raise Fault(f"{self.folder}: damaged features: delete the folder, they are computed again") from error
+            names = (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        except (OSError, UnicodeDecodeError):
+            return None
+        named = {name: row for row, name in enumerate(names)}
+        rows = np.array([named.get(str(name), -1) for name in ids], dtype=np.int64)
+        if (rows < 0).any():
+            return None
+        features, missing, _ = self._whole(np.unique(rows), names)
+        return None if features is None or len(missing) else np.asarray(features[rows])
 
-    def _map(self, num: int, width: int, mode: str) -> Features:
+    def _whole(self, rows: Rows, ids: Sequence[str]) -> tuple[Features | None, Rows, int]:
+        """The features, which of the rows are not there or damaged, and how many are damaged."""
+        features, known = self._map(len(ids), "c"), self._checksums(len(ids))
+        if features is None:
+            return None, rows, int((known[rows] != 0).sum())
+        here, plain = rows[known[rows] != 0], np.asarray(features)  # slicing the memmap class itself takes longer
+        found = np.array([_checksum(plain[row], row, ids[row]) for row in here.tolist()], dtype=known.dtype)
+        damaged = here[found != known[here]]
+        return features, np.union1d(rows[known[rows] == 0], damaged), len(damaged)
+
+    def _fill(self, missing: Rows, ids: Sequence[str], compute: Compute) -> None:
+        known = self._checksums(len(ids))
+        known[missing] = 0
+        write_whole(self.folder / "checksums.bin", known.tobytes())
+        (self.folder / "features.bin").touch()
+        with (self.folder / "features.bin").open("r+b") as file, (self.folder / "checksums.bin").open("r+b") as sums:
+            for rows, features in compute(missing):
+                computed = features[~np.isnan(features).all(axis=1)]
+                if not (np.abs(computed) <= LARGEST).all():  # false for what is no number, too
+                    raise Fault(
+                        "the encoder's features are beyond half precision, or no numbers: it cannot be evaluated frozen"
+                    )
+                halved = features.astype(np.float16)
+                os.truncate(file.fileno(), len(ids) * halved.shape[1] * 2)  # to its full size, without taking the space
+                for row, content in zip(rows.tolist(), halved, strict=True):
+                    file.seek(row * content.nbytes)
+                    file.write(content.tobytes())
+                file.flush()
+                for row, content in zip(rows.tolist(), halved, strict=True):
+                    sums.seek(row * known.itemsize)
+                    sums.write(np.array(_checksum(content, row, ids[row]), dtype=known.dtype).tobytes())
+                sums.flush()
+
+    def _map(self, num: int, mode: str) -> Features | None:
+        """All rows; None where the file has no such size. It is as wide as its size says, which the checksums confirm."""
         path = self.folder / "features.bin"
-        if not path.is_file() or path.stat().st_size != num * width * 2:
-            raise Fault(f"{self.folder}: damaged features: delete the folder, they are computed again")
-        return np.memmap(path, dtype=np.float16, mode=mode, shape=(num, width))  # type: ignore[call-overload]
+        size = path.stat().st_size if path.is_file() else 0
+        if size == 0 or num == 0 or size % (2 * num):
+            return None
+        return np.memmap(path, dtype=np.float16, mode=mode, shape=(num, size // (2 * num)))  # type: ignore[call-overload]
+
+    def _checksums(self, num: int) -> NDArray[np.uint32]:
+        with suppress(OSError):
+            known = np.fromfile(self.folder / "checksums.bin", dtype="<u4")
+            if len(known) == num:
+                return known
+        return np.zeros(num, dtype="<u4")
+
+    def _name(self, ids: Sequence[str]) -> None:
+        """Write down whose features the rows are, for those who read them without the images."""
+        path, text = self.folder / "ids.txt", "".join(f"{name}\n" for name in ids)
+        try:
+            if path.read_bytes() == text.encode():
+                return
+        except OSError:
+            pass
+        with suppress(OSError, DiskFull):  # a folder that cannot be written; figures do without
+            write_whole(path, text)
+
+
+def _checksum(features: Any, row: int, name: str) -> int:
+    return zlib.crc32(features, zlib.crc32(f"{row} {name}".encode())) or 1  # 0 stands for a row that is not there
 
 
 def cache_of(folder: Path, cell: Cell, weights: Weights) -> FeatureCache:

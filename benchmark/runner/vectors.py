@@ -1,7 +1,7 @@
 """Frozen encoders on a task's images: features, computed once, and the parts of cells made of them."""
 
-import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmark.cell import Cell, Weights
+from benchmark.checksums import read_json, write_json
 from benchmark.data.dealt import Dealt, groups_of, numbers_of_classes
 from benchmark.data.vectors import VectorPart
 from benchmark.data.views import Views
-from benchmark.disk import write_whole
+from benchmark.disk import DiskFull
 from benchmark.features import FeatureCache, Features, Rows
 from benchmark.models.frozen import looker
 from benchmark.models.intake import Intake
@@ -27,10 +28,13 @@ BATCH = 32  # always filled up: a convolution may round otherwise in a batch of 
 
 @dataclass(frozen=True, kw_only=True)
 class Vectorised:
-    """One encoder's features of a task's images (rows that no cell here asked for may be empty), and its account."""
+    """One encoder's features of a task's images (rows that no cell here asked for may be empty), its account, and lines
+    about features that were damaged and computed again.
+    """
 
     features: Features
     account: dict[str, Any]
+    notes: list[str]
 
 
 def rows_of(dealt: list[Dealt], views: Views) -> Rows:
@@ -49,15 +53,16 @@ def seen(
     progress: Callable[[int, int], None],
 ) -> Vectorised:
     """The features of the wanted images; those that are missing are computed, `progress` told of images done, in all."""
-    loaded: list[tuple[nn.Module, Account]] = []
-    account = cache.folder / "account.json"
+    path = cache.folder / "account.json"
+
+    def loaded() -> nn.Module:
+        encoder, account = load()
+        write_json(path, told_of(weights, account))
+        return encoder
 
     def compute(missing: Rows) -> Iterator[tuple[Rows, NDArray[np.floating[Any]]]]:
-        loaded.append(load())
-        write_whole(account, json.dumps(told_of(weights, loaded[0][1])))  # before the first row: a kill leaves both
         recipe = cell.recipe
-        intake = Intake(weights.mean, weights.std)
-        look = looker(loaded[0][0], intake, recipe.image_size, views.device, recipe.precision)
+        look = looker(loaded(), Intake(weights.mean, weights.std), recipe.image_size, views.device, recipe.precision)
         done = 0
         for rows, images in views.batches(missing, BATCH):
             features = look(images)[: len(rows)].cpu().numpy()
@@ -66,9 +71,13 @@ def seen(
             done += len(rows)
             progress(done, len(missing))
 
-    features = cache.read(wanted, views.num, compute)
-    cache.name(views.ids)
-    return Vectorised(features=features, account={**json.loads(account.read_text()), "name": weights.name})
+    features, notes = cache.read(wanted, views.ids, compute)
+    if (account := read_json(path)) is None:  # lost or damaged: the encoder tells again
+        _, again = load()
+        account = told_of(weights, again)
+        with suppress(OSError, DiskFull):
+            write_json(path, account)
+    return Vectorised(features=features, account={**account, "name": weights.name}, notes=notes)
 
 
 def vector_parts(
