@@ -26,10 +26,10 @@ def scores_of(predictions: Predictions, judging: Judging | None = None) -> tuple
 
     Classification: `mean_auc` over the labels that `judging` scores and that have both classes; `auc`, its equal, where
     there is one label. Exclusive classes: also `accuracy`, `top3_accuracy` (of four classes or more) and
-    `mean_sensitivity` (recall, and `mean_sensitivity_top3`, over the scored classes). Ordinal: also `kappa`, quadratic, of the most probable grade, and `kappa_expected` of the
-    rounded mean grade. With an exam: `exam_auc_max` and `exam_auc_top10`, of its slices' highest score and of the mean
-    of its ten highest. Segmentation: the three forms of Dice against the first reference, by plain name; against each
-    further one with `:reference` behind the name.
+    `mean_sensitivity` (recall, and `mean_sensitivity_top3`, over the scored classes). Ordinal: also `kappa`, quadratic,
+    of the most probable grade, and `kappa_expected` of the rounded mean grade. With an exam: `exam_auc_max` and
+    `exam_auc_top10`, of its slices' highest score and of the mean of its ten highest. Segmentation: the three forms of
+    Dice against the first reference, by plain name; against each further one with `:reference` behind the name.
     """
     judging = judging or Judging()
     if predictions.kind == "segmentation":

@@ -77,9 +77,9 @@ class Split(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """How predictions are judged. Means are over all labels, over those in `scored`, or over all but those in `unscored`.
-    `case`: the group whose images are judged as one, by the mean of their probabilities. `exam`: the group that is judged
-    beside its images.
+    """How predictions are judged. Means are over all labels, over those in `scored`, or over all but those in
+    `unscored`. `case`: the group whose images are judged as one, by the mean of their probabilities. `exam`: the group
+    that is judged beside its images.
     """
 
     scored: tuple[str, ...] | None = None
@@ -98,12 +98,13 @@ class TaskSpec(Frozen):
     `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
     uses, by which weights may say that they saw them (benchmark.overlap); `layout` is what the reader must be told
     (which reader takes what, its docstring says). `labels` may be empty where the data name their classes; `commonest`
-    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `unscored`, `case` and `exam` as
-    in Judging: which classes count is said here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave out`: images that
-    cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`: images are decoded
-    anew each time, where a cache would be too large. `metric` is the primary score's name in `benchmark.evaluate`;
-    `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the predictions for subgroup
-    scores; `subsets` name sizes of the training part; `counts` are the published ones.
+    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `unscored`, `case` and `exam`
+    as in Judging: which classes count is said here, never by their names. `windows` are (width, level) of a CT's
+    channels, in Hounsfield units. `unreadable: leave out`: images that cannot be decoded are counted and left out,
+    where else they are a fault; `keep_pixels: false`: images are decoded anew each time, where a cache would be too
+    large. `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs from Recipe's
+    defaults; `groups` are the columns carried to the predictions for subgroup scores; `subsets` name sizes of the
+    training part; `counts` are the published ones.
     """
 
     name: str
