@@ -8,7 +8,9 @@ import pandas as pd
 from conftest import CHECKOUT
 
 from benchmark.cell import Cell, Weights
-from benchmark.record import RunRecord
+from benchmark.plan import read_suites
+from benchmark.record import Predictions, RunRecord
+from benchmark.report.against_paper import Papers, compare_with_papers
 from benchmark.report.frame import frame_of
 from benchmark.report.page import Contents, Figure
 from benchmark.report.published import COLUMNS as PUBLISHED
@@ -17,6 +19,7 @@ from benchmark.tasks import read_tasks
 from benchmark.zoo.catalog import read_zoo
 
 TASKS = read_tasks(CHECKOUT / "tasks")
+SUITES = read_suites(CHECKOUT / "tasks" / "suites")
 ZOO = read_zoo(CHECKOUT / "model_zoo.yaml")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 90"><path d="M9 80L190 12" stroke="#0072B2"/></svg>'
 
@@ -76,6 +79,20 @@ def made_up_run(model: str, task: str, seed: int, *, mean=0.9, epochs=12, data="
     return RunRecord(key=cell.key, cell=cell, **{**facts, **changed})
 
 
+def made_up_answers(_: str) -> Predictions:
+    """Fifty test images; the same answers for every record."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(50).reshape(-1, 1) % 2
+    return Predictions(
+        kind="classification",
+        ids=np.array([f"image-{n}" for n in range(50)]),
+        groups={"patient": np.array([f"patient-{n}" for n in range(50)])},
+        columns=("TB",),
+        truth=truth.astype(float),
+        score=np.clip(0.3 * truth + rng.random((50, 1)) * 0.7, 0, 1),
+    )
+
+
 def made_up_failure(model: str, task: str, seed: int, error: str) -> RunRecord:
     done = made_up_run(model, task, seed)
     return RunRecord(
@@ -96,11 +113,13 @@ def made_up_study(models, tasks, seeds=10, *, epochs=12, data="official", withou
         "version": "0.1.0",
         "time": "2026-01-02T03:04:05+00:00",
         "baseline": "imagenet",
-        "published": pd.DataFrame(columns=PUBLISHED),
         "figures": {"seeds": Figure(svg=SVG, caption="Every run.")},
         "commands": ["benchmark run --suite taher2021", "benchmark report --suite taher2021"],
         "bibtex": "@misc{one,\n  note = {A made-up citation}\n}",
     }
+    published = facts.pop("published", pd.DataFrame(columns=PUBLISHED))
     told = {**told, **facts}
     rows = summary(frame, told["baseline"])
+    papers = Papers(suites=SUITES, tasks=TASKS, records={r.key: r for r in records}, load=made_up_answers)
+    told["comparisons"] = compare_with_papers(rows, frame, published, papers)
     return Contents(frame=frame, rows=rows, records=records, tasks=TASKS, entries=ZOO, **told)

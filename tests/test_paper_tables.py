@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from conftest import CHECKOUT
 from made_up import made_up_record
+from made_up_page import SUITES as ALL_SUITES
+from made_up_page import made_up_answers
 from scipy import stats
 
 from benchmark.cell import Cell, Weights
@@ -70,6 +72,8 @@ def made(records, suite="taher2021", table="2", **changed):
         published=PUBLISHED,
         tasks=TASKS,
         entries=ENTRIES,
+        suites={**ALL_SUITES, suite.name: suite},
+        load=made_up_answers,
     )
     return filled(laid_out(table, tables_in(suite)[table], suite, TASKS), sources)
 
@@ -156,10 +160,11 @@ def test_ours_are_the_moments_and_tests_of_the_records():
     sd = 0.0095 * math.sqrt(10 / 9)
     welch = stats.ttest_ind_from_stats(np.mean(two), np.std(two, ddof=1), 4, 0.9707, sd, 10, equal_var=False)
     assert best["difference"] == pytest.approx(np.mean(two) - 0.9707)
-    assert best["p"] == pytest.approx(welch.pvalue)
+    assert welch.pvalue < 0.3, "by the seeds alone"
+    assert 0.9 < best["p"] < 1, "of another random split: its test images count as well"
     assert shown(table, "CheXpert", "TXC") == "97.60 ± 0.47 (4)"
     assert shown(table, "ChestX-ray14", "TXC") == "97.47 ± 0.47 (3)†"
-    assert shown(table, "CheXpert", "TXC", "difference") == f"+0.53, p {welch.pvalue:.4f}"
+    assert shown(table, "CheXpert", "TXC", "difference") == f"+0.53, p {best['p']:.4f}"
 
 
 def test_marks_are_bold_underlined_and_daggers_in_each_form():
@@ -275,9 +280,10 @@ def test_numbers_of_a_paper_that_had_other_images_are_not_tested():
 
     row = cell(table, "ResNet-101 (3×) · BiT · ImageNet-21k", "Top-1 Accuracy")
     assert row["state"] == "run"
-    assert math.isnan(row["difference"])
+    assert row["difference"] == pytest.approx(0.605 - row["published_mean"])
     assert math.isnan(row["p"])
-    assert "Derm27: the paper's photographs are private" in markdown_of(grid_of(table))
+    assert row["differs"].startswith("the paper's photographs are private")
+    assert f"Derm27: not tested against the paper, for ours differ: {row['differs']}" in markdown_of(grid_of(table))
 
 
 def test_the_auc_of_one_label_is_taken_from_the_records():
@@ -295,7 +301,7 @@ def test_a_name_that_stands_for_two_files_is_told_and_left_open():
     table = made([*first, *(made_up_record(c, 0.9) for c in second)])
 
     assert cell(table, "ImageNet", "TXC")["state"] == "not run"
-    assert "imagenet stands for 2 files: --models chooses one." in grid_of(table).notes
+    assert "imagenet stands for 2 models: --models chooses one." in grid_of(table).notes
 
 
 @pytest.mark.parametrize(

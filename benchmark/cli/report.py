@@ -60,7 +60,7 @@ def report(
 
     Writes report.html, CSV, Markdown, LaTeX, PNG and SVG; with --table or --figure, those of the suite's paper alone.
     """
-    from benchmark.plan import read_suite
+    from benchmark.plan import read_suite, read_suites
     from benchmark.report.frame import frame_of
     from benchmark.report.tables import default_baseline, grids, summary
     from benchmark.store import Store
@@ -107,6 +107,7 @@ def report(
         entries=entries,
         everything=default_models(zoo) if grid else None,
         published=read_published(places.project / "results" / "published"),
+        suites=read_suites(folder),
         answer=lambda key: store.predictions(cells[key]),
         features=lambda key: features_of(by_key[key], store, places.features),
         attention=lambda key: attention_of(by_key[key], store),
@@ -188,9 +189,9 @@ def _list(grid: "Suite") -> None:
 
 
 def _with_tables(folder: "Path") -> str:
-    from benchmark.plan import read_suite
+    from benchmark.plan import read_suites
 
-    suites = [read_suite(str(path), folder) for path in sorted(folder.glob("*.yaml"))]
+    suites = read_suites(folder).values()
     return ", ".join(suite.name for suite in suites if suite.tables or suite.figures) or "none has any"
 
 

@@ -17,6 +17,7 @@ from benchmark.fault import Fault, did_you_mean
 from benchmark.overlap import overlap
 from benchmark.plan import Suite
 from benchmark.record import Predictions, RunRecord
+from benchmark.report.against_paper import Papers, compare_with_papers
 from benchmark.report.commands import commands_of
 from benchmark.report.groups import groups_of
 from benchmark.report.paper_cells import Sources, filled
@@ -38,7 +39,8 @@ Files = dict[str, bytes]
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
     """What a report is made from. `frame`: the cells that it is about; `records`: all, by key; `unread`: a line for each
-    that could not be read; `everything`: what `all` stands for among a suite's models; `answer`: a record's key -> its
+    that could not be read; `everything`: what `all` stands for among a suite's models; `suites`: the papers', by name;
+    `answer`: a record's key -> its
     predictions; `features`, `attention`: what it keeps beside them.
     """
 
@@ -49,6 +51,7 @@ class Holdings:
     entries: Mapping[str, ZooEntry]
     everything: list[str] | None
     published: pd.DataFrame
+    suites: Mapping[str, Suite]
     answer: Callable[[str], Predictions]
     features: Callable[[str], "Features"]
     attention: Callable[[str], "Attention"]
@@ -99,6 +102,7 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
             figures[name] = FIGURES[spec.kind](material, spec)
     records = [held.records[key] for key in held.frame["key"]]
     run = set(held.frame["task"])
+    papers = Papers(suites=held.suites, tasks=held.tasks, records=held.records, load=held.answer)
     contents = Contents(
         title=held.suite.title if held.suite else ", ".join(dict.fromkeys(held.frame["task"])),
         version=__version__,
@@ -109,7 +113,7 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
         tasks=held.tasks,
         entries=held.entries,
         baseline=baseline,
-        published=held.published,
+        comparisons=compare_with_papers(rows, held.frame, held.published, papers),
         failed=[r for r in held.records.values() if r.status == "failed" and r.cell.task in run],
         unread=held.unread,
         wanted=_wanted(held),
@@ -144,6 +148,8 @@ def of_paper(held: Holdings, suite: Suite, tables: list[str], figures: list[str]
         published=held.published,
         tasks=held.tasks,
         entries=held.entries,
+        suites=held.suites,
+        load=held.answer,
     )
     for name, table in wanted.items():
         numbers = filled(laid_out(name, table, suite, held.tasks), sources)

@@ -20,9 +20,12 @@ from benchmark.cell import Cell
 from benchmark.fault import first_few, plural
 from benchmark.measures.significance import independent_t, sample_sd, t_from_moments
 from benchmark.overlap import overlap
+from benchmark.plan import Suite
 from benchmark.record import RunRecord
+from benchmark.report.against_paper import Papers, compared
 from benchmark.report.frame import Changes, cell_changes
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, Asked, Laid
+from benchmark.report.replicates import Load
 from benchmark.report.tables import SIGNIFICANT
 from benchmark.tasks import TaskSpec, own_recipe
 from benchmark.zoo.catalog import ZooEntry
@@ -32,13 +35,22 @@ RUN, NOT_RUN, NOT_APPLICABLE = "run", "not run", "not applicable"
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What tables are made from: the frame and its records by key, the published numbers, tasks and zoo entries."""
+    """What tables are made from: the frame and its records by key, the published numbers, tasks and zoo entries, the
+    papers' suites by name, and how a record's predictions are read.
+    """
 
     frame: pd.DataFrame
     records: Mapping[str, RunRecord]
     published: pd.DataFrame
     tasks: Mapping[str, TaskSpec]
     entries: Mapping[str, ZooEntry]
+    suites: Mapping[str, Suite]
+    load: Load
+
+    @property
+    def papers(self) -> Papers:
+        """What of it a comparison with a paper needs."""
+        return Papers(suites=self.suites, tasks=self.tasks, records=self.records, load=self.load)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +66,8 @@ class Filled:
 def filled(laid: Laid, sources: Sources) -> Filled:
     """The table's cells. Columns: where a cell stands and what it asks for; `state`; of ours `mean`, `sd` (ddof 1), `n`,
     `best`, `beats_baseline`, `p_best` (against the best), `not_different` (p_best of 0.05 and more); the same of the
-    paper's with `published_` before; `difference` (ours minus the paper's), `low`, `high` and `p` of the two.
+    paper's with `published_` before; `difference` (ours minus the paper's), `low`, `high` and `p` of the two, or `differs`:
+    why they are not tested.
     """
     wanted = _candidates(laid, sources)
     kinds = sorted(set(wanted["data"]))
@@ -79,8 +92,9 @@ def filled(laid: Laid, sources: Sources) -> Filled:
             runs.append(found)
     _mark(rows, "", lambda one, two: independent_t(runs[one], runs[two]).p)
     _mark(rows, "published_", lambda one, two: _p_of_moments(rows[one], rows[two]))
-    rows = [{**row, **_against_published(row, laid, phantom=phantom)} for row in rows]
-    return Filled(laid=laid, cells=pd.DataFrame(rows), phantom=phantom, notes=_notes(wanted, blocks))
+    rows = [{**row, **_against_published(row, laid, sources, phantom=phantom)} for row in rows]
+    cells = pd.DataFrame(rows).drop(columns="keys")
+    return Filled(laid=laid, cells=cells, phantom=phantom, notes=_notes(wanted, blocks))
 
 
 def _candidates(laid: Laid, sources: Sources) -> pd.DataFrame:
@@ -134,7 +148,8 @@ def _ours(
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """What was run for a cell, in words, and the values of its runs by reading. `ran`: by block and entry."""
     told: dict[str, Any] = {"model": asked.models[0] if len(asked.models) == 1 else "", "state": NOT_RUN, "note": ""}
-    told |= {"block": "", "setting": "", "data": "", "overlap": False}
+    told |= {"block": "", "setting": "", "data": "", "overlap": False, "keys": ()}
+    told |= {"num_images": None, "num_published": None}
     best: dict[str, NDArray[np.float64]] = {}
     for model in asked.models:
         runs = ran.get((block, model))
@@ -148,7 +163,8 @@ def _ours(
         if first.size and (not best or first.mean() > next(iter(best.values())).mean()):
             best = values
             told |= {"model": model, "state": RUN, "block": block, "setting": runs["setting"].iloc[0]}
-            told |= {"data": runs["data"].iloc[0], "overlap": bool(runs["overlap"].any())}
+            told |= {"data": runs["data"].iloc[0], "overlap": bool(runs["overlap"].any()), "keys": tuple(runs["key"])}
+            told |= {name: runs[name].iloc[0] for name in ("num_images", "num_published")}
     if (
         told["state"] != RUN
         and asked.task
@@ -237,16 +253,15 @@ def _mark(rows: list[dict[str, Any]], of: str, p_of: Callable[[int, int], float]
                 rows[place][f"{of}beats_baseline"] = merit[place] > bar
 
 
-def _against_published(row: dict[str, Any], laid: Laid, *, phantom: bool) -> dict[str, float]:
-    """Ours minus the paper's, where both are of the same images."""
-    nothing = dict.fromkeys(("difference", "low", "high", "p"), math.nan)
-    if phantom or row["task"] in laid.table.other_images or row["state"] != RUN:
+def _against_published(row: dict[str, Any], laid: Laid, sources: Sources, *, phantom: bool) -> dict[str, Any]:
+    """Ours minus the paper's, tested where both are of one question."""
+    nothing = {**dict.fromkeys(("difference", "low", "high", "p"), math.nan), "differs": ""}
+    if phantom or row["state"] != RUN or math.isnan(row["published_mean"]):
         return nothing
-    theirs = _moments(row)
-    if theirs is None or math.isnan(row["sd"]):
-        return {**nothing, "difference": row["mean"] - row["published_mean"]}
-    found = t_from_moments(row["mean"], row["sd"], row["n"], *theirs, equal_variances=False)
-    return {"difference": found.mean, "low": found.low, "high": found.high, "p": found.p}
+    printed = {name: row[f"published_{name}"] for name in ("mean", "sd", "ddof", "n")}
+    found = compared(row, {**printed, "paper": laid.suite, "table": laid.name}, row["keys"], sources.papers)
+    values = {name: getattr(found.difference, name) for name in ("low", "high", "p")}
+    return {"difference": found.difference.mean, **values, "differs": "; ".join(found.differs)}
 
 
 def _notes(wanted: pd.DataFrame, blocks: Mapping[Place, str]) -> tuple[str, ...]:

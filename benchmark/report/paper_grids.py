@@ -158,10 +158,22 @@ def _notes(filled: Filled) -> list[str]:
         notes.append(
             "Of several models the one with the highest mean on the test is shown and named: a flattered choice."
         )
-    notes += [f"{task}: {reason}: not compared." for task, reason in table.other_images.items() if ran.any()]
+    notes += _not_the_papers(cells)
     notes += [table.note] if table.note else []
     notes += sorted({f"{note}." for note in cells["note"] if note})
     return [*notes, *filled.notes]
+
+
+def _not_the_papers(cells: pd.DataFrame) -> list[str]:
+    """A sentence for each task whose numbers are not tested against the paper's, with what differs."""
+    of_task: dict[str, dict[str, None]] = {}
+    for task, differs in zip(cells["task"], cells["differs"], strict=True):
+        if differs:
+            of_task.setdefault(differs, {})[task] = None
+    return [
+        f"{', '.join(tasks)}: not tested against the paper, for ours differ: {differs}."
+        for differs, tasks in of_task.items()
+    ]
 
 
 def _legend(cells: pd.DataFrame) -> str:
@@ -191,7 +203,10 @@ def _about_published(cells: pd.DataFrame) -> str:
     if with_sd["published_ddof"].isna().any():
         told += " The paper does not tell what its sd is divided by: n - 1 is taken."
     if cells["p"].notna().any():
-        told += f" Difference: ours minus the paper's, {TESTS['welch'].words} from mean, sd and n."
+        told += (
+            f" Difference: ours minus the paper's, {TESTS['welch'].words} from mean, sd and n; where the test part is a "
+            "random split, the paper judged other images, and the error allows for it by the spread over test sets."
+        )
     elif cells["difference"].notna().any():
         told += " Difference: ours minus the paper's."
     return told

@@ -16,7 +16,6 @@ from benchmark.report.page.words import (
     difference,
     family_of,
     known,
-    names_in,
     number,
     p_value,
     rounded,
@@ -120,27 +119,27 @@ def grid(contents: Contents) -> Grid:
             place = _place(column, model, results.get((column.block, model)), (done, failed, wanted), contents, highest)
             holes += place.state in ("partial", "failed", "missing")
             places.append(place)
-        rows.append((model, family_of(model, contents.entries), places))
+        rows.append((model, family_of(_members(model, contents), contents.entries), places))
     return Grid(columns=columns, rows=rows, holes=holes)
 
 
 def in_zoo_order(models: Iterable[str], contents: Contents) -> list[str]:
     """Each once, as the zoo lists them; those of no entry last."""
     order = {name: place for place, name in enumerate(contents.entries)}
-    return sorted(dict.fromkeys(models), key=lambda model: (order.get(names_in(model)[0], len(order)), model))
+    return sorted(dict.fromkeys(models), key=lambda model: (order.get(_members(model, contents)[0], len(order)), model))
 
 
 def _line(row: dict[Any, Any], own_p: dict[str, float | None], contents: Contents) -> Line:
     number_of = {name: known(value) for name, value in row.items() if isinstance(value, int | float)}
     mean, sd = number_of["mean"], number_of["sd"]
     model, is_baseline = str(row["model"]), bool(row["is_baseline"])
-    entry = contents.entries.get(names_in(model)[0])
+    entry = contents.entries.get(_members(model, contents)[0])
     text = difference(number_of["difference"], number_of["low"], number_of["high"])
     return Line(
         model=model,
         title=entry.title if entry else "",
         href=address(str(row["block"]), model),
-        family=family_of(model, contents.entries),
+        family=family_of(_members(model, contents), contents.entries),
         task=str(row["task"]),
         protocol=str(row["protocol"]),
         setting=str(row["setting"]),
@@ -200,7 +199,7 @@ def _place(
 
 def _saw(model: str, column: Column, contents: Contents) -> tuple[str, ...]:
     task = contents.tasks.get(column.task)
-    entries = [contents.entries[name] for name in names_in(model) if name in contents.entries]
+    entries = [contents.entries[name] for name in _members(model, contents) if name in contents.entries]
     if task is None:
         return ()
     return tuple(name for entry in entries for name in overlap(entry, task, phantom=column.data == "phantom"))
@@ -227,12 +226,17 @@ def _columns(runs: pd.DataFrame, contents: Contents) -> list[Column]:
         told = "" if row["task"] in alone else ", ".join(filter(None, [row["protocol"], row["setting"]]))
         columns.append(Column(block=row["block"], task=row["task"], title=row["title"], told=told, data=row["data"]))
     there = {column.task for column in columns}
-    data = "phantom" if {column.data for column in columns} == {"phantom"} else "official"
+    data = "phantom" if {column.data for column in columns} == {"phantom"} else ""
     for task in dict.fromkeys(task for task, _ in contents.wanted):
         if task not in there:
             title = contents.tasks[task].title if task in contents.tasks else task
             columns.append(Column(block=f"none-{task}", task=task, title=title, told="not begun", data=data))
     return columns
+
+
+def _members(model: str, contents: Contents) -> tuple[str, ...]:
+    # a failed cell's model may have no done one to be told apart from, and so another name than any in the frame
+    return contents.members.get(model, (model,))
 
 
 def _hundred(value: float | None) -> float | None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
 from benchmark.record import RunRecord
+from benchmark.report.against_paper import PaperComparison
 from benchmark.tasks import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
 
@@ -23,7 +25,7 @@ class Contents:
     """All that the page tells; scores in 0..1.
 
     `frame`: `report.frame.frame_of`; `rows`: `report.tables.summary` of it; `records`: at least those behind the frame's
-    rows; `published`: `read_published` or an empty frame; `failed`: failed records; `unread`: a line for each record
+    rows; `comparisons`: with the papers' printed numbers; `failed`: failed records; `unread`: a line for each record
     that could not be read; `wanted`: how many runs a grid asks of (task, model) in each table, empty where no grid was
     named; `bibtex`: the citations of what was run; `commands`: what makes these results again; `time`: of the report,
     in UTC, ISO 8601.
@@ -38,10 +40,18 @@ class Contents:
     tasks: Mapping[str, TaskSpec]
     entries: Mapping[str, ZooEntry]
     baseline: str
-    published: pd.DataFrame = field(default_factory=pd.DataFrame)
+    comparisons: list[PaperComparison] = field(default_factory=list)
     failed: list[RunRecord] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     wanted: Mapping[tuple[str, str], int] = field(default_factory=dict)
     figures: Mapping[str, Figure] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     bibtex: str = ""
+
+    @cached_property
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """The zoo's names in each model: as its cells say; of a model that is wanted and was not run, as it is named."""
+        run = dict(zip(self.frame["model"], self.frame["members"], strict=True))
+        wanted = {model: tuple(model.split("+")) for _, model in self.wanted}
+        failed = {record.cell.model: tuple(w.name for w in record.cell.weights) for record in self.failed}
+        return wanted | failed | run

@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmark.report.page.board import in_zoo_order
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.words import NONE, known, names_in
+from benchmark.report.page.words import NONE, known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def environments(contents: Contents) -> list[tuple[dict[str, str], int]]:
 
 def models_cited(contents: Contents) -> list[Source]:
     """The zoo's entries behind the frame's models, each once."""
-    names = [name for model in in_zoo_order(contents.frame["model"], contents) for name in names_in(model)]
+    names = [name for model in in_zoo_order(contents.frame["model"], contents) for name in contents.members[model]]
     found = []
     for name in dict.fromkeys(names):
         entry = contents.entries.get(name)

@@ -1,7 +1,7 @@
 """How numbers and names are written on the page: what is not known is a dash, never a number."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 import pandas as pd
@@ -62,16 +62,11 @@ def rounded(value: float | None, digits: int = 4) -> float | None:
     return short if (short < SIGNIFICANT) == (found < SIGNIFICANT) else found
 
 
-def names_in(model: str) -> list[str]:
-    """The zoo's names in a frame's model: without a file's digest, and each member of a fusion."""
-    return [member.partition("@")[0] for member in model.split("+")]
-
-
-def family_of(model: str, entries: Mapping[str, ZooEntry]) -> str:
-    """The entries' family; `scratch` for fresh weights, joined by + where a fusion's members differ."""
+def family_of(members: Iterable[str], entries: Mapping[str, ZooEntry]) -> str:
+    """Returns the family of a model's zoo entries; `scratch` for fresh weights, joined by + where members differ."""
     told = [
         entries[name].family if name in entries else "scratch" if name.startswith("scratch") else "not in the zoo"
-        for name in names_in(model)
+        for name in members
     ]
     return " + ".join(dict.fromkeys(told))
 
