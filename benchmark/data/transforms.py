@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -169,27 +170,67 @@ CLASSIFICATION: dict[str, Look] = {
 }
 
 
-def xray_segmentation(size: int) -> A.Compose:
-    """The first paper's augmentation of X-ray segmentation (appendix B; its code's numbers).
-
-    Departs: elastic transformation has no affine part and optical distortion no shift, which albumentations 2 has not.
+class Elastic(A.ElasticTransform):
+    """Elastic deformation as albumentations 0.4.3 draws it: an affine map that moves three points by up to `affine` pixels
+    in each direction, then a field of noise of -1 to 1, smoothed by a Gaussian and enlarged (Simard et al. 2003). Both are
+    done in one warp, where that version interpolates twice. The numbers are for 224 pixels, and in proportion for others.
     """
+
+    # the first paper's code; the field's spread is about strength / smoothing, so that strength goes with the square
+    STRENGTH, SMOOTHING, AFFINE, SIDE = 120.0, 6.0, 3.6, 224
+
+    def __init__(self, size: int, affine: float = AFFINE) -> None:
+        super().__init__(border_mode=cv2.BORDER_REFLECT_101, p=1)
+        self.scale = size / self.SIDE
+        self.affine = affine * self.scale
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Returns for each pixel the place that it is taken from."""
+        del data
+        height, width = params["shape"][:2]
+        across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        noise = self.random_generator.uniform(-1, 1, (height, width, 2)).astype(np.float32)
+        smoothing = self.SMOOTHING * self.scale
+        reach = 2 * round(4 * smoothing) + 1
+        field = cv2.GaussianBlur(noise, (reach, reach), smoothing, borderType=cv2.BORDER_REFLECT)
+        from_x, from_y = np.moveaxis(np.stack([across, down], -1) + field * self.STRENGTH * self.scale**2, -1, 0)
+        x, y, third = width // 2, height // 2, min(height, width) // 3
+        points = np.array([[x + third, y + third], [x + third, y - third], [x - third, y - third]], dtype=np.float32)
+        moved = points + self.random_generator.uniform(-self.affine, self.affine, (3, 2)).astype(np.float32)
+        back = cv2.invertAffineTransform(cv2.getAffineTransform(points, moved)).astype(np.float32)
+        return {
+            "map_x": back[0, 0] * from_x + back[0, 1] * from_y + back[0, 2],
+            "map_y": back[1, 0] * from_x + back[1, 1] * from_y + back[1, 2],
+        }
+
+
+class InverseGamma(A.RandomGamma):
+    """Grey values to the power of one over what is drawn from 0.8 to 1.2, as albumentations 0.4.3 has it."""
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Returns the exponent."""
+        return {"gamma": 1 / super().get_params_dependent_on_data(params, data)["gamma"]}
+
+
+def xray_warps(size: int) -> list[A.BasicTransform]:
+    """Returns what moves pixels, of which one is chosen: reflected at the borders, as albumentations 0.4.3 does by default.
+
+    That version's optical distortion also shifts, by a whole number of pixels that the first paper's limit of 0.5 rounds
+    to none.
+    """
+    reflected = {"border_mode": cv2.BORDER_REFLECT_101, "p": 1}
+    return [
+        Elastic(size),
+        A.GridDistortion(normalized=False, **reflected),
+        A.OpticalDistortion(distort_limit=2, **reflected),
+    ]
+
+
+def xray_segmentation(size: int) -> A.Compose:
+    """Returns the first paper's augmentation of X-ray segmentation (appendix B; its code's numbers)."""
     crop = A.RandomSizedCrop(min_max_height=(round(size * 156 / 224), size), size=(size, size), p=0.25)
-    return A.Compose(
-        [
-            A.OneOf([A.RandomBrightnessContrast(p=1), A.RandomGamma(p=1)], p=0.3),
-            A.OneOf(
-                [
-                    # albumentations takes no sigma below 1, which images of less than 38 pixels would have
-                    A.ElasticTransform(alpha=120 * size / 224, sigma=max(1, 6 * size / 224), p=1),
-                    A.GridDistortion(p=1),
-                    A.OpticalDistortion(distort_limit=2, p=1),
-                ],
-                p=0.3,
-            ),
-            crop,
-        ]
-    )
+    tone = A.OneOf([A.RandomBrightnessContrast(p=1), InverseGamma(p=1)], p=0.3)
+    return A.Compose([tone, A.OneOf(xray_warps(size), p=0.3), crop])
 
 
 def fundus_segmentation(size: int) -> A.Compose:
