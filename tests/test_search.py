@@ -3,12 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.bundles import bundles
+from benchmark.cell import Recipe
 from benchmark.cli.grid import searched
 from benchmark.cli.request import Wish, indexes_of
 from benchmark.fault import Fault
 from benchmark.record import SearchTrial
+from benchmark.report.figures import Material, plotted
+from benchmark.report.figures.specs import SweepCurves
+from benchmark.report.frame import frame_of
+from benchmark.report.sweeps import sweep_grid, sweeps_of
+from benchmark.report.table_writers import markdown_of
+from benchmark.report.tables import summary
 from benchmark.runner import Runner
 from benchmark.runner.search import choose
 from benchmark.store import Store
@@ -153,3 +161,69 @@ def test_a_field_that_a_protocol_does_not_use_makes_no_cells_and_is_named(places
     assert "knn does not use learning_rate, max_epochs, min_epochs" in " ".join(grid.notes)
     assert "2 cells, 2 pending" in told.text
     assert "knn does not use learning_rate: no other cells for it" in told.text
+
+
+def swept(values, scores, validations, search=None, weights=None):
+    """Records of one model, two seeds each, in a sweep of the learning rate."""
+    records = []
+    for value, score, validation in zip(values, scores, validations, strict=True):
+        for seed in range(2):
+            cell = made_up_cell(weights or IMAGENET, seed, recipe=Recipe(learning_rate=value), search=search)
+            facts = {"validation": {"auc": validation + seed / 1000}}
+            records.append(made_up_record(cell, score + seed / 1000, **facts))
+    return records
+
+
+def test_a_sweep_is_one_table_of_validation_beside_test_with_the_chosen_value_marked(tasks):
+    """The best test score, of the first rate, is not what validation chooses."""
+    records = swept([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
+    by_key = {record.key: record for record in records}
+    frame = frame_of(records, tasks)
+
+    (sweep,) = sweeps_of(frame, by_key)
+    text = markdown_of(sweep_grid(sweep, summary(frame, "imagenet")))
+
+    assert sweep.fields == ("learning_rate",)
+    assert "| imagenet | 0.0001 | 85.05 ± 0.07 | 95.05 ± 0.07 | 2 |" in text
+    assert "|  | **0.001** | **88.05 ± 0.07 ✓** | **90.05 ± 0.07** | **2** |" in text
+    assert text.count("✓**") == 1
+    assert "would be choosing on the test part" in text
+
+
+def test_tables_that_differ_in_more_than_a_sweep_stay_apart(tasks):
+    one = made_up_record(made_up_cell(IMAGENET, recipe=Recipe(learning_rate=1e-3, image_size=96)))
+    other = made_up_record(made_up_cell(IMAGENET, recipe=Recipe(learning_rate=1e-4)))
+    third = made_up_record(made_up_cell(SCRATCH, recipe=Recipe(learning_rate=1e-3)))
+
+    for records in ([one, other], [other, third]):
+        by_key = {record.key: record for record in records}
+        assert sweeps_of(frame_of(records, tasks), by_key) == []
+
+
+def test_sweeps_and_searches_are_drawn_with_every_number_in_the_table(tasks):
+    records = swept([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
+    search = {"learning_rate": (1e-4, 1e-3), "weight_decay": (None, 1e-4)}
+    trials = [
+        SearchTrial(
+            settings={"learning_rate": rate, "weight_decay": decay}, score=0.8 + 0.01 * n, loss=0.3, chosen=n == 2
+        )
+        for n, (rate, decay) in enumerate((r, d) for r in search["learning_rate"] for d in search["weight_decay"])
+    ]
+    cells = [made_up_cell(IMAGENET, seed, recipe=Recipe(learning_rate=1e-4), search=search) for seed in range(3)]
+    records += [made_up_record(cell, 0.9, search=trials) for cell in cells]
+    material = Material(frame=frame_of(records, tasks), records={r.key: r for r in records}, baseline="imagenet")
+
+    plot = plotted(material, SweepCurves())
+
+    assert plot.table["searched"].tolist() == [False] * 3 + [True] * 4
+    assert plot.table.loc[plot.table["chosen"], "validation"].tolist() == pytest.approx([0.8805, 0.82])
+    assert plot.table["test"].dropna().tolist() == pytest.approx([0.9505, 0.9005, 0.8005])
+    assert "chooses nothing" in plot.caption
+
+
+def test_nothing_swept_is_one_line(tasks):
+    records = [made_up_record(made_up_cell())]
+    material = Material(frame=frame_of(records, tasks), records={records[0].key: records[0]}, baseline="x")
+
+    with pytest.raises(Fault, match="nothing was swept or searched"):
+        plotted(material, SweepCurves())

@@ -61,8 +61,8 @@ def report(
     Writes report.html, CSV, Markdown, LaTeX, PNG and SVG; with --table or --figure, those of the suite's paper alone.
     """
     from benchmark.plan import read_suite, read_suites
-    from benchmark.report.frame import frame_of
-    from benchmark.report.tables import default_baseline, grids, summary
+    from benchmark.report.frame import frame_of, model_notes
+    from benchmark.report.tables import default_baseline, summary
     from benchmark.store import Store
     from benchmark.tasks import known_tasks
     from benchmark.zoo.catalog import default_models, read_catalog
@@ -93,7 +93,7 @@ def report(
     baseline = baseline or (grid.baseline if grid else "")
     baseline = baseline if baseline in run else default_baseline(frame)
 
-    from benchmark.report.files import Holdings, of_paper, whole_report
+    from benchmark.report.files import Holdings, of_paper, printed_grids, whole_report
     from benchmark.report.kept import attention_of, features_of
     from benchmark.report.published import read_published
 
@@ -113,7 +113,9 @@ def report(
         attention=lambda key: attention_of(by_key[key], store),
         suite=grid,
     )
-    beside = [f"left out: {line}" for line in unread]
+    shown = set(frame["key"])
+    beside = model_notes([cell for key, cell in cells.items() if key in shown])
+    beside += [f"left out: {line}" for line in unread]
     if grid and asked:
         made = of_paper(held, grid, table or [], figure or [], baseline)
         _print(made.grids)
@@ -135,7 +137,7 @@ def report(
     if submission:
         files |= _submissions(frame, records, store, known)
     where = store.put_report(name or (grid.name if grid else "+".join(dict.fromkeys(frame["task"]))), files)
-    _print(grids(rows))
+    _print(printed_grids(held, rows))
     _tell(beside, files, where)
     if grid and grid.tables:
         typer.echo(f"tables of the paper: benchmark report --suite {suite} --table all (or {', '.join(grid.tables)})")

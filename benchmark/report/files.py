@@ -23,8 +23,9 @@ from benchmark.report.groups import groups_of
 from benchmark.report.paper_cells import Sources, filled
 from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out
+from benchmark.report.sweeps import sweep_grid, sweeps_of
 from benchmark.report.table_writers import Grid, latex_of, markdown_of
-from benchmark.report.tables import latex, markdown
+from benchmark.report.tables import grids
 from benchmark.selection import seeds_from, select
 from benchmark.tasks import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
@@ -84,7 +85,7 @@ class OfPaper:
 def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibtex: str) -> Files:
     """report.html and all that it shows, as files. `rows`: of `summary`; `beside`: lines under the table."""
     from benchmark.report.figures import FIGURES
-    from benchmark.report.figures.specs import Convergence, Forest, Seeds, Subgroups, TimeToQuality
+    from benchmark.report.figures.specs import Convergence, Forest, Seeds, Subgroups, SweepCurves, TimeToQuality
     from benchmark.report.page import Contents, Figure, page
 
     baseline = str(rows["baseline"].iloc[0])
@@ -95,6 +96,7 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
         "curves": Convergence(of="loss"),
         "epochs": TimeToQuality(),
         "groups": Subgroups(),
+        "sweep": SweepCurves(),
     }
     figures = {}
     for name, spec in usual.items():
@@ -121,10 +123,15 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
         commands=commands_of(held.frame, held.records, held.tasks),
         bibtex=bibtex,
     )
+    shown = printed_grids(held, rows)
     files = {
         "report.html": page(contents),
-        "table.md": (markdown(rows) + "".join(f"\n{line}\n" for line in beside)).encode(),
-        "table.tex": latex(rows).encode(),
+        "table.md": (
+            "\n\n".join(markdown_of(grid).rstrip("\n") for grid in shown)
+            + "\n"
+            + "".join(f"\n{line}\n" for line in beside)
+        ).encode(),
+        "table.tex": latex_of(*shown).encode(),
         "table.csv": rows.to_csv(index=False).encode(),
         "cells.csv": held.frame.to_csv(index=False).encode(),
     }
@@ -133,6 +140,13 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
     if len(groups := groups_of(held.frame, records)):
         files["groups.csv"] = groups.to_csv(index=False).encode()
     return files
+
+
+def printed_grids(held: Holdings, rows: pd.DataFrame) -> list[Grid]:
+    """Returns the tables to print: one for each block, and one for each sweep in place of the blocks that it is made of."""
+    sweeps = sweeps_of(held.frame, held.records)
+    swept = {block for sweep in sweeps for block in sweep.values}
+    return [*(sweep_grid(sweep, rows) for sweep in sweeps), *grids(rows[~rows["block"].isin(swept)])]
 
 
 def of_paper(held: Holdings, suite: Suite, tables: list[str], figures: list[str], baseline: str) -> OfPaper:

@@ -18,6 +18,7 @@ from benchmark.report.figures.seeds import plot_seeds
 from benchmark.report.figures.specs import SPECS, FigureSpec, figure_specs
 from benchmark.report.figures.style import bytes_of, styled
 from benchmark.report.figures.subgroups import plot_subgroups
+from benchmark.report.figures.sweep import plot_sweep
 
 PLOTS: dict[str, Callable[[Material, Any], Plot]] = {
     "seeds": plot_seeds,
@@ -30,6 +31,7 @@ PLOTS: dict[str, Callable[[Material, Any], Plot]] = {
     "mean-ranks": plot_mean_ranks,
     "tsne": plot_tsne,
     "attention": plot_attention,
+    "sweep": plot_sweep,
 }
 
 

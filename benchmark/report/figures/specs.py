@@ -114,11 +114,17 @@ class AttentionMatrix(FigureSpec):
     kind: Literal["attention"] = "attention"
 
 
+class SweepCurves(FigureSpec):
+    """Validation scores of the values of a recipe field that was swept or searched, the chosen ones marked."""
+
+    kind: Literal["sweep"] = "sweep"
+
+
 SPECS: dict[str, type[FigureSpec]] = {
     model.model_fields["kind"].default: model
     for model in (
         Seeds, Convergence, TimeToQuality, LabelEfficiency, Subgroups, CriticalDifference, MeanRanks, Forest, Tsne,
-        AttentionMatrix,
+        AttentionMatrix, SweepCurves,
     )
 }  # fmt: skip
 

@@ -37,6 +37,7 @@ def page(contents: Contents) -> bytes:
         lines=lines,
         grid=board.grid(contents),
         on_what=overview.tasks_run(contents),
+        notes=overview.notes(contents),
         seeds=overview.spans(contents.frame),
         phantom=phantom,
         all_phantom=all_phantom,

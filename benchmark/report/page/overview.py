@@ -2,12 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from benchmark.report.frame import model_notes
 from benchmark.report.page.board import in_zoo_order
 from benchmark.report.page.contents import Contents
 from benchmark.report.page.words import NONE, known
+from benchmark.report.tables import data_sentences, what_varies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,7 @@ class OnWhat:
     metric: str
     data: str
     digest: str
+    completeness: str
     images: tuple[str, str, str]
     settings: tuple[str, ...]
 
@@ -51,11 +55,30 @@ def tasks_run(contents: Contents) -> list[OnWhat]:
                 metric=first["metric"],
                 data=first["data"],
                 digest=first["data_digest"],
+                completeness=_completeness(first),
                 images=(_range(images[0]), _range(images[1]), _range(images[2])),
                 settings=tuple(dict.fromkeys(f"{p}: {s}" if s else p for p, s in settings)),
             )
         )
     return lines
+
+
+def notes(contents: Contents) -> list[str]:
+    """Returns what a reader must know before any number: what the runs share, data that are not the whole published set,
+    and what names stand for that are told apart by a digest.
+    """
+    others = contents.frame[contents.frame["data"] != "phantom"]  # phantoms have a banner of their own
+    shown = set(contents.frame["key"])
+    cells = [record.cell for record in contents.records if record.key in shown]
+    return [*filter(None, [what_varies(contents.frame)]), *data_sentences(others), *model_notes(cells)]
+
+
+def _completeness(row: "pd.Series[Any]") -> str:
+    """`1,605 of 112,120 images`; how many there are, where the data set's own number is not known."""
+    if pd.isna(row["num_images"]):
+        return ""
+    here = f"{row['num_images']:,.0f}"
+    return f"{here} images" if pd.isna(row["num_published"]) else f"{here} of {row['num_published']:,.0f} images"
 
 
 PARTS = ("train", "validation", "test")

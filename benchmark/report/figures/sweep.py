@@ -1,0 +1,165 @@
+"""Recipe fields that were swept or searched: the validation score of each value, the chosen one marked, the test beside it.
+
+One field is a curve per model; two are a heat map per model, of validation alone.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.fault import Fault
+from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
+from benchmark.report.figures.specs import SweepCurves
+from benchmark.report.figures.style import Room, grid_of_panels, key, title_of
+from benchmark.report.figures.told_apart import Look, legend_of, looks
+from benchmark.report.sweeps import Sweep, named, sweep_rows, sweeps_of
+from benchmark.report.tables import summary
+
+WIDTH, HEIGHT = 2.6, 1.8
+FACTS = ["block", "task", "data", "metric", "model"]
+
+
+def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
+    """One panel for each sweep or search; of two fields, one for each model too. Raises Fault where nothing was swept."""
+    shown = chosen(material, spec)
+    tables = [*_of_sweeps(shown, material), *_of_searches(shown, material)]
+    if not tables:
+        raise Fault("nothing was swept or searched: benchmark run … --sweep FIELD=A,B or --search FIELD=A,B")
+    panels: list[tuple[str, pd.DataFrame, tuple[str, ...]]] = []
+    for title, table, fields in tables:
+        if len(fields) == 1:
+            panels.append((title, table, fields))
+        else:
+            panels += [(f"{title}\n{model}", of, fields) for model, of in table.groupby("model", sort=False)]
+    models = tuple(model for model in shown.models if any(model in set(table["model"]) for _, table, _ in tables))
+    look = looks(shown, models, material.baseline)
+    curves = any(len(fields) == 1 for *_, fields in panels)
+    legend = [*legend_of(look), key("test", color="#000000", linestyle="", marker="_", markersize=8)] if curves else []
+    room = Room(width=WIDTH, height=HEIGHT, before=0.75, after=0.2, beneath=0.5)
+    figure, axes, _ = grid_of_panels([title for title, *_ in panels], room, legend=legend)
+    for (_, table, fields), panel in zip(panels, axes, strict=True):
+        if len(fields) == 1:
+            _draw_curves(panel, table, fields[0], look)
+        else:
+            _draw_map(panel, table, fields)
+    everything = pd.concat([table for _, table, _ in tables], ignore_index=True)
+    return Plot(figure=figure, table=everything, caption=_caption(shown, spec, everything))
+
+
+def _of_sweeps(shown: Chosen, material: Material) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    rows = summary(shown.frame, material.baseline)
+    return [
+        (_title(shown, sweep), _swept(sweep, rows), sweep.fields) for sweep in sweeps_of(shown.frame, material.records)
+    ]
+
+
+def _title(shown: Chosen, sweep: Sweep) -> str:
+    block = shown.block(next(iter(sweep.values))).copy()
+    return title_of(block.assign(setting=f"sweep of {' and '.join(sweep.fields)}"), WIDTH)
+
+
+def _swept(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
+    table = sweep_rows(sweep, rows)
+    kept = [*FACTS, *sweep.fields, "validation", "validation_sd", "mean", "sd", "n", "chosen"]
+    return table[kept].rename(columns={"mean": "test", "sd": "test_sd"}).assign(searched=False)
+
+
+def _of_searches(shown: Chosen, material: Material) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """A table for each block of searching cells: the trials' validation scores, their mean over the runs."""
+    found = []
+    for block in shown.blocks:
+        runs = shown.block(block)
+        search = material.records[runs["key"].iloc[0]].cell.search
+        if search is None or len(search) > 2:
+            continue
+        fields, rows = tuple(sorted(search)), []
+        for run in runs.to_dict("records"):
+            for place, trial in enumerate(material.records[run["key"]].search):
+                facts = {name: run[name] for name in FACTS}
+                rows.append(
+                    {
+                        **facts,
+                        **{name: named(value) for name, value in trial.settings.items()},
+                        "place": place,
+                        "validation": trial.score,
+                        "chosen": trial.chosen,
+                    }
+                )
+        if not rows:
+            continue
+        trials = pd.DataFrame(rows).astype({"validation": float})
+        by = trials.groupby([*FACTS, "place"], sort=False)
+        table = by[list(fields)].first()
+        table["validation"], table["validation_sd"] = by["validation"].mean(), by["validation"].std(ddof=1)
+        table["n"], table["num_chosen"] = by["validation"].size(), by["chosen"].sum()
+        table = table.reset_index().assign(chosen=lambda t: t["num_chosen"] > 0, searched=True)
+        found.append((title_of(runs, WIDTH), table.drop(columns="place"), fields))
+    return found
+
+
+def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, Look]) -> None:
+    values = list(dict.fromkeys(table[field]))
+    place = {value: float(number) for number, value in enumerate(values)}
+    for model, line in table.groupby("model", sort=False):
+        its = look[str(model)]
+        x = np.array([place[value] for value in line[field]])
+        style: dict[str, Any] = {"color": its.colour, "zorder": 2 + its.front}
+        axes.plot(
+            x, 100 * line["validation"], linestyle=its.line, linewidth=1.2, marker=its.marker, markersize=3, **style
+        )
+        picked = line["chosen"].to_numpy(dtype=bool)
+        axes.plot(
+            x[picked],
+            100 * line["validation"][picked],
+            linestyle="",
+            marker="o",
+            markersize=9,
+            fillstyle="none",
+            **style,
+        )
+        if "test" in line:
+            axes.plot(x, 100 * line["test"], linestyle="", marker="_", markersize=8, **style)
+    axes.set_xticks(range(len(values)), [_short(value) for value in values])
+    axes.margins(x=0.08, y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(field)
+    axes.set_ylabel(f"100 × {table['metric'].iloc[0]}")
+
+
+def _draw_map(axes: Axes, table: pd.DataFrame, fields: tuple[str, ...]) -> None:
+    across, down = (list(dict.fromkeys(table[name])) for name in fields)
+    scores = np.full((len(down), len(across)), np.nan)
+    for row in table.to_dict("records"):
+        scores[down.index(row[fields[1]]), across.index(row[fields[0]])] = 100 * row["validation"]
+    axes.imshow(scores, cmap="Greys", aspect="auto", alpha=0.55)
+    for row in table.to_dict("records"):
+        at = across.index(row[fields[0]]), down.index(row[fields[1]])
+        times = f" ({row['num_chosen']}×)" if row.get("num_chosen", 0) > 1 else ""
+        text = "–" if np.isnan(scores[at[1], at[0]]) else f"{scores[at[1], at[0]]:.1f}"
+        weight = "bold" if row["chosen"] else "normal"
+        axes.text(
+            *at, text + (" ✓" if row["chosen"] else "") + times, ha="center", va="center", fontsize=6, weight=weight
+        )
+    axes.set_xticks(range(len(across)), [_short(value) for value in across])
+    axes.set_yticks(range(len(down)), [_short(value) for value in down])
+    axes.set_xlabel(fields[0])
+    axes.set_ylabel(fields[1])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def _caption(shown: Chosen, spec: SweepCurves, table: pd.DataFrame) -> str:
+    told = [f"Validation score of each value, the mean over {runs_told(table['n'].tolist())}."]
+    if (~table["searched"]).any():
+        told.append(
+            "Circles: the value that the mean validation score chooses; bars: the test score of each value, which chooses "
+            "nothing."
+        )
+    if table["searched"].any():
+        told.append("Searches: circles and ✓ mark values that validation chose for some run, which alone were tested.")
+    return caption_of(shown, spec, *told)
