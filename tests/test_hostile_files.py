@@ -10,6 +10,8 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -223,7 +225,77 @@ def test_a_zip_bomb_is_refused_before_torch_unpacks_it(tmp_path):
         archive.writestr("net/data.pkl", pickle.dumps({}, protocol=2))
         archive.writestr("net/data/0", bytes(50_000_000))
 
-    assert f"a bomb: {path.stat().st_size:,} bytes that unpack to 50,000," in refusal(path)
+    assert f"a bomb, or cut off: {path.stat().st_size:,} bytes that unpack to more than " in refusal(path)
+
+
+LOADED = """
+import os
+from pathlib import Path
+from benchmark.fault import Fault
+from benchmark.zoo.unpack import unpack
+
+for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
+    try:
+        print(path.name, *unpack(path, "torch").tensors, flush=True)
+    except Fault as fault:
+        print(fault, flush=True)
+print("end")
+"""
+
+
+def test_what_is_screened_is_what_is_loaded(tmp_path):
+    """Of two members of one name zipfile reads the last and torch the first; behind a legacy file there may be a zip.
+    In a process of its own, which torch's own reader ends by a segmentation fault where it unpickles the nested lists.
+    """
+    deep, plain = nested(300_000), pickle.dumps({}, protocol=2)
+    for name, contents in {"first.pth": (deep, plain), "last.pth": (plain, deep)}.items():
+        with zipfile.ZipFile(tmp_path / name, "w") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the name that is there twice
+            archive.writestr("net/version", "3\n")
+            for content in contents:
+                archive.writestr("net/data.pkl", content)
+    legacy = torch_file({"a": torch.ones(2)}, _use_new_zipfile_serialization=False)
+    behind = torch_file({"b": torch.zeros(3)})
+    (tmp_path / "legacy and zip.pth").write_bytes(legacy + behind)
+    (tmp_path / "deep legacy and zip.pth").write_bytes(legacy[: legacy.index(b"}q", 60)] + deep[2:] + behind)
+
+    ran = in_new_process(LOADED, FOLDER=str(tmp_path))
+
+    twice = "refused, a zip that holds net/data.pkl twice: programs differ in which of the two they read"
+    deep_said, *others = ran.stdout.splitlines()
+    assert re.match("deep legacy and zip.pth: not a torch weight file, cut off or damaged", deep_said)
+    assert others == [f"first.pth: {twice}", f"last.pth: {twice}", "legacy and zip.pth a", "end"]
+
+
+def test_a_storage_whose_checksum_is_not_the_archives_is_refused(tmp_path):
+    """torch.load gives such a file's changed numbers without a word."""
+    path = tmp_path / "net.pth"
+    torch.save({"a": torch.arange(1000.0)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.tensor(500.0).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+    assert "Bad CRC-32" in refusal(path)
+    assert not torch.equal(torch.load(path)["a"], torch.arange(1000.0))
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_long_name_in_a_tar_is_no_way_to_fill_the_memory(written, kind):
+    """Tarfile reads a member's long name at once, as long as the archive says that it is."""
+    info = tarfile.TarInfo("net.pth")
+    info.pax_headers = {"comment": "x" * 30_000_000}
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode=f"w:{kind}", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO())
+
+    path = written(held.getvalue())
+    tracemalloc.start()
+    said = refusal(path, "torch", member="net.pth")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert "a bomb, or cut off" in said
+    assert peak < 15_000_000  # half of the name; xz has a window of 8 MB
 
 
 def test_an_honest_file_that_was_zipped_again_is_no_bomb(tmp_path):
@@ -263,12 +335,23 @@ def nested(depth, opening=b"]", closing=b"a") -> bytes:
     return b"\x80\x04" + opening * (depth + 1) + closing * depth + b"."
 
 
-def laughs(levels) -> bytes:
-    """Lists of ten times the list before: ten to the power of `levels` in a few bytes."""
+def laughs(levels, then=b"") -> bytes:
+    """Lists of ten times the list before: ten to the power of `levels` in a few bytes. Memo 12 names the last of twelve."""
     body = b"\x80\x04]\x94"
     for level in range(levels):
-        body += b"](" + b"h" + bytes([level]) * 1 + (b"h" + bytes([level])) * 9 + b"e\x94"
-    return body + b"."
+        body += b"](" + (b"h" + bytes([level])) * 10 + b"e\x94"
+    return body + then + b"."
+
+
+def array_called(name) -> bytes:
+    """An array of four bytes whose type has that name."""
+    type_ = b"cnumpy\ndtype\n(" + name + b"tR"
+    return b"cnumpy.core.multiarray\n_reconstruct\n(K\x00tR(K\x01(K\x01t" + type_ + b"\x89C\x04abcdtb"
+
+
+def chained(length) -> bytes:
+    """Objects in objects, in memo 0."""
+    return b"\x80\x04N" + b"Q" * length + b"\x94"
 
 
 BOMBS = {
@@ -294,6 +377,22 @@ BOMBS = {
     "memo of 2**31": b"\x80\x02}r" + struct.pack("<I", 2**31) + b"j" + struct.pack("<I", 5) + b".",
     "unknown": b"\x80\x04\xff.",
     "extension": b"\x80\x02\x82\x01)R.",
+    "a name of lists": laughs(12, b"h\x0ch\x0c\x93"),
+    "a class of lists": laughs(12, b"cdill._dill\n_create_namedtuple\n(h\x0ch\x0ch\x0ctR"),
+    "fields of lists": laughs(12, b"cdill._dill\n_create_namedtuple\n(\x8c\x01ah\x0c\x8c\x01btR"),
+    "a type of lists": laughs(12, b"}\x8c\x01w" + array_called(b"h\x0c") + b"s"),
+    "key of tuples": b"\x80\x04)\x94(" + b"h\x00" * 60_000 + b"t\x94(" + b"h\x01" * 60_000 + b"t\x940}h\x02Ns.",
+    "long key": b"\x80\x04X" + struct.pack("<I", 3_000_000) + b"x" * 3_000_000 + b"\x94]" + b"}h\x00Nsa" * 30_000 + b".",
+    "large number as key": b"\x80\x04\x8b" + struct.pack("<I", 500_000) + b"\x7f" * 500_000 + b"\x94]" + b"}h\x00Nsa" * 99_000
+                           + b".",
+    "one array many times": pickle.dumps(dict.fromkeys(range(50_000), np.ones(30_000, "f4"))),
+    "one array under many names": pickle.dumps(dict.fromkeys(range(200_000), np.ones(8192, "f4"))),
+    "chain": chained(200_000) + b"](" + b"h\x00" * 90_000 + b"e.",
+    "chain by names": chained(200_000) + b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"h\x00" for n in range(60_000))
+                      + b"u.",
+    "call with many": b"\x80\x04(" + b"N" * 90_000 + b"t\x94" + b"](" + b"Nh\x00R" * 60_000 + b"e.",
+    "pairs many times": b"\x80\x04](" + b"N" * 90_000 + b"e\x94ccollections\nOrderedDict\nh\x00\x85\x94"
+                        + b"](" + b"ccollections\nOrderedDict\nh\x01R" * 20_000 + b"e.",
     "state into a class": b"\x80\x02ccollections\nOrderedDict\n}b.",
 }  # fmt: skip
 MEASURED = """
@@ -333,7 +432,7 @@ def test_claims_and_nesting_cost_no_time_and_no_memory(tmp_path):
         assert "\n" not in message
         assert len(message) < 400
         assert growth < 400, (name, container, growth)  # MB
-        assert seconds < 60, (name, container, seconds)
+        assert seconds < 30, (name, container, seconds)
 
 
 @pytest.mark.parametrize("extra", [{}, {"told": Path("x")}], ids=["tensors", "objects beside"])
@@ -376,16 +475,6 @@ def test_nothing_is_left_behind_where_a_member_was_refused(tmp_path, written, mo
 
     assert list((tmp_path / "own").iterdir()) == []
     shutil.rmtree(tmp_path / "own")
-
-
-def test_a_file_of_shapes_without_numbers_is_refused(tmp_path):
-    """A net saved from the meta device has every tensor's name and shape, and nothing in it."""
-    path = tmp_path / "shapes.pth"
-    with torch.device("meta"):
-        torch.save(torch.nn.Linear(2, 3).state_dict(), path)
-
-    with pytest.raises(Fault, match="hold no numbers, only shapes"):
-        unpack(path, "torch")
 
 
 @pytest.mark.parametrize(("place", "value", "said"), [(6, 99, "version 9.9"), (8, 1, "encrypted")])

@@ -265,8 +265,8 @@ def test_a_truncated_file_is_refused_with_its_size(tmp_path, whole, share):
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0", b"hello, I am a text", NOISE, gzip.compress(b"net"), zip_file(), torch_file(TENSORS, pickle_protocol=1)],
-    ids=["empty", "one byte", "text", "noise", "gzip", "empty zip", "old protocol"],
+    [b"", b"\0", b"hello, I am a text", NOISE, gzip.compress(b"net")],
+    ids=["empty", "one byte", "text", "noise", "gzip"],
 )  # fmt: skip
 def test_what_is_no_weight_file_is_refused_and_not_called_hostile(tmp_path, content, container):
     message = refusal(written(tmp_path, content), container)
@@ -274,6 +274,39 @@ def test_what_is_no_weight_file_is_refused_and_not_called_hostile(tmp_path, cont
     assert "cut off or damaged" in message
     assert "names code" not in message
     assert "weights_only" not in message
+
+
+@pytest.mark.parametrize("container", ["torch", "safetensors", "pickle"])
+def test_an_archive_of_something_else_is_told_as_what_it_is(tmp_path, container):
+    arrays = io.BytesIO()
+    np.savez(arrays, **ARRAYS)
+
+    assert "refused, a zip archive: its entry should name the `member`" in refusal(
+        written(tmp_path, zip_file()), container
+    )
+    assert "a NumPy archive (.npz), which is not read here" in refusal(written(tmp_path, arrays.getvalue()), container)
+
+
+@pytest.mark.parametrize(("legacy", "protocol"), [(False, n) for n in range(1, 6)] + [(True, n) for n in range(2, 6)])
+def test_files_of_torch_are_read_in_every_protocol_of_pickle(tmp_path, protocol, legacy):
+    """But for the oldest, in which torch cannot write the names of storages."""
+    arrays = unpack(
+        written(tmp_path, torch_file(TENSORS, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)),
+        "torch",
+    )
+
+    assert all(torch.equal(TENSORS[name], arrays.tensors[name]) for name in TENSORS)
+
+
+@pytest.mark.parametrize("beside", [torch.tensor(71.2), torch.zeros(3), 71.2, [torch.zeros(2)]])
+def test_a_tensor_or_number_beside_the_state_dict_is_metadata_and_no_weight(tmp_path, beside):
+    """PyTorch's ImageNet example, and with it iNat2021's files: best_acc1 was a number, and is a tensor of one since."""
+    path = written(tmp_path, torch_file({"epoch": 90, "state_dict": TENSORS, "best_acc1": beside}))
+
+    arrays = unpack(path, "torch")
+
+    assert sorted(arrays.tensors) == sorted(TENSORS)
+    assert arrays.beside == ["epoch", "best_acc1"]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -287,7 +320,6 @@ def test_a_web_page_is_refused_as_one(tmp_path, page, container):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"state_dict": TENSORS, "head": torch.zeros(1)}, "tensors both under `state_dict` and beside it (head)"),
         ({"epoch": 3, "arch": "resnet18"}, "holds no tensors by name, only epoch, arch"),
         ({"model": TENSORS, "epoch": 3}, "holds no tensors by name, only model, epoch"),
         ({"state_dict": {}, "epoch": 3}, "holds no tensors by name, only epoch"),

@@ -1,9 +1,12 @@
 """Single files out of a zip or tar that someone else made. Torch-free.
 
-Nothing is written but the files asked for, under names that are chosen here: no path of the archive is followed, no
+Nothing is written but the requested files, under names that are chosen here: no path of the archive is followed, no
 link is. What would grow far beyond the archive's own size is refused before it does.
 """
 
+import bz2
+import gzip
+import io
 import lzma
 import shutil
 import struct
@@ -14,13 +17,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from benchmark.fault import Fault
 
 GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
+SMALL = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
 MOST_MEMBERS = 100_000
 PLAIN_ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for gigabytes to unpack a few bytes
+COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 Opener = Callable[[], IO[bytes] | None]
 BROKEN = (
     tarfile.TarError,
@@ -31,12 +40,15 @@ BROKEN = (
     lzma.LZMAError,
     ValueError,
     struct.error,
-    RuntimeError,  # a zip with a password, or (NotImplementedError) of a version that there is not
+    RuntimeError,  # a zip with a password, or (NotImplementedError) of a version that does not exist
 )
 
 
 def copied(path: Path, member: str, copy: Path) -> Path:
-    """The regular file `member` of the archive, written as `copy`. Raises Fault for what is none, a bomb, or cut off."""
+    """Writes the regular file `member` of the archive as `copy`, and returns that path.
+
+    Raises Fault for a member that is no regular file, a bomb, or an archive that is cut off.
+    """
     if PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts:
         raise Fault(f"{path.name}: member {member!r} points out of the archive")
     with _read(path) as members:
@@ -53,38 +65,96 @@ def copied(path: Path, member: str, copy: Path) -> Path:
 
 
 def names_in(path: Path) -> list[str]:
-    """Names of all that the archive holds. Raises Fault for what is none, a bomb, or cut off."""
+    """Returns the names of all that the archive holds. Raises Fault for a bomb, and for what is no whole archive."""
     with _read(path) as members:
         return [name for name, _ in members]
 
 
+def is_tar(path: Path) -> bool:
+    """Returns whether the file begins as a tar does, compressed or not."""
+    try:
+        with _tar(path):
+            return True
+    except (*BROKEN, Fault):
+        return False
+
+
+def damage(path: Path, error: BaseException) -> str:
+    """Returns the words for a file that its reader could not read to the end."""
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return f"cut off or damaged ({path.stat().st_size:,} bytes): fetch it again ({reason})"
+
+
+def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raises Fault where members are encrypted or packed in an unusual way, or unpack to far more than the file has."""
+    members = archive.infolist()
+    _check_size(path, len(members), sum(member.file_size for member in members))
+    for member in members:
+        if member.flag_bits & 1 or member.compress_type not in PLAIN_ZIP:
+            raise Fault(f"{path.name}: {member.filename!r} is encrypted, or packed otherwise than zip usually does")
+
+
+class _Bounded(io.RawIOBase):
+    """An unpacked stream that ends in a Fault where it grows beyond the bound.
+
+    tarfile reads the long names of members into memory at once, as long as the archive says that they are.
+    """
+
+    def __init__(self, path: Path, stream: Any) -> None:
+        self.path = path
+        self.stream = stream
+
+    def read(self, count: int = -1) -> bytes:
+        self._check(self.stream.tell() + max(count, 0))
+        return bytes(self.stream.read(count))
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        self._check(place + (self.stream.tell() if whence == io.SEEK_CUR else 0))
+        return int(self.stream.seek(place, whence))
+
+    def tell(self) -> int:
+        return int(self.stream.tell())
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def _check(self, place: int) -> None:
+        _check_size(self.path, 0, place - tarfile.RECORDSIZE)  # tarfile reads in whole records
+
+
 @contextmanager
 def _read(path: Path) -> Iterator[Iterator[tuple[str, Opener]]]:
-    """The archive's members, one after another, each with a way to read it."""
+    """Yields the archive's members, one after another, each with a way to read it."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # not `is_zipfile`: a tar whose last member is a zip would be one
     try:
         if zipped:
             with zipfile.ZipFile(path) as archive:
-                yield _of_zip(path, archive)
+                check_zip(path, archive)
+                yield _of_zip(archive)
         else:
-            with tarfile.open(path) as archive:
+            with _tar(path) as archive:
                 yield _of_tar(path, archive)
     except BROKEN as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        size, kind = path.stat().st_size, "zip" if zipped else "tar"
-        raise Fault(
-            f"{path.name}: not a {kind} archive, cut off or damaged ({size:,} bytes): fetch it again ({reason})"
-        ) from error
+        raise Fault(f"{path.name}: not a {'zip' if zipped else 'tar'} archive, {damage(path, error)}") from error
 
 
-def _of_zip(path: Path, archive: zipfile.ZipFile) -> Iterator[tuple[str, Opener]]:
-    unpacked = 0
-    for number, info in enumerate(archive.infolist()):
-        unpacked += info.file_size
-        _check_size(path, number, unpacked)
-        if info.flag_bits & 1 or info.compress_type not in PLAIN_ZIP:
-            raise Fault(f"{path.name}: {info.filename} is encrypted, or packed otherwise than zip usually does")
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    with path.open("rb") as file:
+        start = file.read(6)
+        file.seek(0)
+        unpacked = next((unpack(file) for magic, unpack in COMPRESSIONS.items() if start.startswith(magic)), file)
+        bounded: Any = _Bounded(path, unpacked)
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            yield archive
+
+
+def _of_zip(archive: zipfile.ZipFile) -> Iterator[tuple[str, Opener]]:
+    for info in archive.infolist():
         yield info.filename, (lambda: None) if info.is_dir() else partial(archive.open, info)
 
 
@@ -96,5 +166,5 @@ def _of_tar(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, Opener]
 
 def _check_size(path: Path, number: int, unpacked: int) -> None:
     size = path.stat().st_size
-    if unpacked > GROWTH * size or number >= MOST_MEMBERS:
+    if unpacked > max(GROWTH * size, SMALL) or number >= MOST_MEMBERS:
         raise Fault(f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {GROWTH * size:,}")

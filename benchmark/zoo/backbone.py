@@ -7,6 +7,7 @@ whole encoder. Every tensor of the file is loaded, dropped by its naming, or an 
 every tensor of the encoder that the file lacks, but for batch norms' counters, which change nothing here.
 """
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,19 +22,25 @@ from timm.models import is_model_in_modules
 from torch import nn
 
 from benchmark.cell import Initialization
-from benchmark.fault import Fault, did_you_mean
+from benchmark.fault import Fault, did_you_mean, first_few
 from benchmark.models.seeded import seeded
 from benchmark.zoo import wide  # noqa: F401 - registers its architectures
 from benchmark.zoo.architectures import WIDE
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, rename
-from benchmark.zoo.unpack import unpack
+from benchmark.zoo.unpack import Arrays, unpack
 
 Form = Literal["pooled", "pyramid"]
 COUNTER = "num_batches_tracked"
 # what smp and timm raise for a net that gives no maps, or takes no such option
 UNFIT = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LARGEST_WEIGHT = 1.8e19  # the square of a larger one is infinite in float32
 STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
+
+
+class UnfitWeights(Fault):
+    """Tensors of the right names that no network can compute with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +155,32 @@ def filled(
 
 
 def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor], Account]:
-    """The file's tensors under the encoder's names, each checked against the encoder's own shape."""
+    """Returns the file's tensors under the encoder's names, and the account of them; see `fitted`."""
+    return fitted(entry, path, unpack(path, entry.container, NAMINGS[entry.naming].inside, entry.member))
+
+
+def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch.Tensor], Account]:
+    """Returns a file's arrays under the encoder's names, and the account of them.
+
+    Raises UnfitWeights where an encoder's tensor is not dense, real, finite and of floating point (counters may be
+    whole numbers), and Fault where the names and shapes are not exactly the encoder's.
+    """
     rule = NAMINGS[entry.naming]
-    arrays = unpack(path, entry.container, rule.inside, entry.member)
     with torch.device("meta"):
         whole = build(entry.architecture, "pooled", 0)
     wanted = dict(whole.state_dict())
     renamed = rename(list(arrays.tensors), entry.naming, classifier_names(whole), wanted)
+    unfit = [
+        f"{source} is {what}"
+        for name in renamed.names
+        if name in wanted
+        for source in renamed.parts.get(name, (renamed.names[name],))
+        if (what := arrays.unfit.get(source) or _unfit(arrays.tensors[source], wanted[name]))
+    ]
+    if unfit:
+        raise UnfitWeights(
+            f"{entry.name}: {path.name}: {first_few(unfit)}: an encoder's weights are dense, real, finite floats"
+        )
     tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}
     tensors |= {name: _one([arrays.tensors[part] for part in parts]) for name, parts in renamed.parts.items()}
     if rule.haiku:
@@ -169,6 +195,22 @@ def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor
     share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
     account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
     return tensors, account
+
+
+def _unfit(tensor: torch.Tensor, wanted: torch.Tensor) -> str:
+    """Returns what keeps a dense tensor from being one of an encoder's, or nothing."""
+    if tensor.dtype not in FLOATS:
+        usable = not wanted.is_floating_point() and not tensor.is_complex()
+        return "" if usable else f"of type {str(tensor.dtype).removeprefix('torch.')}"
+    if not tensor.numel():
+        return ""
+    lowest, highest = map(float, tensor.aminmax())
+    if math.isnan(lowest) or math.isnan(highest):
+        return "NaN"
+    largest = max(-lowest, highest)
+    if math.isinf(largest):
+        return "infinite"
+    return f"as large as {largest:.0e}" if largest > LARGEST_WEIGHT else ""
 
 
 def _one(parts: list[torch.Tensor]) -> torch.Tensor:

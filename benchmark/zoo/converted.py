@@ -22,7 +22,7 @@ from benchmark.zoo.backbone import Account, encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import CONVERTED, WeightFile
 
-FORMAT = 1  # of note and conversion, and of what `encoder_tensors` makes of a file: one more where that changes
+FORMAT = 2  # of note and conversion, and of what `encoder_tensors` makes of a file: one more where that changes
 
 
 def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], Account]:

@@ -3,18 +3,25 @@
 Python's unpickler imports and calls what a pickle names. This reader walks the opcodes that the standard library's
 pickletools parses, without running them, and builds dicts, lists, tuples, texts and numbers alone; a class or function
 stays its name (`Named`), a call or an object what it was made of (`Record`). What a record is good for is decided
-afterwards, by name, in `zoo.inert_numpy` and `zoo.inert_torch`. Lengths are checked against what is left of the
-file, steps and nesting are bounded. Source: Python's pickletools; PEP 307, 3154, 574. Torch-free.
+afterwards, by name, in `zoo.inert_numpy` and `zoo.inert_torch`.
+
+A pickle of a few bytes can describe a structure of any size, since it may name one object many times. So lengths are
+checked against what is left of the file; steps, nesting, names and their lengths are bounded; nothing that a pickle made
+is printed, copied or compared as a whole; and a walk over a structure counts what it visits.
+Source: Python's pickletools; PEP 307, 3154, 574. Torch-free.
 """
 
 import os
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
-MOST_STEPS = 2_000_000  # a step makes at most an empty dict: 64 bytes
-MOST_NAMES = 500_000
+MOST_STEPS = 2_000_000  # a step makes at most a record of a tuple: 120 bytes
+MOST_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimiser has 2,000 tensors
+LONGEST_NAME = 1_000  # characters of a path to a tensor, or of a class
+MOST_FIELDS = 32  # of a named tuple
+LARGEST_KEY = 1 << 64  # of whole numbers
 DEEPEST = 40
 
 # No weight file has a reason to name these: it is inert here all the same, but its reader should know what it is
@@ -47,7 +54,7 @@ class Named:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Record:
     """A call or an object that was not made: what was called, with what, and what was put into it afterwards."""
 
@@ -55,8 +62,21 @@ class Record:
     args: tuple[Any, ...] = ()
     fields: tuple[str, ...] = ()
     state: Any = None
-    items: dict[Any, Any] = field(default_factory=dict)
-    members: list[Any] = field(default_factory=list)
+    items: dict[Any, Any] | None = None
+    members: list[Any] | None = None
+
+
+class Walk:
+    """Counts what a walk over untrusted content visits."""
+
+    def __init__(self) -> None:
+        self.left = MOST_NAMES
+
+    def visit(self, count: int) -> None:
+        """Raises ValueError where these are more than are left."""
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"more than {MOST_NAMES:,} names")
 
 
 class _Bounded:
@@ -148,10 +168,10 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                 given, stack = stack, marks.pop()
                 _put(stack[-1], given)
             case "GLOBAL":
-                stack.append(_named(str(arg).replace(" ", ".", 1)))
+                stack.append(_named(*str(arg).split(" ", 1)))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
-                stack.append(_named(f"{module}.{name}"))
+                stack.append(_named(module, name))
             case "REDUCE" | "NEWOBJ":
                 args = stack.pop()
                 stack.append(_called(stack.pop(), args))
@@ -160,7 +180,7 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                 stack[-3:] = [_called(named, args)]
             case "INST":
                 given, stack = stack, marks.pop()
-                stack.append(_called(_named(str(arg).replace(" ", ".", 1)), tuple(given)))
+                stack.append(_called(_named(*str(arg).split(" ", 1)), tuple(given)))
             case "OBJ":
                 given, stack = stack, marks.pop()
                 stack.append(_called(given[0], tuple(given[1:])))
@@ -182,57 +202,75 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
     raise ValueError("it has no end")
 
 
-def _named(path: str) -> Named:
+def _named(module: Any, name: Any) -> Named:
+    path = _dotted(module, name)
     if path.split(".", 1)[0] in HOSTILE_MODULES or path in HOSTILE_NAMES:
         raise Hostile(path)
     return Named(path, FIELDS.get(path, ()))
+
+
+def _dotted(*names: Any) -> str:
+    """Returns the names, joined by dots. Raises ValueError for what is no name: a list would be spelled out."""
+    if not all(isinstance(name, str) for name in names) or sum(map(len, names)) > LONGEST_NAME:
+        raise ValueError("it calls something by what is no name")
+    return ".".join(names)
 
 
 def _called(what: Any, args: Any) -> Any:
     if not isinstance(args, tuple):
         raise TypeError(f"it calls with a {type(args).__name__}")
     if not isinstance(what, Named):
-        return Record("unnamed", (what, *args))
+        return Record("unnamed", args)
     if what.path in ("dill._dill._create_namedtuple", "dill.dill._create_namedtuple"):  # dill writes such classes out
         name, fields, module = args[:3]
-        return Named(f"{module}.{name}", tuple(str(f) for f in fields))
+        if len(fields) > MOST_FIELDS:
+            raise ValueError(f"a named tuple of {len(fields):,} fields")
+        return Named(_dotted(module, name), tuple(_dotted(one) for one in fields))
     return Record(what.path, args, what.fields)
 
 
 def _extend(target: Any, given: list[Any]) -> None:
-    if not isinstance(target, list | Record):
+    if isinstance(target, Record):
+        target.members = target.members or []
+        target = target.members
+    if not isinstance(target, list):
         raise TypeError(f"it appends to a {type(target).__name__}")
-    (target.members if isinstance(target, Record) else target).extend(given)
+    target.extend(given)
 
 
 def _put(target: Any, given: list[Any]) -> None:
-    if not isinstance(target, dict | Record) or len(given) % 2:
+    if isinstance(target, Record):
+        target.items = target.items or {}
+        target = target.items
+    if not isinstance(target, dict) or len(given) % 2:
         raise ValueError(f"it sets {len(given)} items of a {type(target).__name__}")
-    items = target.items if isinstance(target, Record) else target
     for key, value in zip(given[::2], given[1::2], strict=True):
-        if isinstance(key, tuple) and _deep(key):  # hashing it, other readers recurse until the process ends
-            raise ValueError(f"a key nested more than {DEEPEST} deep")
-        plain = isinstance(key, str | int | float | bytes | None)
-        items[key if plain else f"{type(key).__name__} {len(items)}"] = value
+        target[key if _is_plain(key) else f"{type(key).__name__} {len(target)}"] = value
 
 
-def _deep(key: Any) -> bool:
-    layer = [key]
-    for _ in range(DEEPEST):
-        layer = [item for outer in layer for item in outer if isinstance(item, tuple)][:MOST_NAMES]
-    return bool(layer)
+def _is_plain(key: Any) -> bool:
+    """Returns whether a key may be hashed and spelled out: tuples may be nested without end, numbers endless."""
+    if isinstance(key, str | bytes):
+        return len(key) <= LONGEST_NAME
+    return isinstance(key, float | None) or (isinstance(key, int) and abs(key) < LARGEST_KEY)
 
 
-def mapping(value: Any) -> dict[str, Any] | None:
-    """What a mapping or an object holds, by name; None for what is neither.
+def mapping(value: Any, walk: Walk | None = None) -> dict[str, Any] | None:
+    """Returns what a mapping or an object holds, by name; None for what is neither.
 
     Records open where it is plain what they hold: mappings that were made of one mapping (OrderedDict, Haiku's
-    FlatMapping), named tuples whose fields are known, objects with named attributes.
+    FlatMapping), named tuples whose fields are known, objects with named attributes. Raises ValueError for more names
+    than the walk, or else one walk of its own, may visit.
     """
-    while isinstance(value, Record):
+    walk = walk or Walk()
+    for _ in range(DEEPEST):
+        if not isinstance(value, Record):
+            break
         if value.items or value.kind in ("collections.OrderedDict", "collections.defaultdict"):
             pairs = value.args[0] if value.args and isinstance(value.args[0], list) else []
-            value = {**dict(p for p in pairs if len(p) == 2 and isinstance(p[0], str)), **value.items}
+            walk.visit(len(pairs))
+            named = [pair for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2]
+            value = {**{key: item for key, item in named if isinstance(key, str)}, **(value.items or {})}
         elif isinstance(value.state, dict):
             value = value.state
         elif value.fields and len(value.fields) == len(value.args):
@@ -241,26 +279,38 @@ def mapping(value: Any) -> dict[str, Any] | None:
             value = value.args[0]
         else:
             return None
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else None
+    if isinstance(value, Record):
+        raise ValueError(f"nested more than {DEEPEST} deep")  # noqa: TRY004 - the file is wrong, not its type
+    if not isinstance(value, dict):
+        return None
+    walk.visit(len(value))
+    return {str(key): item for key, item in value.items()}
 
 
 def flat(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, Any], list[str]]:
-    """All that `leaf` makes something of, by dotted path, and the paths of what is neither that nor a container."""
+    """Returns all that `leaf` makes something of, by dotted path, and the paths of what is neither that nor a container.
+
+    Raises ValueError where these are too many, too deep, or too long.
+    """
     found: dict[str, Any] = {}
     others: list[str] = []
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
-    for _ in range(MOST_NAMES):
-        if not waiting:
-            return found, others
+    walk = Walk()
+    while waiting:
         path, item, depth = waiting.pop()
         made = leaf(item)
-        inner = dict(enumerate(item)) if isinstance(item, list | tuple) else mapping(item)
+        inner = _numbered(item, walk) if isinstance(item, list | tuple) else mapping(item, walk)
         if made is not None:
             found[path] = made
         elif inner is None:
             others.append(path)
-        elif depth == DEEPEST:
-            raise ValueError(f"nested more than {DEEPEST} deep")
+        elif depth == DEEPEST or len(path) > LONGEST_NAME:
+            raise ValueError(f"nested more than {DEEPEST} deep, or under names of more than {LONGEST_NAME:,} letters")
         else:
-            waiting += [(f"{path}.{k}" if path else str(k), v, depth + 1) for k, v in reversed(inner.items())]
-    raise ValueError(f"more than {MOST_NAMES:,} names")
+            waiting += [(f"{path}.{k}" if path else k, v, depth + 1) for k, v in reversed(inner.items())]
+    return found, others
+
+
+def _numbered(items: list[Any] | tuple[Any, ...], walk: Walk) -> dict[str, Any]:
+    walk.visit(len(items))
+    return {str(number): item for number, item in enumerate(items)}

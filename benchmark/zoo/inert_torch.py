@@ -1,8 +1,10 @@
-"""A file of torch.save -> its tensors, where objects of classes lie beside them: the objects stay inert records.
+"""A file of torch.save -> its tensors. Objects of classes beside them stay inert records.
 
-`torch.load(weights_only=True)` refuses a whole file for one object that it does not know (Lightning's hyper-parameters,
-an argparse.Namespace). Here the pickle is read by `zoo.inert`, and tensors are laid over the bytes of their storages.
-Source: torch/serialization.py, its zip format and the one before it; torch/_utils.py.
+torch's own reader is not used: it refuses a whole file for one object that it does not know (Lightning's
+hyper-parameters, an argparse.Namespace), it can be brought to end the process, and it may read another member of the file
+than the one that was screened. Here the pickle is read by `zoo.inert`, and tensors are laid over the bytes of their
+storages, whose checksums zipfile compares. Source: torch/serialization.py, its zip format and the one before it;
+torch/_utils.py.
 """
 
 import math
@@ -10,14 +12,14 @@ import struct
 import zipfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
-from benchmark.zoo.inert import Named, Record, read_pickle
+from benchmark.zoo.inert import DEEPEST, Named, Record, read_pickle
+from benchmark.zoo.inert_numpy import checked_sizes
 
-DTYPES = {
+STORAGES = {
     f"torch.{name}Storage": dtype
     for name, dtype in {
         "Float": torch.float32,
@@ -30,97 +32,145 @@ DTYPES = {
         "Char": torch.int8,
         "Byte": torch.uint8,
         "Bool": torch.bool,
+        "ComplexFloat": torch.complex64,
+        "ComplexDouble": torch.complex128,
+        # quantised numbers, which are refused by their name, by the integers that they are kept as
+        "QInt8": torch.int8,
+        "QUInt8": torch.uint8,
+        "QInt32": torch.int32,
+        "QUInt4x2": torch.uint8,
+        "QUInt2x4": torch.uint8,
     }.items()
 }
+TYPES = STORAGES | {str(kind): kind for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+DENSE = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
+PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")  # around a tensor
+SUBCLASS = "torch._tensor._rebuild_from_type_v2"
+SPARSE = "torch._utils._rebuild_sparse_tensor"
+NOT_DENSE = {  # what a tensor is, in words
+    "torch._utils._rebuild_qtensor": "quantised",
+    "torch._utils._rebuild_meta_tensor_no_storage": "a shape without numbers",
+    SPARSE: "sparse",
+    "torch._utils._rebuild_nested_tensor": "nested",
+    "torch._utils._rebuild_wrapper_subclass": "of a class of its own",
+    "torch._utils._rebuild_device_tensor_from_numpy": "another device's",
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": "another device's",
+}
 COUNT = struct.Struct("<q")
-ToTensor = Callable[[Any], torch.Tensor | None]
+Storage = Callable[[str], bytearray]  # a storage's bytes, by its name
 
 
-def read_torch(path: Path) -> tuple[Any, ToTensor]:
-    """What the file holds, and what makes a tensor of a record in it (None of all that is none).
+def tensor_of(value: Any, storage: Storage) -> tuple[torch.Tensor | None, str]:
+    """Returns the tensor that a record would have become, and what keeps it from being a dense one, or nothing.
+
+    A tensor that is not dense is its shape alone, on the device `meta`; what is no tensor is None. Raises ValueError
+    where a tensor reaches beyond its storage.
+    """
+    for _ in range(DEEPEST):
+        if isinstance(value, Record) and value.kind in PARAMETERS:
+            value = value.args[0]
+        elif isinstance(value, Record) and value.kind == SUBCLASS and isinstance(value.args[0], Named):
+            value = Record(value.args[0].path, value.args[2])
+    if not isinstance(value, Record):
+        return None, ""
+    if value.kind in NOT_DENSE:
+        return torch.empty(_shape(value), device="meta"), NOT_DENSE[value.kind]
+    return (_dense(value, storage), "") if value.kind in DENSE else (None, "")
+
+
+def _dense(value: Record, storage: Storage) -> torch.Tensor:
+    held, start, shape, strides = value.args[:4]
+    _, kind, key, *_ = held.args
+    dtype = _dtype(value.args[6] if value.kind.endswith("_v3") else kind)
+    shape, strides = checked_sizes(shape), checked_sizes(strides)
+    content = storage(_key(key))
+    flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+    last = start + sum((side - 1) * step for side, step in zip(shape, strides, strict=True))
+    count = math.prod(shape)
+    if start < 0 or count > len(flat) or (count and last >= len(flat)):
+        raise ValueError(f"a tensor of {shape} reaches beyond its {len(flat):,} elements")
+    return flat.as_strided(shape, strides, start)
+
+
+def _shape(value: Record) -> tuple[int, ...]:
+    """Returns the shape of a tensor that is not dense: the first tuple of its parts; none, where it tells no shape."""
+    parts = value.args[1] if value.kind == SPARSE else value.args
+    sizes = (part.args[0] if isinstance(part, Record) and part.kind == "torch.Size" else part for part in parts)
+    return next((checked_sizes(size) for size in sizes if isinstance(size, tuple)), ())
+
+
+def read_zip(archive: zipfile.ZipFile) -> tuple[Any, Storage]:
+    """Returns what the archive holds, and what reads its storages while it is open.
 
     Raises inert.Hostile for a file that names code; ValueError, and whatever else damaged bytes meet, for what is no
     whole file of torch.save.
     """
-    return _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+    (root,) = {name.removesuffix("data.pkl") for name in archive.namelist() if _is_content(name)}
+    if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
+        raise ValueError("written on a big-endian machine")
+    with archive.open(f"{root}data.pkl") as file:
+        content = read_pickle(file)
+
+    @cache
+    def storage(key: str) -> bytearray:
+        held = bytearray(archive.getinfo(f"{root}data/{key}").file_size)
+        with archive.open(f"{root}data/{key}") as file:
+            if file.readinto(held) != len(held) or file.read(1):
+                raise ValueError(f"storage {key} is not as long as the archive says")
+        return held
+
+    return content, storage
 
 
-def _read_zip(path: Path) -> tuple[Any, ToTensor]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-        root = next((m.removesuffix("data.pkl") for m in members if m.count("/") == 1 and m.endswith("/data.pkl")), "")
-        if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
-            raise ValueError("written on a big-endian machine")
-        with archive.open(f"{root}data.pkl") as file:
-            content = read_pickle(file)
-
-    def storage(key: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(f"{root}data/{key}")
-
-    return content, _to_tensor(storage)
+def _is_content(name: str) -> bool:
+    return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
-def _read_legacy(path: Path) -> tuple[Any, ToTensor]:
-    """Five pickles, then the storages in the order of the last: each a count of elements and their bytes."""
+def read_legacy(file: IO[bytes], size: int) -> tuple[Any, Storage]:
+    """The same of a file in the format of before version 1.6, of `size` bytes, while it is open.
+
+    It is five pickles, then the storages in the order of the last: each a count of elements and their bytes.
+    """
     outside: list[tuple[Any, ...]] = []
-    with path.open("rb") as file:
-        if read_pickle(file) != LEGACY_MAGIC:
-            raise ValueError("no file of torch.save")
-        _version, _system = read_pickle(file), read_pickle(file)
-        content, keys = read_pickle(file, outside), read_pickle(file)
-        start = file.tell()
+    if read_pickle(file) != LEGACY_MAGIC:
+        raise ValueError("no file of torch.save")
+    _version, _system = read_pickle(file), read_pickle(file)
+    content, keys = read_pickle(file, outside), read_pickle(file)
+    start = file.tell()
 
     @cache
     def places() -> dict[str, tuple[int, int]]:
         # modules are named outside of the pickle too, with their source
-        sizes = {str(named[2]): _dtype(named[1]).itemsize for named in outside if named[0] == "storage"}
+        sizes = {_key(named[2]): _dtype(named[1]).itemsize for named in outside if named[0] == "storage"}
         found, place = {}, start
-        with path.open("rb") as file:
-            for key in map(str, keys):
-                file.seek(place)
-                (count,) = COUNT.unpack(file.read(COUNT.size))
-                found[key] = (file.tell(), count * sizes[key])
-                place = sum(found[key])
+        for key in map(_key, keys):
+            file.seek(place)
+            (count,) = COUNT.unpack(file.read(COUNT.size))
+            found[key] = (file.tell(), count * sizes[key])
+            place = sum(found[key])
+            if count < 0 or place > size:
+                raise ValueError(f"storage {key} claims {count:,} elements, which the file does not have")
         return found
 
-    def storage(key: str) -> bytes:
+    @cache
+    def storage(key: str) -> bytearray:
         place, length = places()[key]
-        if not 0 <= length <= path.stat().st_size - place:
-            raise ValueError(f"a tensor claims {length:,} bytes that the file does not have")
-        with path.open("rb") as file:
-            file.seek(place)
-            return file.read(length)
+        file.seek(place)
+        return bytearray(file.read(length))
 
-    return content, _to_tensor(storage)
+    return content, storage
+
+
+def _key(key: Any) -> str:
+    """Returns a storage's name. Raises ValueError for what is none: a list would be spelled out."""
+    if not isinstance(key, str | int):
+        raise ValueError("a storage without a name")  # noqa: TRY004 - the file is wrong, not its type
+    return str(key)
 
 
 def _dtype(kind: Any) -> torch.dtype:
-    if not isinstance(kind, Named) or kind.path not in DTYPES:
-        raise ValueError(f"a tensor of an unknown type ({kind.path if isinstance(kind, Named) else 'unnamed'})")
-    return DTYPES[kind.path]
-
-
-def _to_tensor(storage: Callable[[str], bytes]) -> ToTensor:
-    @cache
-    def elements(key: str, dtype: torch.dtype) -> torch.Tensor:
-        data = bytearray(storage(key))
-        return torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-
-    def tensor(value: Any) -> torch.Tensor | None:
-        while isinstance(value, Record) and value.kind == "torch._utils._rebuild_parameter":
-            value = value.args[0]
-        if not isinstance(value, Record) or value.kind not in TENSORS:
-            return None
-        held, start, shape, strides = value.args[:4]
-        _, kind, key, *_ = held.args
-        flat = elements(str(key), _dtype(kind))
-        last = start + sum((side - 1) * step for side, step in zip(shape, strides, strict=True))
-        count = math.prod(shape)
-        if min((start, *shape, *strides)) < 0 or count > len(flat) or (count and last >= len(flat)):
-            raise ValueError(f"a tensor of {tuple(shape)} reaches beyond its {len(flat):,} elements")
-        return flat.as_strided(shape, strides, start)
-
-    return tensor
+    path = kind.path if isinstance(kind, Named) else ""
+    if path not in TYPES:
+        raise ValueError(f"a tensor of an unknown type ({path or 'unnamed'})")
+    return TYPES[path]

@@ -1,12 +1,11 @@
 """What a file may be: candidates of container, naming and architecture, each judged by the account of every tensor.
 
-Nothing is guessed from a file's own keys: whatever reads the file is crossed with all of `NAMINGS` and with a short
-list of architectures, and a candidate counts where `zoo.backbone` accounts for every tensor on both sides. Which
-candidates are worth that account is narrowed by names and sizes alone.
+Nothing is guessed from a file's own keys: what the file holds is crossed with all of `NAMINGS` and with a short list of
+architectures, and a candidate counts where `zoo.backbone` accounts for every tensor on both sides. Which candidates are
+worth that account is narrowed by names and sizes alone.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
@@ -16,10 +15,10 @@ import torch
 
 from benchmark.fault import Fault
 from benchmark.zoo.architectures import WIDE
-from benchmark.zoo.backbone import COUNTER, Account, build, classifier_names, encoder_tensors
+from benchmark.zoo.backbone import COUNTER, Account, UnfitWeights, build, classifier_names, fitted
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, Renamed, rename
-from benchmark.zoo.unpack import CONTAINERS, Arrays, unpack
+from benchmark.zoo.unpack import Arrays, opened
 
 # tried where no architecture is told: families of nets whose tensors are named alike, the smallest first
 FAMILIES: tuple[tuple[str, ...], ...] = (
@@ -77,33 +76,58 @@ def propose(
 ) -> list[Proposal]:
     """All that the file can be to the last tensor: one proposal where it is plain, several where the user must choose.
 
-    What is given is not tried otherwise; `member` is the file's path in an archive. Of namings and containers that give
-    the same tensors, the naming that drops the fewest kinds of names is proposed, then the first of its table. Raises
-    Fault where nothing reads the file, and with the nearest candidate's account, both sides, where nothing is complete.
+    What is given is not tried otherwise; `member` is the file's path in an archive. Of namings that give the same
+    tensors, the one that drops the fewest kinds of names is proposed, then the first of its table. Raises Fault where
+    nothing reads the file, where its weights are no finite numbers, and with the nearest candidate's account, both sides,
+    where nothing is complete.
     """
     namings = sorted([naming] if naming else NAMINGS, key=_num_drops)  # stable: the table's order among equals
-    misfits = [
-        (misfit, its_container, its_naming, its_architecture)
-        for its_container, its_naming, arrays in _read(
-            path, [container] if container else list(CONTAINERS), namings, member
-        )
-        for its_architecture, misfit in _misfits(arrays, its_naming, architecture)
+    found_container, read = _read(path, container, namings, member)
+    candidates = [
+        (misfit, one_naming, one_architecture)
+        for one_naming, arrays in read.items()
+        for one_architecture, misfit in _misfits(arrays, one_naming, architecture)
     ]
+
+    def judged(naming: str, architecture: str) -> tuple[Proposal, Tensors]:
+        """Raises Fault where the account of a candidate is not complete."""
+        entry = ZooEntry(
+            name=name,
+            family="own",
+            architecture=architecture,
+            container=found_container,  # type: ignore[arg-type]  # one of CONTAINERS, which the entry checks
+            member=member,
+            naming=naming,
+            licence="–",
+            cite="–",
+        )
+        tensors, account = fitted(entry, path, read[naming])
+        return Proposal(architecture=architecture, container=found_container, naming=naming, account=account), tensors
+
     found: list[tuple[Proposal, Tensors]] = []
-    for misfit, *candidate in misfits:
+    unfit: UnfitWeights | None = None
+    for misfit, *candidate in candidates:
         if misfit == 0:
-            with suppress(Fault):  # names and sizes are not yet the account
-                _take(found, *_judged(path, name, member, *candidate))
+            try:
+                _take(found, *judged(*candidate))
+            except UnfitWeights as fault:  # another network of the file may be whole
+                unfit = unfit or fault
+            except Fault:  # names and sizes are not yet the account
+                continue
     if found:
         return [proposal for proposal, _ in found]
-    if not misfits:
+    if unfit:
+        raise unfit
+    if not candidates:
         raise Fault(
             f"{path.name}: its tensors are named as none of the architectures tried, in none of the namings "
             f"{', '.join(namings)}: give --architecture (timm's name) and --naming"
         )
-    _, *nearest = min(misfits, key=lambda row: row[0])
+    _, *nearest = min(candidates, key=lambda row: row[0])
     try:
-        return [_judged(path, name, member, *nearest)[0]]
+        return [judged(*nearest)[0]]
+    except UnfitWeights:
+        raise
     except Fault as fault:
         if architecture and naming:
             raise
@@ -113,45 +137,23 @@ def propose(
         ) from fault
 
 
-def _judged(
-    path: Path, name: str, member: str, container: str, naming: str, architecture: str
-) -> tuple[Proposal, Tensors]:
-    """A candidate with the encoder's tensors. Raises Fault where its account is not complete."""
-    entry = ZooEntry(
-        name=name,
-        family="own",
-        architecture=architecture,
-        container=container,  # type: ignore[arg-type]  # one of CONTAINERS, which the entry checks
-        member=member,
-        naming=naming,
-        licence="–",
-        cite="–",
-    )
-    tensors, account = encoder_tensors(entry, path)
-    return Proposal(architecture=architecture, container=container, naming=naming, account=account), tensors
+def _read(path: Path, container: str | None, namings: list[str], member: str) -> tuple[str, dict[str, Arrays]]:
+    """Returns the file's container, and its arrays as each naming reads them, of those that can; the file is read once.
 
-
-def _read(path: Path, containers: list[str], namings: list[str], member: str) -> list[tuple[str, str, Arrays]]:
-    """What each container and naming make of the file, of those that read it. Raises Fault where none does."""
-    read: dict[tuple[str, str], Arrays | Fault] = {}
-    for container in containers:
+    Raises Fault where none can.
+    """
+    read: dict[str, Arrays | Fault] = {}  # by where in the file the tensors lie
+    with opened(path, container, member) as file:
         for inside in dict.fromkeys(NAMINGS[naming].inside for naming in namings):
             try:
-                read[container, inside] = unpack(path, container, inside, member)
+                read[inside] = file.arrays(inside)
             except Fault as fault:
-                read[container, inside] = fault
-    faults = {container: str(told) for (container, _), told in reversed(read.items()) if isinstance(told, Fault)}
-    if len(containers) == 1 and len(faults) == len(read):
-        raise Fault(faults[containers[0]])
-    found = [
-        (c, n, told) for c in containers for n in namings if isinstance(told := read[c, NAMINGS[n].inside], Arrays)
-    ]
-    if not found:
-        why = "; ".join(
-            f"as {container}: {fault.removeprefix(f'{path.name}: ')}" for container, fault in faults.items()
-        )
-        raise Fault(f"{path.name}: nothing reads it: {why}")
-    return found
+                read[inside] = fault
+    of_naming = {naming: read[NAMINGS[naming].inside] for naming in namings}
+    readable = {naming: arrays for naming, arrays in of_naming.items() if isinstance(arrays, Arrays)}
+    if not readable:
+        raise next(fault for fault in of_naming.values() if isinstance(fault, Fault))
+    return file.container, readable
 
 
 def _misfits(arrays: Arrays, naming: str, architecture: str | None) -> Iterator[tuple[str, float]]:
@@ -216,7 +218,6 @@ def _take(found: list[tuple[Proposal, Tensors]], proposal: Proposal, tensors: Te
     for place, (earlier, its) in enumerate(found):
         same_names = earlier.architecture == proposal.architecture and its.keys() == tensors.keys()
         if same_names and all(torch.equal(its[name], tensor) for name, tensor in tensors.items()):
-            if proposal.container == earlier.container:
-                found[place] = (replace(earlier, same=(*earlier.same, proposal.naming)), its)
+            found[place] = (replace(earlier, same=(*earlier.same, proposal.naming)), its)
             return
     found.append((proposal, tensors))

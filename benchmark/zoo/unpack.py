@@ -1,131 +1,185 @@
-"""A weight file's container -> its arrays, by name. Files are untrusted: nothing in them ever runs.
+"""A weight file -> its arrays, by name. Files are untrusted: nothing in them ever runs.
 
-Torch files are read with `weights_only=True`; what that refuses for an object beside the tensors, and every other
-pickle, is read by `zoo.inert`, which calls nothing. A file that names code such as os.system is refused either way.
-Archives give one member, streamed; what would grow far beyond the file's own size is refused before it does. A
-TensorFlow checkpoint is of several files, so it comes as an archive of them.
+A file is opened once, and one decision on what it is (`zoo.filetype`) says which reader reads it. Pickles, torch's too, are
+read by `zoo.inert`, which calls nothing. A file that names code such as os.system is refused. Archives give one member,
+streamed; what would grow far beyond the file's own size is refused before it does. A TensorFlow checkpoint is of several
+files, so it comes as an archive of them.
 """
 
-import pickle
 import re
-import tarfile
 import tempfile
-import warnings
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from benchmark.fault import Fault, first_few
-from benchmark.zoo.archive import GROWTH, copied, names_in
+from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage, names_in
 from benchmark.zoo.bundle import read_bundle
+from benchmark.zoo.filetype import FileType, file_type
 from benchmark.zoo.inert import Hostile, Record, flat, mapping, read_pickle
 from benchmark.zoo.inert_numpy import array_of
-from benchmark.zoo.inert_torch import ToTensor, read_torch
+from benchmark.zoo.inert_torch import Storage, read_legacy, read_zip, tensor_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DATA = re.compile(r"(?P<stem>.+)\.data-(?P<number>\d{5})-of-(?P<count>\d{5})", re.DOTALL)
 INDEX = ".index"
 Read = TypeVar("Read")
+TORCH = "torch weight file"
 ADVICE = "ask its authors for plain tensors or safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """Tensors by their names in the file, and the names of what else the file held (optimiser, epoch, …)."""
+    """Tensors by their names in the file, and the names of what else the file held (optimiser, epoch, …).
+
+    `unfit`: those of the tensors that are not dense, which have a shape alone, with what they are ("sparse").
+    """
 
     tensors: dict[str, torch.Tensor]
     beside: list[str] = field(default_factory=list)
+    unfit: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedFile:
+    """An opened file. `container` is its kind, by the name that an entry declares; `read` gives what lies under keys."""
+
+    name: str
+    container: str
+    read: Callable[[str], Arrays]
+
+    def arrays(self, inside: str = "") -> Arrays:
+        """Returns the arrays under `inside`: a dotted path of keys, empty where they lie at the top or under `state_dict`.
+
+        Raises Fault where there are none.
+        """
+        arrays = self.read(inside)
+        if not arrays.tensors:
+            raise Fault(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
+        return arrays
+
+
+@contextmanager
+def opened(path: Path, container: str | None = None, member: str = "") -> Iterator[OpenedFile]:
+    """Yields the file, for as long as it is open.
+
+    `container`: what it is declared to be (None: nothing is declared). `member`: the file's path in an archive (of a
+    TensorFlow checkpoint: its name without `.index`, needed where there are several). Raises Fault for what is no such
+    file, truncated, or would run code.
+    """
+    if container not in (None, *CONTAINERS):
+        raise Fault(f"{path.name}: container {container!r} is not one of {', '.join(CONTAINERS)}")
+    kind = file_type(path)
+    with ExitStack() as stack:
+        if member and (container or _container_of_archive(path, member)) != "tensorflow":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weights-")))
+            copy = copied(path, member, folder / PurePosixPath(member).name)
+            try:
+                yield stack.enter_context(opened(copy, container))
+            except Fault as fault:
+                raise Fault(f"{path.name}: {fault}") from fault
+            return
+        # pickles of the oldest protocols cannot be told from noise before they are read
+        found = container or "pickle" if kind is FileType.OTHER else CONTAINER_OF.get(kind, "")
+        if not found or found != (container or found):
+            if kind is FileType.PICKLE:  # where it names code, that is what to tell of it
+                _pickle(_Source(path, kind, member, stack))
+            raise Fault(f"{path.name}: {_mismatch(kind, container)}")
+        yield OpenedFile(name=path.name, container=found, read=CONTAINERS[found](_Source(path, kind, member, stack)))
 
 
 def unpack(path: Path, container: str, inside: str = "", member: str = "") -> Arrays:
-    """Read a file by its declared container.
-
-    `inside` is the dotted path of keys to the tensors, empty where they lie at the top or under `state_dict`; `member`
-    the file's path in an archive (of a TensorFlow checkpoint: its name without `.index`, needed where there are
-    several). Raises Fault for what is no such file, truncated, would run code, or lacks these.
-    """
-    if container not in CONTAINERS:
-        raise Fault(f"{path.name}: container {container!r} is not one of {', '.join(CONTAINERS)}")
-    with path.open("rb") as file:
-        start = file.read(64).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise Fault(f"{path.name}: a web page, not a weight file: the download met an error or login page")
-    if member and container != "tensorflow":
-        with tempfile.TemporaryDirectory(prefix="weights-") as folder:
-            copy = copied(path, member, Path(folder) / PurePosixPath(member).name)
-            try:
-                return unpack(copy, container, inside)
-            except Fault as fault:
-                raise Fault(f"{path.name}: {fault}") from fault
-    arrays = _tensorflow(path, inside, member) if container == "tensorflow" else CONTAINERS[container](path, inside)
-    if empty := [name for name, tensor in arrays.tensors.items() if tensor.is_meta]:
-        raise Fault(f"{path.name}: {first_few(empty)} and such hold no numbers, only shapes: it is no whole checkpoint")
-    if not arrays.tensors:
-        raise Fault(f"{path.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
-    return arrays
+    """Returns the arrays of a file by its declared container, as `opened` and `OpenedFile.arrays` do."""
+    with opened(path, container, member) as file:
+        return file.arrays(inside)
 
 
-def _torch(path: Path, inside: str) -> Arrays:
-    """A `torch.save` file: tensors by name, or such a mapping where `inside` says, beside other things.
-
-    It is read inertly first: torch's own reader can be brought to end the process by a pickle made for it. Where that
-    then refuses an object beside the tensors, what was read inertly stands, and the object is told by its name.
-    """
-    _check_archive(path)
-    content, tensor = _guarded(path, "torch weight file", lambda: read_torch(path))
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")  # the pickle's protocol, for one: it matters only where loading fails
-        try:
-            content, tensor = torch.load(path, map_location="cpu", weights_only=True), _itself
-        except Exception as error:  # a walk over untrusted bytes meets every error that there is
-            found = " ".join([str(error), *(str(warning.message) for warning in told)])
-            if not re.search(r"GLOBAL |pickle protocol \d", found):
-                # wrapped in the advice to load the file unsafely, an unpickler's own words are the inner error
-                inner = error.__context__ if isinstance(error, pickle.UnpicklingError) and error.__context__ else error
-                raise Fault(f"{path.name}: not a torch weight file, {_damaged(path, inner)}") from error
-    return _guarded(path, "torch weight file", lambda: _by_name(path, content, inside, tensor))
+def _container_of_archive(path: Path, member: str) -> str | None:
+    """Returns tensorflow where `member` names such a checkpoint in the archive."""
+    return "tensorflow" if f"{member.removesuffix(INDEX)}{INDEX}" in names_in(path) else None
 
 
-def _itself(value: Any) -> torch.Tensor | None:
-    return value if isinstance(value, torch.Tensor) else None
+def _mismatch(kind: FileType, container: str | None) -> str:
+    if kind is FileType.TORCHSCRIPT:
+        return f"refused, {kind.value} can be read only by running it: {ADVICE}"
+    if kind in (FileType.ZIP, FileType.TAR):
+        old = (
+            " or it is of a torch that is long gone and can be read only by running it" if kind is FileType.TAR else ""
+        )
+        return f"refused, {kind.value}: its entry should name the `member` to read (zoo add --member),{old}".rstrip(",")
+    if kind not in CONTAINER_OF:
+        return f"{kind.value}, which is not read here: {ADVICE}"
+    return f"{kind.value}, but its container is said to be {container}: wanted {CONTAINER_OF[kind]}"
+
+
+class _Source(NamedTuple):
+    """What a reader is given; what it opens is closed with the stack."""
+
+    path: Path
+    kind: FileType
+    member: str
+    stack: ExitStack
+
+
+def _torch(source: _Source) -> Callable[[str], Arrays]:
+    """A `torch.save` file: tensors by name, or such a mapping where `inside` says, beside other things."""
+    if source.kind is FileType.TORCH_ZIP:
+        archive = source.stack.enter_context(zipfile.ZipFile(source.path))
+        check_zip(source.path, archive)
+        content, storage = _guarded(source.path, TORCH, lambda: read_zip(archive))
+    else:
+        file = source.stack.enter_context(source.path.open("rb"))
+        content, storage = _guarded(source.path, TORCH, lambda: read_legacy(file, source.path.stat().st_size))
+    return lambda inside: _guarded(source.path, TORCH, lambda: _by_name(source.path, content, storage, inside))
 
 
 def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
-    """The one line for whatever an inert reader meets."""
+    """Returns what `read` does. Raises Fault for whatever an inert reader meets."""
     try:
         return read()
     except Fault:
         raise
     except Hostile as error:
         raise Fault(f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}") from error
-    except Exception as error:  # as above
-        raise Fault(f"{path.name}: not a {kind}, {_damaged(path, error)}") from error
+    except Exception as error:  # a walk over untrusted bytes meets every error that there is
+        raise Fault(f"{path.name}: not a {kind}, {damage(path, error)}") from error
 
 
-def _by_name(path: Path, content: Any, inside: str, tensor: ToTensor) -> Arrays:
-    """The tensors of one mapping of the content, and what lies beside it on the way there."""
+def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
+    """Returns the tensors of one mapping of the content, and what lies beside it on the way there.
+
+    Whatever lies beside `state_dict`, a tensor or not (`best_acc1` of PyTorch's ImageNet example), is no weight.
+    """
     held = mapping(content)
     if held is None:
         kind = content.kind if isinstance(content, Record) else type(content).__name__
+        kind = kind if tensor_of(content, storage)[0] is None else "Tensor"
         raise Fault(f"{path.name}: holds a {kind}, wanted tensors by name")
     if not inside and mapping(held.get("state_dict")) is not None:
-        if tensors := [name for name, value in held.items() if tensor(value) is not None]:
-            raise Fault(f"{path.name}: tensors both under `state_dict` and beside it ({first_few(tensors)})")
         inside = "state_dict"
     held, beside = _descended(path, held, inside)
-    made = {name: tensor(value) for name, value in held.items()}
-    beside += [name for name, value in made.items() if value is None]
-    return Arrays(tensors={name: value for name, value in made.items() if value is not None}, beside=beside)
+    arrays = Arrays(tensors={}, beside=beside)
+    for name, value in held.items():
+        tensor, unfit = tensor_of(value, storage)
+        if tensor is None:
+            arrays.beside.append(name)
+        else:
+            arrays.tensors[name] = tensor
+        if unfit:
+            arrays.unfit[name] = unfit
+    return arrays
 
 
 def _descended(path: Path, held: dict[str, Any], inside: str) -> tuple[dict[str, Any], list[str]]:
-    """What lies at a dotted path, and the names beside the way there."""
+    """Returns what lies at a dotted path, and the names beside the way there."""
     beside: list[str] = []
     way = ""
     for key in filter(None, inside.split(".")):
@@ -140,65 +194,58 @@ def _descended(path: Path, held: dict[str, Any], inside: str) -> tuple[dict[str,
     return held, beside
 
 
-def _pickle(path: Path, inside: str) -> Arrays:
+def _pickle(source: _Source) -> Callable[[str], Arrays]:
     """A Python pickle of NumPy arrays in mappings, sequences and objects: by dotted path from `inside` on."""
+    path = source.path
+    content = _guarded(path, "pickle", lambda: read_pickle(source.stack.enter_context(path.open("rb"))))
 
-    def read() -> Arrays:
-        with path.open("rb") as file:
-            content = read_pickle(file)
+    def read(inside: str) -> Arrays:
         held, beside = _descended(path, mapping(content) or {}, inside)
-        arrays, others = flat(held, array_of)
+        left = max(GROWTH * path.stat().st_size, SMALL)
+
+        def counted(value: Any) -> "np.ndarray | None":
+            nonlocal left
+            array = array_of(value)
+            left -= 0 if array is None else array.nbytes
+            if left < 0:  # one array, named many times over
+                raise ValueError("its arrays are larger than itself")
+            return array
+
+        arrays, others = flat(held, counted)
         return Arrays(tensors={n: torch.from_numpy(array) for n, array in arrays.items()}, beside=beside + others)
 
-    return _guarded(path, "pickle", read)
+    return lambda inside: _guarded(path, "pickle", lambda: read(inside))
 
 
-def _safetensors(path: Path, inside: str) -> Arrays:
-    if inside:
-        raise Fault(f"{path.name}: safetensors are flat, but this naming wants tensors under `{inside}`")
-    try:
-        return Arrays(tensors=load_file(path))
-    except (SafetensorError, ValueError) as error:
-        raise Fault(f"{path.name}: not a safetensors file, {_damaged(path, error)}") from error
+def _safetensors(source: _Source) -> Callable[[str], Arrays]:
+    path = source.path
+    tensors = _guarded(path, "safetensors file", lambda: load_file(path))
+
+    def read(inside: str) -> Arrays:
+        if inside:
+            raise Fault(f"{path.name}: safetensors are flat, but this naming wants tensors under `{inside}`")
+        return Arrays(tensors=tensors)
+
+    return read
 
 
-def _damaged(path: Path, error: BaseException) -> str:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return f"cut off or damaged ({path.stat().st_size:,} bytes): fetch it again ({reason})"
-
-
-def _check_archive(path: Path) -> None:
-    """Torch's format is a zip, which torch unpacks into memory as large as it says; what else it reads runs code."""
-    script = False
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # as torch looks: a tar whose last member is a zip ends like one
-    if zipped and zipfile.is_zipfile(path):
-        with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            script = any(name.endswith("/constants.pkl") for name in archive.namelist())
-            if unpacked > GROWTH * path.stat().st_size:
-                raise Fault(f"{path.name}: a bomb: {path.stat().st_size:,} bytes that unpack to {unpacked:,}; {ADVICE}")
-    elif path.stat().st_size and tarfile.is_tarfile(path):
-        raise Fault(
-            f"{path.name}: refused, a tar archive: its entry should name the `member` to read (zoo add --member), "
-            "or it is of a torch that is long gone and can be read only by running it"
-        )
-    if script:
-        raise Fault(f"{path.name}: refused, a TorchScript archive can be read only by running it: {ADVICE}")
-
-
-def _tensorflow(path: Path, inside: str, member: str = "") -> Arrays:
+def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
     """A TensorFlow checkpoint in an archive: `NAME.index`, beside `NAME.data-…`."""
-    if inside:
-        raise Fault(f"{path.name}: TensorFlow's tensors are flat, but this naming wants them under `{inside}`")
-    files = _bundle_files(path, member.removesuffix(INDEX))
+    path = source.path
+    files = _bundle_files(path, source.member.removesuffix(INDEX))
     with tempfile.TemporaryDirectory(prefix="weights-") as folder:
         index, *data = [copied(path, name, Path(folder) / str(number)) for number, name in enumerate(files)]
         try:
             tensors, others = _guarded(path, "TensorFlow checkpoint", lambda: read_bundle(index, data))
         except Fault as fault:
             raise Fault(f"{path.name}: {str(fault).removeprefix(f'{path.name}: ')}") from fault
-    return Arrays(tensors=tensors, beside=others)
+
+    def read(inside: str) -> Arrays:
+        if inside:
+            raise Fault(f"{path.name}: TensorFlow's tensors are flat, but this naming wants them under `{inside}`")
+        return Arrays(tensors=tensors, beside=others)
+
+    return read
 
 
 def _bundle_files(path: Path, member: str) -> list[str]:
@@ -212,8 +259,8 @@ def _bundle_files(path: Path, member: str) -> list[str]:
         wanted = f"{member}{INDEX}" if member else "NAME.index beside NAME.data-00000-of-00001"
         size = path.stat().st_size
         raise Fault(
-            f"{path.name}: no TensorFlow checkpoint ({wanted}) in it, only {first_few(sorted(names)) or 'nothing'}: it is "
-            f"something else, cut off or damaged ({size:,} bytes)"
+            f"{path.name}: no TensorFlow checkpoint ({wanted}) in it, only {first_few(sorted(names)) or 'nothing'}: a file "
+            f"of another kind in it is named by `member` (--member); else it is cut off or damaged ({size:,} bytes)"
         )
     if len(found) > 1:
         raise Fault(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(found, 8)}")
@@ -226,6 +273,10 @@ def _bundle_files(path: Path, member: str) -> list[str]:
     return [f"{stem}{INDEX}", *wanted_parts]
 
 
-CONTAINERS: dict[str, Callable[[Path, str], Arrays]] = {
+CONTAINERS: dict[str, Callable[[_Source], Callable[[str], Arrays]]] = {
     "torch": _torch, "safetensors": _safetensors, "pickle": _pickle, "tensorflow": _tensorflow,
+}  # fmt: skip
+CONTAINER_OF = {
+    FileType.TORCH_ZIP: "torch", FileType.TORCH_LEGACY: "torch", FileType.SAFETENSORS: "safetensors",
+    FileType.PICKLE: "pickle", FileType.ZIP: "tensorflow", FileType.TAR: "tensorflow",
 }  # fmt: skip
