@@ -4,18 +4,22 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import CHECKOUT
 from PIL import Image
 from torchvision.transforms import Resize
 
+from benchmark.cell import Recipe
 from benchmark.data.batches import cut
 from benchmark.data.dealt import Share
-from benchmark.data.parts import Part, Parts, open_parts
+from benchmark.data.index import Index
+from benchmark.data.parts import Part, Parts, open_parts, workings
 from benchmark.data.pixels import write_image
 from benchmark.data.readers import read_index
 from benchmark.disk import Places
@@ -366,3 +370,16 @@ def test_an_epoch_that_is_left_early_leaves_no_threads(opened):
     batches.close()
 
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("render")]
+
+
+@pytest.mark.parametrize("size", [1100, 40])
+def test_native_images_are_kept_as_they_are(tasks, size):
+    """Shenzhen's are 3,000 pixels wide: crops at train_resolution=native are cut from all of them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (size, size + 7, 1), dtype=np.uint8)
+    index = Index(task="T", root=Path(), table=pd.DataFrame(), labels=("a",), phantom=True)
+
+    training, evaluation = workings(index, tasks["TXC"], Recipe(train_resolution="native"))
+
+    assert training.image(pixels).shape == pixels.shape
+    assert evaluation.image(pixels).shape == (256, 256, 1)
+    assert training.title == "native"

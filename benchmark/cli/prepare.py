@@ -51,14 +51,14 @@ def prepare(
         places.pixels.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(places.pixels).free
         for (rows, _, working), size in zip(wanted, sizes, strict=True):
-            shape = "short side" if working.shape == "short_side" else "square"
-            typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape} {working.size}: about {size / 1e9:,.2f} GB")
+            shape = {"native": "", "short_side": "short side ", "square": "square "}[working.shape]
+            typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape}{working.title}: about {size / 1e9:,.2f} GB")
         typer.echo(f"{name}: {free / 1e9:,.1f} GB are free in {places.pixels}")
         if dry_run:
             continue
         with resumable():
             for _, source, working in wanted:
-                with counted(f"{name} {working.size}", Console(stderr=True)) as progress:
+                with counted(f"{name} {working.title}", Console(stderr=True)) as progress:
                     cache = open_cache(
                         source,
                         working,

@@ -28,22 +28,27 @@ from benchmark.fault import Fault, first_few, plural
 from benchmark.locks import locked
 
 FORMAT = 2
-NATIVE_LIMIT = 1024  # "native" keeps at most this short side, the papers' largest
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Working:
-    """At what size images are kept. `short_side` keeps the aspect and never enlarges; `square` is exact.
+    """At what size images are kept. `native`: as they are (`size` is then that of the black image that stands for one
+    which cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
 
     Classification resizes as torchvision does on PIL images (bilinear, antialiased); segmentation (`masks` not empty)
     as the first paper's code does with OpenCV, its masks by nearest neighbour.
     """
 
-    shape: Literal["short_side", "square"]
+    shape: Literal["native", "short_side", "square"]
     size: int
     resize: Literal["antialias", "nearest", "bilinear"] = "antialias"
     masks: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The size in a word, as folders are named by it."""
+        return "native" if self.shape == "native" else str(self.size)
 
     @property
     def mask_shape(self) -> tuple[int, int, int]:
@@ -53,6 +58,8 @@ class Working:
     def image(self, pixels: Pixels) -> Pixels:
         """One image at working size."""
         height, width = pixels.shape[:2]
+        if self.shape == "native":
+            return pixels
         if self.shape == "short_side":
             if min(height, width) <= self.size:
                 return pixels
@@ -268,7 +275,7 @@ def open_cache(
         **({"windows": source.windows} if source.windows else {}),
         **({"tolerant": True} if source.tolerant else {}),
     }
-    folder = home / f"{name}-{working.size}-{digest_of(identity)[:16]}"
+    folder = home / f"{name}-{working.title}-{digest_of(identity)[:16]}"
     ledger = home / f"{name}-files-{source.data_digest}"
     files = SourceFiles(ledger=ledger, root=source.root, verified=source.verified)
     if (index := _index_of(folder, identity)) is not None:

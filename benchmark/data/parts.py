@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import NATIVE_LIMIT, Images, Progress, Source, Tell, Uncached, Working, open_cache
+from benchmark.data.cache import Images, Progress, Source, Tell, Uncached, Working, open_cache
 from benchmark.data.dealt import EVERYTHING, Share, deal, groups_of, numbers_of_classes
 from benchmark.data.index import MASKS, PARTS, Index
 from benchmark.data.render import EpochRender, PixelSource
@@ -228,8 +228,9 @@ def workings(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[Working, Wor
     evaluation = Working(shape="square", size=recipe.evaluation_size)
     if recipe.augmentation in ("none", "flips"):  # nothing is cut out
         return evaluation, evaluation
-    kept = NATIVE_LIMIT if recipe.train_resolution == "native" else recipe.train_resolution
-    return Working(shape="short_side", size=kept), evaluation
+    if recipe.train_resolution == "native":
+        return Working(shape="native", size=recipe.image_size), evaluation
+    return Working(shape="short_side", size=recipe.train_resolution), evaluation
 
 
 def masks_of(index: Index, task: TaskSpec) -> tuple[str, ...]:
