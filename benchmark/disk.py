@@ -28,6 +28,11 @@ class DiskFull(TemporaryFault):
     """No space was left."""
 
 
+def fault_of(error: OSError) -> TemporaryFault:
+    """What the operating system refused (no permission, a read-only or broken disk), in one line."""
+    return TemporaryFault(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+
+
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[
     :6

@@ -4,7 +4,6 @@ Everything is looked at before anything is copied. A cell is copied whole, under
 interrupted merge is continued by the same command.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -55,19 +54,19 @@ def survey(sources: Iterable[Store], into: Store, seen: Seen = lambda _done, _to
     for source in sources:
         records, damaged = source.records()
         found.unread += damaged
-        found.unfinished += len(source.unfinished())
+        found.unfinished += len(source.unfinished()[0])
         held += [(source, record) for record in records]
     for number, (source, record) in enumerate(held, start=1):
-        if (earlier := have.get(record.key)) is not None:
+        if fault := source.damage_of_files(record):
+            found.unread.append(fault)
+        elif (earlier := have.get(record.key)) is not None:
             _weigh(record, source, earlier, into, found, have)
         elif into.has_record(record.cell):
             pass  # a damaged one: it was named, and nobody asked for it to be replaced
         elif record.status == "failed" and into.is_begun(record.cell):
             found.kept += 1
-        elif not (fault := _damage(record, source)):
-            found.taken[record.key] = have[record.key] = Taken(record, source)
         else:
-            found.unread.append(fault)
+            found.taken[record.key] = have[record.key] = Taken(record, source)
         seen(number, len(held))
     return found
 
@@ -79,27 +78,18 @@ def _weigh(
     if record.status == "failed":
         found.kept += 1
     elif earlier.record.status == "failed":
-        if fault := _damage(record, source):
-            found.unread.append(fault)
-            return
         replaces = earlier.replaces or earlier.source is into
         found.taken[record.key] = have[record.key] = Taken(record, source, replaces=replaces)
-    elif contradiction := difference(record, source, earlier.record, earlier.source):
-        found.conflicts.append(contradiction)
     else:
-        found.same += 1
-
-
-def _damage(record: RunRecord, source: Store) -> str:
-    """What is wrong with a done cell's predictions, in one line; nothing where they can be read."""
-    try:
-        for name in PREDICTIONS:
-            path = source.folder(record.cell) / name
-            if record.status == "done" and path.exists():
-                Predictions.from_file(path)
-    except Fault as fault:
-        return str(fault)
-    return ""
+        try:
+            contradiction = difference(record, source, earlier.record, earlier.source)
+        except Fault as fault:  # the predictions that are there already are damaged
+            found.unread.append(str(fault))
+            return
+        if contradiction:
+            found.conflicts.append(contradiction)
+        else:
+            found.same += 1
 
 
 def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
@@ -125,7 +115,7 @@ def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: 
     if unlike:
         values = [f"{name} {_told(first, name)} and {_told(second, name)}" for name in unlike]
         what = first_few(values)
-    elif not (what := _unlike_predictions(one, its_store, other_store)):
+    elif not (what := _unlike_predictions(one, other, its_store, other_store)):
         return ""
     environments = [
         f"{name} {one.environment.get(name, '–')} and {other.environment.get(name, '–')}"
@@ -152,13 +142,12 @@ def _told(scores: dict[str, float | None], name: str) -> str:
     return repr(scores[name]) if name in scores else "none"
 
 
-def _unlike_predictions(record: RunRecord, one: Store, other: Store) -> str:
+def _unlike_predictions(record: RunRecord, other: RunRecord, one: Store, another: Store) -> str:
     for name in PREDICTIONS:
-        paths = [store.folder(record.cell) / name for store in (one, other)]
-        if not all(path.is_file() for path in paths):
+        files = record.files.get(name), other.files.get(name)
+        if files[0] is None or files[1] is None or files[0] == files[1]:
             continue  # an answer without its predictions has its scores alone to be compared
-        digests = {hashlib.sha256(path.read_bytes()).digest() for path in paths}
-        if len(digests) > 1 and (what := _first_unlike(*(Predictions.from_file(path) for path in paths))):
+        if what := _first_unlike(*(store.answer(record.cell, name) for store in (one, another))):
             return f"equal scores, but {name}: {what}"
     return ""
 

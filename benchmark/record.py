@@ -1,8 +1,6 @@
 """The answer and the verdict: what a cell's model predicted, and what that is worth. Torch-free, one file each."""
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +8,8 @@ import pydantic_core
 from pydantic import Field, ValidationError
 
 from benchmark.cell import Cell
+from benchmark.checksums import DIGEST, write_json
+from benchmark.disk import digest_of
 from benchmark.fault import Fault
 from benchmark.frozen import Frozen
 
@@ -74,20 +74,21 @@ class Predictions:
         return buffer.getvalue()
 
     @classmethod
-    def from_file(cls, path: Path) -> "Predictions":
-        """The inverse. Raises Fault for a damaged file."""
+    def from_bytes(cls, content: bytes, path: Path) -> "Predictions":
+        """The inverse, of what was read from `path`. Raises Fault for a damaged file."""
         import numpy as np
 
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            with np.load(io.BytesIO(content), allow_pickle=False) as held:
                 groups = {name.removeprefix("group:"): held[name] for name in held.files if name.startswith("group:")}
                 kind: Any = str(held["kind"])
                 columns = tuple(held["columns"].tolist())
                 return cls(
                     kind=kind, ids=held["ids"], groups=groups, columns=columns, truth=held["truth"], score=held["score"]
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise Fault(f"{path}: damaged predictions ({error}): delete the cell's folder and run it again") from error
+        except Exception as error:  # NumPy and zipfile raise what their parsing of a damaged file meets
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            raise Fault(f"{path}: damaged predictions ({reason}): delete the cell's folder and run it again") from error
 
 
 # how the images that were used relate to the data set as it was published:
@@ -111,12 +112,19 @@ class SearchTrial(Frozen):
     error: str = ""
 
 
+class StoredFile(Frozen):
+    """What a file beside the record must be: its size in bytes and its sha256."""
+
+    size: int
+    sha256: str
+
+
 class RunRecord(Frozen):
     """The verdict on one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
 
     `scores` are named by `evaluate`; `per_label` has them per label, `per_group` per group and its values. Seconds are
     wall time; `images_per_second` is training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell
-    what a reader must know.
+    what a reader must know. `files`: the predictions and what else the store keeps beside the record, by their names.
     """
 
     format: Literal[2] = 2
@@ -145,34 +153,41 @@ class RunRecord(Frozen):
     trainable_parameters: int | None = None
     environment: dict[str, str] = {}
     notes: list[str] = []
+    files: dict[str, StoredFile] = {}
     error: str = ""
     traceback: str = ""
 
 
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write a record, with the sha256 of its content."""
+    write_json(path, pydantic_core.from_json(record.model_dump_json()))
+
+
 def read_record(path: Path) -> RunRecord:
-    """Returns one record. Raises Fault for one that is damaged, foreign, or of an earlier or newer format."""
+    """Returns one record. Raises Fault for one that is damaged, edited, foreign, or of an earlier or newer format."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise Fault(f"{path}: not a record that this version reads ({error.strerror or error})") from error
     try:
-        record = RunRecord.model_validate_json(content)
+        fields = pydantic_core.from_json(content)
+        digest = fields.pop(DIGEST, "") if isinstance(fields, dict) else ""
+        record = RunRecord.model_validate(fields)
     except ValidationError as error:
-        raise Fault(f"{path}: not a record that this version reads ({_reason(content, error)})") from error
+        raise Fault(f"{path}: not a record that this version reads ({_reason(fields, error)})") from error
+    except ValueError as error:
+        reason = f"damaged: {error}" if content else "an empty file"
+        raise Fault(f"{path}: not a record that this version reads ({reason})") from error
     if record.key != record.cell.key:
         raise Fault(
             f"{path}: its key {record.key} is not its cell's ({record.cell.key}): it was edited or is of another version"
         )
+    if digest != digest_of(fields):
+        raise Fault(f"{path}: its content is not what its digest says: it was edited or damaged")
     return record
 
 
-def _reason(content: bytes, error: ValidationError) -> str:
-    if not content:
-        return "an empty file"
-    try:
-        found = pydantic_core.from_json(content)
-    except ValueError as broken:
-        return f"damaged: {broken}"
+def _reason(found: Any, error: ValidationError) -> str:
     written = found.get("format") if isinstance(found, dict) else None
     if isinstance(written, int) and written > FORMAT:
         return f"its format is {written}, of a newer version; this one reads {FORMAT}"

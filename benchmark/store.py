@@ -4,21 +4,26 @@ results/cells/<task>/<key>/cell.json        the question
                            predictions.npz  the answer (unlabelled.npz: on a challenge's images without labels)
                            attention.json   between the encoders of a fusion
                            embedding.npy    a fusion's, of the test examples, in the order of the predictions
-                           record.json      the verdict, written last: its existence means done (or failed)
+                           record.json      the verdict, written last: its existence means done (or failed); it holds
+                                            the sha256 of itself and of the files above
                            .lock            held while a process works on the cell
                            scratch/         the state of an unfinished training, removed when done
 results/encoders/<key>/                     scratch of `pretrain`
 results/reports/<name>/                     tables and figures
 results/published/                          the papers' numbers (shipped, never written)
+
+A record that does not hold (it was edited, or a file that it names is gone, cut or another cell's) is named and left out.
+The sizes of the files are compared whenever a record is read; their sha256 when they are read, or where `hashed` says so.
 """
 
 import gc
+import hashlib
 import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +31,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from benchmark.cell import Cell
-from benchmark.disk import space_for, whole_file, write_whole
+from benchmark.disk import fault_of, sha256_of, space_for, whole_file, write_whole
 from benchmark.fault import Fault
-from benchmark.record import Predictions, RunRecord, read_record
+from benchmark.locks import is_locked, locked
+from benchmark.record import Predictions, RunRecord, StoredFile, read_record, write_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +43,8 @@ if TYPE_CHECKING:
 QUESTION = "cell.json"
 RECORD = "record.json"
 PREDICTIONS = ("predictions.npz", "unlabelled.npz")
-ANSWERS = (*PREDICTIONS, "attention.json", "embedding.npy")
+ATTENTION, EMBEDDING = "attention.json", "embedding.npy"
+UNREADABLE = "record-unreadable.json"  # a record that did not hold, when its cell was run again
 CLAIM_SECONDS = 1.0  # a killed process's lock may take a moment to go
 
 
@@ -59,26 +66,36 @@ class Store:
     def claim(self, cell: Cell) -> Iterator[Path]:
         """Work on a cell: yields its scratch folder, which outlives a kill. Raises Claimed where another process does.
 
-        The lock is the operating system's: it goes with the process that held it, however that ended.
+        The lock is the operating system's: it goes with the process that held it, however that ended. Raises
+        TemporaryFault where the folder cannot be written.
         """
-        from filelock import FileLock, Timeout  # it takes its time: verbs that only read do without
+        from filelock import Timeout  # it takes its time: verbs that only read do without
 
         folder = self.folder(cell)
-        with space_for(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(folder / ".lock", timeout=CLAIM_SECONDS):
-                if not (folder / QUESTION).is_file():
-                    write_whole(folder / QUESTION, cell.model_dump_json(indent=1) + "\n")
-                scratch = folder / "scratch"
-                scratch.mkdir(exist_ok=True)
-                yield scratch
-        except Timeout as error:
-            raise Claimed(cell.key) from error
+        scratch = folder / "scratch"
+        with ExitStack() as held:
+            try:
+                with space_for(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(locked(self.lock(cell), timeout=CLAIM_SECONDS))
+                    question = cell.model_dump_json(indent=1) + "\n"
+                    if _text_of(folder / QUESTION) != question:
+                        write_whole(folder / QUESTION, question)
+                    if not self.has_record(cell):
+                        scratch.mkdir(exist_ok=True)
+            except Timeout as error:
+                raise Claimed(cell.key) from error
+            except OSError as error:
+                raise fault_of(error) from error
+            yield scratch
+
+    def lock(self, cell: Cell) -> Path:
+        """The file that a process locks while it works on the cell."""
+        return self.folder(cell) / ".lock"
 
     def is_claimed(self, cell: Cell) -> bool:
         """Whether a process works on the cell at this moment."""
-        return _is_held(self.folder(cell) / ".lock")
+        return is_locked(self.lock(cell))
 
     def put(
         self,
@@ -87,37 +104,46 @@ class Store:
         unlabelled: Predictions | None = None,
         attention: "NDArray[np.float64] | None" = None,
         embedding: "NDArray[np.float16] | None" = None,
-    ) -> None:
-        """Write a verdict: predictions first, the record last. A done cell's scratch is removed; a failed one's too,
-        since its next attempt starts anew.
+    ) -> RunRecord:
+        """Write a verdict: predictions first, the record last; returns it with what it says of these files.
+
+        The scratch of a done cell is removed; that of a failed one stays, for its next attempt to continue from.
         """
         import numpy as np  # `status` reads records alone
 
-        folder = self.folder(record.cell)
-        if predictions is not None:
-            write_whole(folder / ANSWERS[0], predictions.to_bytes())
-        if unlabelled is not None:
-            write_whole(folder / ANSWERS[1], unlabelled.to_bytes())
+        contents: dict[str, bytes] = {}
+        for name, some in zip(PREDICTIONS, (predictions, unlabelled), strict=True):
+            if some is not None:
+                contents[name] = some.to_bytes()
         if attention is not None:
             told = {"encoders": [weights.name for weights in record.cell.weights], "attention": attention.tolist()}
-            write_whole(folder / ANSWERS[2], json.dumps(told) + "\n")
+            contents[ATTENTION] = (json.dumps(told) + "\n").encode()
         if embedding is not None:
             buffer = io.BytesIO()
             np.save(buffer, embedding)
-            write_whole(folder / ANSWERS[3], buffer.getvalue())
-        write_whole(folder / RECORD, record.model_dump_json(indent=1) + "\n")
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
+            contents[EMBEDDING] = buffer.getvalue()
+        folder = self.folder(record.cell)
+        for name, content in contents.items():
+            write_whole(folder / name, content)
+        files = {
+            name: StoredFile(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for name, content in contents.items()
+        }
+        record = record.model_copy(update={"files": files})
+        if self.damage(record.cell):
+            (folder / RECORD).replace(folder / UNREADABLE)
+        write_record(folder / RECORD, record)
+        if record.status == "done":
+            self.remove_scratch(record.cell)
+        return record
 
     def take(self, record: RunRecord, source: "Store") -> None:
         """Copy a cell's answer and verdict from another results folder, byte for byte, the record last."""
         folder, origin = self.folder(record.cell), source.folder(record.cell)
-        for name in ANSWERS:
-            if (origin / name).is_file():
-                with whole_file(folder / name) as partial:
-                    shutil.copyfile(origin / name, partial)
-        with whole_file(folder / RECORD) as partial:
-            shutil.copyfile(origin / RECORD, partial)
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        for name in (*record.files, RECORD):
+            with whole_file(folder / name) as partial:
+                shutil.copyfile(origin / name, partial)
+        self.remove_scratch(record.cell)
 
     def has_record(self, cell: Cell) -> bool:
         """Whether the cell has a record, readable or not."""
@@ -127,26 +153,56 @@ class Store:
         """Whether the cell has the state of an unfinished training."""
         return (self.folder(cell) / "scratch").is_dir()
 
+    def remove_scratch(self, cell: Cell) -> None:
+        """Remove the state of a training that is not to be continued."""
+        shutil.rmtree(self.folder(cell) / "scratch", ignore_errors=True)
+
     def get(self, cell: Cell) -> RunRecord | None:
-        """The cell's record, None where it has none. Raises Fault for a damaged one."""
-        path = self.folder(cell) / RECORD
-        return read_record(path) if path.is_file() else None
+        """The cell's record; None where it has none, or one that does not hold (`damage` tells)."""
+        try:
+            return self._read(self.folder(cell))
+        except Fault:
+            return None
+
+    def damage(self, cell: Cell) -> str:
+        """Why the cell's record does not hold, in one line; nothing where it holds, or there is none."""
+        try:
+            if self.has_record(cell):
+                self._read(self.folder(cell))
+        except Fault as fault:
+            return str(fault)
+        return ""
+
+    def damage_of_files(self, record: RunRecord) -> str:
+        """Which of a record's files are not those that it names, by their sha256, in one line; nothing where all are."""
+        folder = self.folder(record.cell)
+        try:
+            for name, wanted in record.files.items():
+                if sha256_of(folder / name) != wanted.sha256:
+                    return _not_its_own(folder / name)
+        except OSError as error:
+            return f"{folder}: {error.strerror or error}: copy the folder again, or run the cell again"
+        return ""
+
+    def answer(self, cell: Cell, name: str) -> Predictions:
+        """One of the PREDICTIONS of a done cell. Raises Fault where they are not those that its record names."""
+        return Predictions.from_bytes(self._content(cell, name), self.folder(cell) / name)
 
     def predictions(self, cell: Cell) -> Predictions:
-        """The answer of a done cell."""
-        return Predictions.from_file(self.folder(cell) / ANSWERS[0])
+        """The answer of a done cell. Raises as `answer`."""
+        return self.answer(cell, PREDICTIONS[0])
 
     def unlabelled(self, cell: Cell) -> Predictions | None:
         """What a done cell says of a challenge's images without labels, None where it was asked of none."""
-        path = self.folder(cell) / ANSWERS[1]
-        return Predictions.from_file(path) if path.is_file() else None
+        return self.answer(cell, PREDICTIONS[1]) if PREDICTIONS[1] in self._read(self.folder(cell)).files else None
 
     def embedding(self, cell: Cell) -> "NDArray[np.float16] | None":
         """What a fusion made of the test examples, examples x width in the order of the predictions; None: none kept."""
         import numpy as np
 
-        path = self.folder(cell) / ANSWERS[3]
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        if EMBEDDING not in self._read(self.folder(cell)).files:
+            return None
+        return np.load(io.BytesIO(self._content(cell, EMBEDDING)), allow_pickle=False)
 
     def attention(self, cell: Cell) -> "tuple[list[str], NDArray[np.float64]] | None":
         """How much each encoder of a fusion attends to each, averaged over the test part (rows sum to 1): their names,
@@ -154,56 +210,91 @@ class Store:
         """
         import numpy as np
 
-        path = self.folder(cell) / ANSWERS[2]
-        if not path.is_file():
+        if ATTENTION not in self._read(self.folder(cell)).files:
             return None
-        told = json.loads(path.read_text())
+        told = json.loads(self._content(cell, ATTENTION))
         return list(told["encoders"]), np.asarray(told["attention"])
 
-    def records(self) -> tuple[list[RunRecord], list[str]]:
-        """All records, in order of task and key, and one line for each that could not be read."""
+    def _read(self, folder: Path) -> RunRecord:
+        """The record in a folder. Raises Fault where there is none, or one that does not hold."""
+        record = read_record(folder / RECORD)
+        if folder != self.folder(record.cell):
+            raise Fault(
+                f"{folder / RECORD}: the record of another cell ({record.cell.task}/{record.key}): it was moved"
+            )
+        for name, wanted in record.files.items():
+            try:
+                size = (folder / name).stat().st_size
+            except OSError as error:
+                raise Fault(f"{folder / name}: {error.strerror or error}, but the record names it: {AGAIN}") from error
+            if size != wanted.size:
+                raise Fault(f"{folder / name}: {size:,} bytes, but the record says {wanted.size:,}: {AGAIN}")
+        return record
+
+    def _content(self, cell: Cell, name: str) -> bytes:
+        """The bytes of a file that the cell's record names. Raises Fault where they are others."""
+        folder = self.folder(cell)
+        wanted = self._read(folder).files.get(name)
+        if wanted is None:
+            raise Fault(f"{folder / name}: the cell's record names no such file: {AGAIN}")
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise Fault(f"{folder / name}: {error.strerror or error}") from error
+        if hashlib.sha256(content).hexdigest() != wanted.sha256:
+            raise Fault(_not_its_own(folder / name))
+        return content
+
+    def records(self, *, hashed: bool = True) -> tuple[list[RunRecord], list[str]]:
+        """All records, in order of task and key, and one line for each that does not hold. `hashed`: by the sha256 of the
+        files that it names, not by their sizes alone.
+        """
         records, unread = [], []
         with _collector_paused():
-            for found in self.each():
+            for found in self.each(hashed=hashed):
                 if isinstance(found, str):
                     unread.append(found)
                 else:
                     records.append(found)
         return records, unread
 
-    def each(self) -> Iterator[RunRecord | str]:
-        """The same one by one, in order: a record, or the line about one that could not be read. They need not all be
-        held at once.
+    def each(self, *, hashed: bool = False) -> Iterator[RunRecord | str]:
+        """The same one by one, in order: a record, or the line about one that does not hold. They need not all be held at
+        once.
         """
         for folder in self._folders():
-            path = folder / RECORD
-            if not path.exists():
+            if not (folder / RECORD).exists():
                 continue
             try:
-                record = read_record(path)
-                if folder != self.folder(record.cell):
-                    raise Fault(f"{path}: the record of another cell ({record.cell.task}/{record.key}): it was moved")
+                record = self._read(folder)
             except Fault as fault:
                 yield str(fault)
             else:
-                yield record
+                yield (self.damage_of_files(record) if hashed else "") or record
 
     def _folders(self) -> list[Path]:
         """Every cell's folder, in order of task and key."""
         tasks = _subfolders(str(self.root / "cells"))
         return [Path(cell) for task in tasks for cell in _subfolders(task)]
 
-    def unfinished(self) -> list[tuple[Cell, bool]]:
-        """Cells that were begun and have no record: the cell, and whether a process works on it now."""
-        begun = []
+    def unfinished(self) -> tuple[list[tuple[Cell, bool]], list[str]]:
+        """Cells that were begun and have no record: the cell, and whether a process works on it now; and one line for each
+        whose question cannot be read.
+        """
+        begun, unread = [], []
         for folder in self._folders():
-            if not (folder / RECORD).exists() and (folder / QUESTION).is_file():
-                try:
-                    cell = Cell.model_validate_json((folder / QUESTION).read_bytes())
-                except (ValidationError, OSError):
-                    continue  # of another version: `records` names what it cannot read, a question alone is no result
-                begun.append((cell, _is_held(folder / ".lock")))
-        return begun
+            question = folder / QUESTION
+            if (folder / RECORD).exists() or not question.exists():
+                continue
+            try:
+                cell = Cell.model_validate_json(question.read_bytes())
+            except OSError as error:
+                unread.append(f"{question}: {error.strerror or error}")
+            except ValidationError:
+                unread.append(f"{question}: damaged, or of another version: running its cell writes it again")
+            else:
+                begun.append((cell, is_locked(folder / ".lock")))
+        return begun, unread
 
     def encoder_scratch(self, key: str) -> Path:
         """Where `pretrain` keeps the state of an unfinished training."""
@@ -223,16 +314,18 @@ class Store:
         return folder
 
 
-def _is_held(lock: Path) -> bool:
-    if not lock.is_file():
-        return False
-    from filelock import FileLock, Timeout
+AGAIN = "copy the cell's folder again from where it is complete, or run the cell again"
 
+
+def _not_its_own(path: Path) -> str:
+    return f"{path}: not the file that the cell's record names: it was changed, damaged, or is another cell's: {AGAIN}"
+
+
+def _text_of(path: Path) -> str | None:
     try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def _subfolders(folder: str) -> list[str]:

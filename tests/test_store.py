@@ -1,6 +1,9 @@
 """The results folder: whole records, claims of processes, predictions kept; damaged files are named, never fatal."""
 
+import contextlib
 import json
+import random
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from conftest import in_new_process
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_predictions, made_up_record
 
+from benchmark.disk import TemporaryFault
 from benchmark.evaluate import scores_of
 from benchmark.fault import Fault
 from benchmark.record import Predictions, read_record
@@ -21,9 +25,10 @@ def test_a_record_and_its_predictions_come_back_as_they_went(tmp_path):
 
     with store.claim(cell) as scratch:
         (scratch / "state.pt").write_bytes(b"state")
-        store.put(record, predictions)
+        stored = store.put(record, predictions)
 
-    assert store.get(cell) == record
+    assert store.get(cell) == stored
+    assert stored.model_copy(update={"files": {}}) == record
     found = store.predictions(cell)
     assert np.array_equal(found.score, predictions.score)
     assert (found.columns, list(found.ids), list(found.groups)) == (
@@ -72,7 +77,7 @@ def test_unfinished_cells_tell_whether_a_process_works_on_them(tmp_path):
         store.put(made_up_record(done), None)
 
     with store.claim(running):
-        unfinished = {cell.seed: held for cell, held in store.unfinished()}
+        unfinished = {cell.seed: held for cell, held in store.unfinished()[0]}
 
     assert unfinished == {0: True, 1: False}
 
@@ -125,7 +130,7 @@ def test_a_folder_in_place_of_a_record_is_named_and_no_unfinished_cell(tmp_path)
 
     records, unread = store.records()
 
-    assert (records, store.unfinished()) == ([], [])
+    assert (records, *store.unfinished()) == ([], [], [])
     assert "Is a directory" in unread[0]
 
 
@@ -213,10 +218,8 @@ def test_a_record_of_another_cell_is_told(tmp_path):
 
 
 def test_damaged_predictions_are_told(tmp_path):
-    (tmp_path / "predictions.npz").write_bytes(b"PK not really")
-
     with pytest.raises(Fault, match="damaged predictions"):
-        Predictions.from_file(tmp_path / "predictions.npz")
+        Predictions.from_bytes(b"PK not really", tmp_path / "predictions.npz")
 
 
 def test_predictions_of_the_wrong_shape_are_refused():
@@ -233,3 +236,164 @@ def test_predictions_of_the_wrong_shape_are_refused():
 
 def test_same_name_other_file_is_another_cell():
     assert made_up_cell(IMAGENET).key != made_up_cell(IMAGENET.model_copy(update={"sha256": "cd" * 32})).key
+
+
+def test_an_edited_record_is_named_and_left_out_whichever_number_was_changed(tmp_path):
+    store, cell = Store(tmp_path), made_up_cell()
+    store.put(made_up_record(cell, 0.867), None)
+    path = store.folder(cell) / "record.json"
+    path.write_text(path.read_text().replace("0.867", "0.967"))
+
+    assert store.records() == ([], [f"{path}: its content is not what its digest says: it was edited or damaged"])
+    assert store.get(cell) is None
+    assert store.damage(cell) == store.records()[1][0]
+
+
+def test_no_flipped_bit_of_a_record_changes_what_is_read(tmp_path):
+    store, cell = Store(tmp_path), made_up_cell()
+    stored = store.put(made_up_record(cell), None)
+    path, chance = store.folder(cell) / "record.json", random.Random(0)
+    written = path.read_bytes()
+
+    for _ in range(1000):
+        place = chance.randrange(len(written))
+        path.write_bytes(written[:place] + bytes([written[place] ^ 1 << chance.randrange(8)]) + written[place + 1 :])
+        assert store.get(cell) in (None, stored)
+
+
+def with_predictions(store, *seeds):
+    """Done cells whose predictions are of one size, and unlike."""
+    cells = [made_up_cell(seed=seed) for seed in seeds]
+    for number, cell in enumerate(cells):
+        predictions = made_up_predictions()
+        attention, embedding = np.eye(2), np.ones((4, 3), np.float16)
+        predictions.score[:] = np.random.default_rng(number).random((4, 1))
+        store.put(made_up_record(cell), predictions, None, attention, embedding)
+    return cells
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "attention.json", "embedding.npy"])
+@pytest.mark.parametrize("damage", ["gone", "cut off", "a bit", "a folder"])
+def test_a_record_whose_files_are_not_its_own_is_named_and_left_out(tmp_path, name, damage):
+    store = Store(tmp_path)
+    cell, good = with_predictions(store, 0, 1)
+    path = store.folder(cell) / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage != "gone":
+        path.write_bytes(
+            content[:-9] if damage == "cut off" else content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+        )
+
+    records, unread = store.records()
+
+    assert [record.key for record in records] == [good.key]
+    assert len(unread) == 1
+    assert unread[0].startswith(f"{path}: ")
+    assert "\n" not in unread[0]
+    for read in (store.predictions, store.attention, store.embedding):
+        if name.startswith(read.__name__) or damage != "a bit":
+            with pytest.raises(Fault, match=str(path)):
+                read(cell)
+        read(good)
+    assert (store.get(cell) is None) == (damage != "a bit"), (
+        "sizes are compared at each look, contents when they are read"
+    )
+
+
+def test_predictions_of_another_cell_are_named_when_they_are_read(tmp_path):
+    """Of one size, so that nothing but their content tells."""
+    store = Store(tmp_path)
+    one, other = with_predictions(store, 0, 1)
+    paths = [store.folder(cell) / "predictions.npz" for cell in (one, other)]
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+    shutil.copyfile(paths[1], paths[0])
+
+    with pytest.raises(Fault, match="not the file that the cell's record names"):
+        store.predictions(one)
+    assert [record.key for record in store.records()[0]] == [other.key]
+    assert len(store.records(hashed=False)[0]) == 2
+
+
+def test_no_flipped_bit_of_predictions_is_anything_but_one_line_or_the_same(tmp_path):
+    written, chance = made_up_predictions(40).to_bytes(), random.Random(0)
+
+    for _ in range(1500):
+        place = chance.randrange(len(written))
+        changed = written[:place] + bytes([written[place] ^ 1 << chance.randrange(8)]) + written[place + 1 :]
+        with contextlib.suppress(Fault):
+            Predictions.from_bytes(changed, tmp_path)
+
+
+def test_a_damaged_record_is_run_again_and_kept_beside(tmp_path):
+    store, cell = Store(tmp_path), made_up_cell()
+    store.put(made_up_record(cell), None)
+    path = store.folder(cell) / "record.json"
+    path.write_text("half")
+
+    with store.claim(cell):
+        assert store.get(cell) is None
+        store.put(made_up_record(cell, 0.5), made_up_predictions())
+
+    assert store.get(cell).scores == {"auc": 0.5}
+    assert (store.folder(cell) / "record-unreadable.json").read_text() == "half"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "another"])
+def test_a_damaged_question_is_named_and_written_again_by_the_next_run(tmp_path, damage):
+    store, cell = Store(tmp_path), made_up_cell()
+    with store.claim(cell):
+        pass
+    path = store.folder(cell) / "cell.json"
+    path.write_text(damage)
+
+    begun, unread = store.unfinished()
+    with store.claim(cell):
+        mended = store.unfinished()
+
+    assert begun == []
+    assert unread == [f"{path}: damaged, or of another version: running its cell writes it again"]
+    assert mended == ([(cell, True)], [])
+
+
+@pytest.mark.parametrize("name", [".lock", "cell.json"])
+def test_a_folder_in_place_of_a_file_is_one_line(tmp_path, name):
+    store, cell = Store(tmp_path), made_up_cell()
+    (store.folder(cell) / name).mkdir(parents=True)
+
+    with pytest.raises(TemporaryFault, match=re.escape(name)) as fault, store.claim(cell):
+        pass
+
+    assert "\n" not in str(fault.value)
+    assert not store.is_claimed(cell)
+
+
+def test_who_waited_for_a_cell_leaves_no_scratch_in_it(tmp_path):
+    store, cell = Store(tmp_path), made_up_cell()
+    store.put(made_up_record(cell), None)
+
+    with store.claim(cell):
+        pass
+
+    assert not store.is_begun(cell)
+
+
+def test_a_failed_cell_keeps_the_state_that_its_next_attempt_continues_from(tmp_path):
+    store, cell = Store(tmp_path), made_up_cell()
+
+    with store.claim(cell) as scratch:
+        (scratch / "state.pt").write_bytes(b"epochs of work")
+        store.put(made_up_record(cell, status="failed", error="its worker was killed"), None)
+    with store.claim(cell) as scratch:
+        assert (scratch / "state.pt").read_bytes() == b"epochs of work"
+
+
+def test_a_timeout_within_a_claim_is_none_of_its_own(tmp_path):
+    import filelock
+
+    store, cell = Store(tmp_path), made_up_cell()
+
+    with pytest.raises(filelock.Timeout), store.claim(cell):
+        raise filelock.Timeout("of something else")

@@ -256,7 +256,9 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
         cells.append((found.cell, found.status))
         if found.status == "failed":
             failed.append((found.cell, f"failed: {found.cell.title} (attempt {found.attempt}): {found.error}"))
-    cells += [(cell, "running" if running else "interrupted") for cell, running in store.unfinished()]
+    begun, damaged = store.unfinished()
+    cells += [(cell, "running" if running else "interrupted") for cell, running in begun]
+    unread += damaged
     if not cells:
         typer.echo(f"nothing was run in {places.results} yet: benchmark run --models … --tasks …")
     shown = _chosen([cell for cell, _ in cells], places, tasks, models) if cells and (tasks or models) else None
