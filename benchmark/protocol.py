@@ -89,7 +89,7 @@ KNOWN: dict[str, Protocol] = {
         title="a fusion of frozen encoders with attention trains (Truong 2021)", fuses=True, frozen=True, recipe=FROZEN
     ),
     "dvme-no-attention": Protocol(
-        title="a fusion of frozen encoders without attention trains (Truong 2021)",
+        title="a linear classifier on the projected, joined features of frozen encoders trains (Truong 2021)",
         fuses=True,
         frozen=True,
         recipe=FROZEN,

@@ -31,6 +31,23 @@ def test_three_encoders_have_the_papers_number_of_trained_parameters():
     assert other > 4.7e6
 
 
+def test_without_attention_the_joined_embeddings_meet_the_linear_classifier():
+    """Truong 2021, section 6.2: no norm, no further projection, no dropout."""
+    fusion = Fusion((6, 9), 2, seed=0, attention=False).train()
+    embeddings = torch.randn(4, 15)
+    first, second = (head.weight.double() for head in fusion.heads)
+
+    logits = fusion(embeddings)
+
+    pieces = embeddings.double().split((6, 9), 1)
+    joined = torch.cat([pieces[0] @ first.T, pieces[1] @ second.T], 1)
+    joined += torch.cat([head.bias for head in fusion.heads]).double()
+    wanted = joined @ fusion.classifier.weight.double().T + fusion.classifier.bias.double()
+    torch.testing.assert_close(logits.double(), wanted, rtol=1e-4, atol=1e-4)
+    assert count(fusion) == (6 + 1) * WIDTH + (9 + 1) * WIDTH + (2 * WIDTH + 1) * 2
+    torch.testing.assert_close(fusion.fused(embeddings).double(), joined, rtol=1e-4, atol=1e-4)
+
+
 def test_table_g1_counts_the_parameters_of_all_architectures():
     with torch.device("meta"):
         nets = [timm.create_model(name, num_classes=0) for name in ("resnet50", "resnet50", "vit_small_patch8_224")]

@@ -15,8 +15,9 @@ DROPOUT = 0.2
 class Fusion(nn.Module):
     """Embeddings side by side, B x (sum of widths) -> logits, B x outputs.
 
-    Each embedding is projected to 512; they are joined, weighed by self-attention, normalised, projected to 512, and
-    classified. First weights are drawn from `seed`.
+    Each embedding is projected to 512 and they are joined: that is the meta-embedding. It is weighed by self-attention,
+    normalised, projected to 512, and classified. Without attention "the meta-embedding is directly connected to the linear
+    classifier" (section 6.2). First weights are drawn from `seed`.
 
     The listing of appendix E is read as it is printed: `view(B, -1, 1)` makes every one of the joined numbers a token
     of one dimension, so axis 1 holds the tokens (1,536 for three encoders). The other reading, a token per encoder of
@@ -31,20 +32,25 @@ class Fusion(nn.Module):
         joined = WIDTH * len(widths)
         with seeded(seed):
             self.heads = nn.ModuleList(nn.Linear(width, WIDTH) for width in widths)
-            self.attention = Attention() if attention else nn.Identity()
-            self.norm = nn.LayerNorm(joined)
-            self.project = nn.Linear(joined, WIDTH)
-            self.classifier = nn.Linear(WIDTH, outputs)
+            self.attention = Attention() if attention else None
+            if attention:
+                self.norm = nn.LayerNorm(joined)
+                self.project = nn.Linear(joined, WIDTH)
+            self.classifier = nn.Linear(WIDTH if attention else joined, outputs)
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        hidden = functional.dropout(self.fused(embeddings), DROPOUT, self.training)
+        hidden = self.fused(embeddings)
+        if self.attention is not None:
+            hidden = functional.dropout(hidden, DROPOUT, self.training)
         logits: torch.Tensor = self.classifier(hidden)
         return logits.float()
 
     def fused(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """The meta-embedding, B x 512."""
-        weighed = self.norm(self.attention(self.joined(embeddings)))
-        return functional.relu(self.project(weighed))
+        """Returns what is classified: B x 512; without attention the meta-embedding, B x (512 x encoders)."""
+        joined = self.joined(embeddings)
+        if self.attention is None:
+            return joined
+        return functional.relu(self.project(self.norm(self.attention(joined))))
 
     def joined(self, embeddings: torch.Tensor) -> torch.Tensor:
         """The projected embeddings, B x (512 x encoders)."""
@@ -56,7 +62,7 @@ class Fusion(nn.Module):
 
         Attention summed over the keys of an encoder, and averaged over the queries of one.
         """
-        if not isinstance(self.attention, Attention):
+        if self.attention is None:
             raise TypeError("this fusion has no attention")
         count = len(self.widths)
         weights = self.attention.weights(self.joined(embeddings))

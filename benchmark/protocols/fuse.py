@@ -20,7 +20,7 @@ def dvme(question: Question) -> Answer:
 
 
 def dvme_no_attention(question: Question) -> Answer:
-    """The fusion without it."""
+    """A linear classifier of the projected and joined embeddings (section 6.2)."""
     return _fuse(question, attention=False)
 
 
