@@ -6,13 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from benchmark.cell import Recipe
 from benchmark.disk import Places, digest_of, from_yaml
 from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
+from benchmark.frozen import Frozen, Name, explain
 from benchmark.protocol import KNOWN, unused_fields
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
@@ -25,6 +24,7 @@ _FACTS_ONLY = {
     "get",
     "root",
     "images_of",
+    "shares_images_with",
     "groups",
     "subsets",
     "keep_pixels",
@@ -96,24 +96,25 @@ class TaskSpec(Frozen):
     """One task: what is predicted from which data set, how it is parted, trained and scored.
 
     `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
-    uses, by which weights may say that they saw them (benchmark.overlap); `layout` is what the reader must be told
-    (which reader takes what, its docstring says). `labels` may be empty where the data name their classes; `commonest`
-    keeps that many of them, by the training part, and joins the rest as Other. `scored`, `unscored`, `case` and `exam`
-    as in Judging: which classes count is said here, never by their names. `windows` are (width, level) of a CT's
-    channels, in Hounsfield units. `unreadable: leave out`: images that cannot be decoded are counted and left out,
-    where else they are a fault; `keep_pixels: false`: images are decoded anew each time, where a cache would be too
-    large. `metric` is the primary score's name in `benchmark.evaluate`; `recipe` is what departs from Recipe's
-    defaults; `groups` are the columns carried to the predictions for subgroup scores; `subsets` name sizes of the
-    training part; `counts` are the published ones.
+    uses, by which weights may say that they saw them, and `shares_images_with` data sets that have some of its images
+    (benchmark.overlap); `layout` is what the reader must be told (which reader takes what, its docstring says).
+    `labels` may be empty where the data name their classes; `commonest` keeps that many of them, by the training part,
+    and joins the rest as Other. `scored`, `unscored`, `case` and `exam` as in Judging: which classes count is said
+    here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave
+    out`: images that cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`:
+    images are decoded anew each time, where a cache would be too large. `metric` is the primary score's name in
+    `benchmark.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the
+    predictions for subgroup scores; `subsets` name sizes of the training part; `counts` are the published ones.
     """
 
-    name: str
+    name: Name
     version: int = 1
     title: str = ""
     about: str = ""
     reader: str
     root: str
     images_of: tuple[str, ...] = ()
+    shares_images_with: tuple[str, ...] = ()
     layout: dict[str, Any] | None = None
     kind: KINDS
     labels: tuple[str, ...] = ()
@@ -257,10 +258,7 @@ def without_unused(recipe: Recipe, task: TaskSpec, protocol: str) -> Recipe:
 
 def read_task(path: Path) -> TaskSpec:
     """Read one fact sheet. Raises Fault naming the file, the key, what was found and what was wanted."""
-    try:
-        sheet = from_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise Fault(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    sheet = from_yaml(path)
     if not isinstance(sheet, dict):
         raise Fault(f"{path}: wanted the keys of a task, found {type(sheet).__name__}")
     try:
