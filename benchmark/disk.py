@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.fault import Fault
+from benchmark.fault import Fault, shortened
 
 
 class TemporaryFault(Fault):
@@ -33,6 +33,9 @@ def fault_of(error: OSError) -> TemporaryFault:
     return TemporaryFault(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
 
 
+LARGEST_YAML = 4_000_000  # bytes, and letters with all aliases written out; the shipped zoo has 23,000
+DEEPEST_YAML = 60
+_ENDLESS_NUMBER = re.compile(r"[-+.:_0-9a-fA-FxXoO]{400,}")
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[
     :6
@@ -41,11 +44,57 @@ _PARTIAL = re.compile(r"\..+\.(?:(?P<host>[0-9a-f]{6})-(?P<process>\d+)|\d+)-[0-
 _OLD_SECONDS = 24 * 3600.0  # no file takes longer to write
 
 
-def from_yaml(text: str) -> Any:
-    """What a YAML text says, plain values only; by libyaml where it is there, which is eight times as fast."""
+def from_yaml(path: Path) -> Any:
+    """Returns what a YAML file says, plain values only. Raises Fault for what is not UTF-8, no YAML, or endless.
+
+    It is read by libyaml where that is there, which is eight times as fast.
+    """
     import yaml  # `status` needs none
 
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if path.stat().st_size > LARGEST_YAML:
+            raise ValueError(f"{path.stat().st_size:,} bytes, wanted at most {LARGEST_YAML:,}")
+        text = path.read_text(encoding="utf-8")
+        _check_yaml(yaml.parse(text, Loader=loader))
+        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    except OSError:
+        raise
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
+        raise Fault(f"{path}: not UTF-8 ({found}): wanted a text file in UTF-8, save it as that") from error
+    except Exception as error:  # YAML's own errors, and those of numbers and dates that are none
+        raise Fault(f"{path}: not YAML: {shortened(' '.join(str(error).split()), 300)}") from error
+
+
+def _check_yaml(events: Iterator[Any]) -> None:
+    """Raises ValueError for nesting that ends libyaml's process, for endless numbers, and for endless values.
+
+    An alias stands for a copy of what it names, so a few lines can say billions of values: letters are counted as if each
+    alias were written out.
+    """
+    letters: dict[str | None, int] = {}  # of what has an anchor
+    opened: list[tuple[str | None, int]] = []
+    count = 0
+    for event in events:
+        kind, anchor = type(event).__name__, getattr(event, "anchor", None)
+        if kind in ("SequenceStartEvent", "MappingStartEvent"):
+            opened.append((anchor, count))
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            anchor, before = opened.pop()
+            letters[anchor] = count - before
+        elif kind == "ScalarEvent":
+            letters[anchor] = len(event.value)
+            count += len(event.value)
+            if _ENDLESS_NUMBER.fullmatch(event.value):
+                raise ValueError(f"a number of {len(event.value):,} digits")
+        elif kind == "AliasEvent":
+            count += letters.get(anchor, LARGEST_YAML)
+        count += 1
+        if count > LARGEST_YAML or len(opened) > DEEPEST_YAML:
+            raise ValueError(
+                f"more than {LARGEST_YAML:,} letters, aliases written out, or nested more than {DEEPEST_YAML} deep"
+            )
 
 
 @contextmanager

@@ -1,14 +1,33 @@
-"""The base of the nouns that travel, and what is wrong with a YAML entry of one, in words."""
+"""The base of the nouns that travel, their names, and what is wrong with a YAML entry of one, in words."""
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from benchmark.fault import did_you_mean, first_few
+from benchmark.fault import did_you_mean, shortened, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+LONGEST_NAME = 100  # letters: tables and figures must have room for it, and file names a hundred more
+MOST_FAULTS = 3  # that are told of one entry
+NAME = re.compile(r"\w[\w .:()+-]*")
+
+
+def check_name(name: str) -> str:
+    """Returns a name that may be a file's, a folder's, and stand in a table. Raises ValueError for any other."""
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"wanted a name of at most {LONGEST_NAME} letters, this has {len(name):,}")
+    if not NAME.fullmatch(name) or name.endswith((" ", ".")):
+        raise ValueError(
+            "wanted a name of letters, digits and signs such as - _ . : that begins with a letter or digit"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 class Frozen(BaseModel):
@@ -29,7 +48,7 @@ def explain(error: ValidationError, model: type[Frozen]) -> str:
     """What is wrong, in one line: every fault with its key, the value found and what was wanted."""
     faults = []
     for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
+        place = shortened(".".join(str(part) for part in fault["loc"]))
         if fault["type"] == "extra_forbidden":
             faults.append(
                 f"unknown key {place!r}: {did_you_mean(str(fault['loc'][-1]), _keys(model, fault['loc'][:-1]))}"
@@ -37,9 +56,10 @@ def explain(error: ValidationError, model: type[Frozen]) -> str:
         elif fault["type"] == "missing":
             faults.append(f"key {place!r} is missing")
         else:
-            found = f", found {fault['input']!r}" if place else ""
+            found = f", found {shown(fault['input'])}" if place else ""
             faults.append(f"{place + ': ' if place else ''}{fault['msg']}{found}")
-    return first_few(faults).replace("Value error, ", "")
+    more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
+    return ", ".join(faults[:MOST_FAULTS]).replace("Value error, ", "") + more
 
 
 def _keys(model: type[Frozen], place: tuple[int | str, ...]) -> list[str]:

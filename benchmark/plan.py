@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, NUM_FOLDS, Cell, Recipe, Weights
@@ -17,7 +16,7 @@ from benchmark.data.index import Index
 from benchmark.data.splits import assign_parts
 from benchmark.disk import from_yaml
 from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
+from benchmark.frozen import Frozen, Name, explain
 from benchmark.protocol import find_protocol, unfit
 from benchmark.record import RunRecord
 from benchmark.store import Store
@@ -38,7 +37,7 @@ class PhantomOrder(Frozen):
 class Pretraining(Frozen):
     """An encoder that a suite trains first: on `task`, starting from the entry `start`."""
 
-    name: str
+    name: Name
     start: str
     task: str
     title: str = ""
@@ -67,7 +66,7 @@ class Suite(Frozen):
     `benchmark report` (`report.paper_tables`, `report.figures`).
     """
 
-    name: str
+    name: Name
     title: str
     about: str = ""
     models: str
@@ -85,8 +84,8 @@ class Suite(Frozen):
     phantoms: dict[str, PhantomOrder] = {}
     pretrain: tuple[Pretraining, ...] = ()
     differs: Differs = Differs()
-    tables: dict[str, dict[str, Any]] = {}
-    figures: dict[str, dict[str, Any]] = {}
+    tables: dict[Name, dict[str, Any]] = {}
+    figures: dict[Name, dict[str, Any]] = {}
 
 
 def suite_recipe(suite: Suite, task: TaskSpec, protocol: str, model: str) -> Recipe:
@@ -104,10 +103,9 @@ def read_suite(name: str, folder: Path) -> Suite:
         known = [file.stem for file in folder.glob("*.yaml")]
         raise Fault(f"no suite {name!r}: {did_you_mean(name, known)}")
     try:
-        return Suite.model_validate(from_yaml(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        told = explain(error, Suite) if isinstance(error, ValidationError) else " ".join(str(error).split())
-        raise Fault(f"{path}: {told}") from error
+        return Suite.model_validate(from_yaml(path))
+    except ValidationError as error:
+        raise Fault(f"{path}: {explain(error, Suite)}") from error
 
 
 def read_suites(folder: Path) -> dict[str, Suite]:

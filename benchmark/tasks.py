@@ -139,8 +139,9 @@ class TaskSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _usual_metric(cls, sheet: Any) -> Any:
-        if isinstance(sheet, dict) and not sheet.get("metric") and sheet.get("kind") in METRICS:
-            return {**sheet, "metric": METRICS[sheet["kind"]][0]}
+        kind = sheet.get("kind") if isinstance(sheet, dict) else None
+        if isinstance(kind, str) and kind in METRICS and not sheet.get("metric"):
+            return {**sheet, "metric": METRICS[kind][0]}
         return sheet
 
     @model_validator(mode="after")

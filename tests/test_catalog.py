@@ -216,7 +216,7 @@ def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path):
     path = tmp_path / "zoo.yaml"
     path.write_bytes(b"\x80\x02}q\x00.")
 
-    assert refusal(path).startswith(f"{path}: not YAML: ")
+    assert refusal(path) == f"{path}: not UTF-8 (byte 0 is 0x80): wanted a text file in UTF-8, save it as that"
 
 
 def test_own_entries_come_after_the_shipped_ones(shipped, write):

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.disk import from_yaml, write_whole
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
+from benchmark.fault import Fault, did_you_mean, shortened
+from benchmark.frozen import Frozen, Name, explain
 from benchmark.zoo.naming import NAMINGS
 
 SCRATCH_ARCHITECTURE = "resnet50"
@@ -37,7 +37,7 @@ class ZooEntry(Frozen):
     entry, where it was given as one.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+    name: Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
     title: str = ""
     family: str
     method: str = ""
@@ -88,18 +88,15 @@ def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
 
 def read_zoo(path: Path) -> dict[str, ZooEntry]:
     """Entries of one zoo file (a YAML list under `entries`), by name. Raises Fault with file, entry, key, value."""
-    try:
-        content = from_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Fault(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    content = from_yaml(path)
     listed = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(listed, list):
         raise Fault(f"{path}: wanted a list under the key `entries`")
     entries: dict[str, ZooEntry] = {}
     for number, fields in enumerate(listed, 1):
         place = f"{path}: entry {number}"
-        if isinstance(fields, dict) and "name" in fields:
-            place += f" ({fields['name']})"
+        if isinstance(fields, dict) and isinstance(fields.get("name"), str):
+            place += f" ({shortened(fields['name'])})"
         try:
             entry = ZooEntry.model_validate(fields)
         except ValidationError as error:
@@ -115,7 +112,7 @@ def default_models(shipped: Path) -> list[str] | None:
 
     Raises Fault for a name that is no entry.
     """
-    content = from_yaml(shipped.read_text(encoding="utf-8"))
+    content = from_yaml(shipped)
     listed = content.get("all") if isinstance(content, dict) else None
     if listed is None:
         return None
