@@ -1,4 +1,8 @@
-"""Predictions -> scores. The judge: it can be asked again at any time, with no model at hand."""
+"""Predictions -> scores. The judge: it can be asked again at any time, with no model at hand.
+
+Departs: Dice is of masks at the size that the net sees, as in the first paper's code, not at the images' own, at which
+SIIM-ACR's challenge and other work judge.
+"""
 
 import math
 from collections.abc import Callable

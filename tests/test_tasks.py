@@ -2,9 +2,11 @@
 
 import pytest
 import yaml
+from conftest import CHECKOUT
 
 from benchmark.data.readers import READERS
 from benchmark.fault import Fault
+from benchmark.plan import read_suite
 from benchmark.tasks import read_task
 
 SHEET = {
@@ -113,3 +115,23 @@ def test_a_sheet_that_is_no_yaml_is_told(tmp_path):
 def test_exact_pixels_are_refused_for_segmentation(tasks):
     with pytest.raises(Fault, match="PXS is a segmentation task: pixels=exact is for classification"):
         tasks["PXS"].complete_recipe(settings=("pixels=exact",))
+
+
+@pytest.mark.parametrize("task", ["PatchCam", "PatchCam-H5", "APTOS", "PneumoniaCXR", "NIHCXR4"])
+def test_the_second_papers_tasks_train_by_its_appendix(tasks, task):
+    """Truong 2021, appendix B.1 and B.2: 30 epochs at least and 50 at most, rates cut to a tenth; one crop for the test."""
+    recipe = tasks[task].complete_recipe()
+
+    assert (recipe.learning_rate, recipe.batch_size, recipe.test_crops) == (1e-3, 64, 1)
+    assert (recipe.min_epochs, recipe.max_epochs, recipe.early_stop) == (30, 50, 10)
+    assert (recipe.schedule, recipe.plateau_factor, recipe.plateau_patience) == ("plateau", 0.1, 5)
+
+
+@pytest.mark.parametrize("name", ["taher2021", "truong2021", "azizi2021"])
+def test_the_papers_suites_draw_first_weights_as_the_papers_do(tasks, name):
+    suite = read_suite(name, CHECKOUT / "tasks" / "suites")
+    layers = [{}, *suite.recipes.values(), *(override.recipe for override in suite.overrides)]
+
+    recipes = [tasks[name].complete_recipe(suite.recipe, layer) for name in suite.tasks.split(",") for layer in layers]
+
+    assert {recipe.initialization for recipe in recipes} == {"torchvision"}

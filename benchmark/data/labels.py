@@ -1,7 +1,8 @@
 """Labels of a classification task as training and judging see them; what becomes of the uncertain ones.
 
 Departs: uncertain labels are drawn for training alone and judge nothing; the first paper's code draws them, unseeded, for
-validation and test too.
+validation and test too. Departs: an uncertain label is drawn once a cell; the first paper's code draws it anew each time
+that it reads the image.
 """
 
 import math
