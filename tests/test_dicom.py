@@ -161,7 +161,9 @@ def test_a_slice_without_its_rescale_is_refused(tmp_path, tag, value):
 def test_several_frames_are_no_slice(tmp_path):
     path = scanned(tmp_path / "scan.dcm", np.zeros((8, 4), np.uint16), Rows=4, NumberOfFrames=2)
 
-    assert the_fault(path) == f"{path}: found pixels of 2 x 4 x 4: wanted one slice, height x width"
+    assert the_fault(path) == (
+        f"{path}: found pixels of 2 x 4 x 4 of uint16: wanted one slice, height x width, of at most 16 bits"
+    )
 
 
 def test_windows_are_for_dicom(tmp_path):

@@ -3,9 +3,13 @@
 Radiographs come in the range of their bits, MONOCHROME1 inverted. A CT slice's stored values become Hounsfield units by
 RescaleSlope and RescaleIntercept (PS3.3 C.11.1.1.2), whichever way a viewer would show them. What a scanner wrote
 outside of its circle (PixelPaddingValue) lies below every window and comes out black.
+
+How much memory a file will take is known before it is taken: the image's size from its header, a deflated file's by
+inflating it piece by piece, and packed pixels are no more than twice as large as the image.
 """
 
 import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -16,24 +20,37 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptureImageStorage
+from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
 
-from benchmark.data import PHANTOM_MARK
-from benchmark.fault import Fault
+from benchmark.data import MOST_PIXELS, PHANTOM_MARK
+from benchmark.fault import Fault, shortened
 
 Windows = tuple[tuple[float, float], ...]
 SUFFIXES = (".dcm", ".dicom")
 RESCALE = ("RescaleSlope", "RescaleIntercept")
 WRITTEN_INTERCEPT = -1024
-# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off or damaged
+MOST_BYTES = 4 * MOST_PIXELS  # of a file that is inflated
+PIECE = 1 << 20
+# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off, damaged or made to do harm
 DAMAGED_DICOM = (
     AttributeError,
     BytesLengthException,
     KeyError,
+    MemoryError,  # a header that asks for more than there is
     NotImplementedError,
     RuntimeError,
     TypeError,
     struct.error,
+    zlib.error,
 )
 
 
@@ -44,15 +61,19 @@ def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.u
     some damaged pixels.
     """
     try:
+        _check_inflated(path)
         dicom = pydicom.dcmread(path)
+        _check_size(path, dicom)
         values = dicom.pixel_array
         phantom = PHANTOM_MARK in str(dicom.get("ImageComments", ""))
         rescale = [dicom.get(tag) for tag in RESCALE] if windows else []
+        depth = 2 ** int(dicom.BitsStored) - 1
+        inverted = dicom.PhotometricInterpretation == "MONOCHROME1"
     except InvalidDicomError as error:
         size = f"{path.stat().st_size:,} bytes"
         raise Fault(f"{path}: not a DICOM file ({size}): copy it again from its source") from error
     except DAMAGED_DICOM as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = shortened(" ".join(str(error).split()) or type(error).__name__, 160)
         raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
     if windows:
         for tag, value in zip(RESCALE, rescale, strict=True):
@@ -60,18 +81,48 @@ def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.u
                 raise Fault(
                     f"{path}: no {tag}, so its values are no Hounsfield units: wanted a CT slice as it was scanned"
                 )
-        if values.ndim != 2:
-            shape = " x ".join(map(str, values.shape))
-            raise Fault(f"{path}: found pixels of {shape}: wanted one slice, height x width")
+        if values.ndim != 2 or values.dtype.itemsize > 2:  # of wider numbers, a table of all would be endless
+            found = f"{' x '.join(map(str, values.shape))} of {values.dtype}"
+            raise Fault(f"{path}: found pixels of {found}: wanted one slice, height x width, of at most 16 bits")
         slope, intercept = map(float, rescale)
         return _through(windows, values, slope, intercept), phantom
     if values.dtype != np.uint8:
-        depth = 2 ** int(dicom.BitsStored) - 1
         values = (values.astype(np.float64) * (255 / depth)).clip(0, 255).round().astype(np.uint8)
-    if dicom.PhotometricInterpretation == "MONOCHROME1":
+    if inverted:
         values = 255 - values
     pixels = values[..., None] if values.ndim == 2 else values
     return pixels, phantom
+
+
+def _check_inflated(path: Path) -> None:
+    """Raises Fault for a deflated file that inflates to more than MOST_BYTES: pydicom inflates it at once."""
+    if read_file_meta_info(path).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    with path.open("rb") as file:
+        read_preamble(file, force=False)
+        read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2)
+        packed, inflate, size = file.read(), zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while packed:
+        size += len(inflate.decompress(packed, PIECE))
+        packed = inflate.unconsumed_tail
+        if size > MOST_BYTES:
+            raise Fault(f"{path}: refused, it inflates to more than {MOST_BYTES:,} bytes")
+
+
+def _check_size(path: Path, dicom: FileDataset) -> None:
+    """Raises Fault where the header tells of an image larger than MOST_PIXELS, or runs that unpack to more than it."""
+    height, width = int(dicom.Rows), int(dicom.Columns)
+    frames, samples = int(dicom.get("NumberOfFrames") or 1), int(dicom.get("SamplesPerPixel") or 1)
+    if height * width * frames > MOST_PIXELS or samples > 4:
+        found = (
+            f"{width:,} x {height:,}"
+            + f", {frames:,} frames" * (frames > 1)
+            + f", {samples:,} channels" * (samples > 1)
+        )
+        raise Fault(f"{path}: refused, its header tells of {found}: wanted at most {MOST_PIXELS:,} pixels")
+    size = height * width * frames * samples * int(dicom.BitsAllocated) // 8
+    if dicom.file_meta.TransferSyntaxUID == RLELossless and len(dicom.PixelData) > 2 * size + PIECE:
+        raise Fault(f"{path}: refused, {len(dicom.PixelData):,} bytes of run lengths for an image of {size:,} bytes")
 
 
 def _through(windows: Windows, stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.uint8]:

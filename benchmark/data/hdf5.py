@@ -1,10 +1,14 @@
 """Images kept as rows of one HDF5 file: `file.h5#123` in an index is row 123 of its dataset "x".
 
 The dataset is images x height x width x 3, uint8. A phantom's carries the mark in its attribute "comment".
+
+HDF5 can name other files to be read as a dataset, and can say that a few bytes are billions of numbers. Here a dataset lies
+in its own file, under its own name, and how much memory a read takes is known before it is taken.
 """
 
 import os
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +18,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import PHANTOM_MARK
-from benchmark.fault import Fault
+from benchmark.data import MOST_PIXELS, PHANTOM_MARK
+from benchmark.fault import Fault, first_few
 
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "x"
 MOST_OPEN = 8
+MOST_LABELS = 1 << 22  # numbers of a dataset that is read whole: sixteen times those of PatchCamelyon
+MOST_BYTES = 3 * MOST_PIXELS  # of an image, and of the block that it is packed in
+MOST_DIGITS = 18  # of a row's number
+DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
+DEFLATED_AT_MOST = 1032  # times: zlib's own limit (https://www.zlib.net/zlib_tech.html)
 AGAIN = "copy it again from its source"
 # file -> (what it was when it was opened, its handle, its images, whether a phantom's)
 _OPEN: dict[Path, tuple[tuple[int, ...], h5py.File, h5py.Dataset, bool]] = {}
@@ -42,15 +51,26 @@ def read_row(path: Path) -> tuple[NDArray[np.uint8], bool]:
         raise Fault(f"{path}: wanted the number of a row, as in {name}#0")
     with _LOCK, _readable(file):
         images, phantom = _images_of(file)
-        if int(row) >= len(images):
-            raise Fault(f"{file}: no row {int(row):,}: it holds {len(images):,} images; {AGAIN}")
+        if int(row[:MOST_DIGITS]) >= len(images):
+            raise Fault(f"{file}: no row {int(row[:MOST_DIGITS]):,}: it holds {len(images):,} images; {AGAIN}")
+        _check_block(images, file, int(row))
         return np.asarray(images[int(row)]), phantom
 
 
 def read_dataset(file: Path, name: str) -> NDArray[Any]:
-    """A whole dataset. Raises Fault."""
+    """Returns a whole dataset of at most MOST_LABELS numbers. Raises Fault."""
     with _readable(file), h5py.File(file, "r") as opened:
-        return np.asarray(_dataset(opened, file, name)[()])
+        dataset = _dataset(opened, file, name)
+        if dataset.size is None or dataset.size > MOST_LABELS or dataset.dtype.kind not in "biuf":
+            found = f"{' x '.join(map(str, dataset.shape or ()))} of {dataset.dtype}"
+            raise Fault(f'{file}: dataset "{name}" is {found}: wanted at most {MOST_LABELS:,} numbers')
+        if dataset.nbytes > DEFLATED_AT_MOST * max(dataset.id.get_storage_size(), 1):
+            raise Fault(
+                f'{file}: dataset "{name}" tells of {dataset.nbytes:,} bytes, which the file does not have; {AGAIN}'
+            )
+        for block in dataset.iter_chunks() if dataset.chunks else ():
+            _check_block(dataset, file, *(part.start for part in block))
+        return np.asarray(dataset[()])
 
 
 def write_dataset(file: Path, name: str, values: NDArray[np.uint8]) -> None:
@@ -75,6 +95,9 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             found = f"{' x '.join(map(str, images.shape))} of {images.dtype}"
             raise Fault(f'{file}: dataset "{IMAGES}" is {found}: wanted images x height x width x 3 of uint8')
+        if images.shape[1] * images.shape[2] > MOST_PIXELS:
+            found = f"{images.shape[2]:,} x {images.shape[1]:,}"
+            raise Fault(f"{file}: refused, its images are {found}: wanted at most {MOST_PIXELS:,} pixels")
         phantom = PHANTOM_MARK in str(images.attrs.get("comment", ""))
     except BaseException:
         opened.close()
@@ -84,10 +107,40 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
 
 
 def _dataset(opened: h5py.File, file: Path, name: str) -> h5py.Dataset:
+    """Returns the dataset of that name that lies in the file itself. Raises Fault."""
+    if not isinstance(opened.get(name, getlink=True), h5py.HardLink | None):
+        raise Fault(f'{file}: refused, "{name}" is a link to another place: wanted a dataset in the file itself')
     found = opened.get(name)
     if not isinstance(found, h5py.Dataset):
-        raise Fault(f'{file}: no dataset "{name}"; found {", ".join(opened) or "none"}: {AGAIN}')
+        raise Fault(f'{file}: no dataset "{name}"; found {first_few(opened, 8) or "none"}: {AGAIN}')
+    if found.external or found.is_virtual:
+        raise Fault(f'{file}: refused, dataset "{name}" lies in other files: wanted one in the file itself')
+    plist = found.id.get_create_plist()
+    filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+    if not {*filters} <= {DEFLATE, SHUFFLE, CHECKSUM} or filters.count(DEFLATE) > 1:
+        raise Fault(f'{file}: refused, dataset "{name}" is packed by the filters {filters}: wanted gzip, once, or none')
     return found
+
+
+def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
+    """Raises Fault where the block that holds the numbers from `place` on unpacks to more than it should.
+
+    HDF5's own filter inflates a block to its end, however large that is.
+    """
+    if not dataset.chunks:
+        return
+    size = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
+    corner = tuple(at - at % side for at, side in zip((*place, *(0,) * dataset.ndim), dataset.chunks, strict=False))
+    told = dataset.id.get_chunk_info_by_coord(corner)
+    if size > MOST_BYTES or (told.size or 0) > 2 * size + 1024:
+        raise Fault(
+            f"{file}: refused, a block of {told.size or 0:,} bytes unpacks to {size:,}: wanted at most {MOST_BYTES:,}"
+        )
+    if (told.size or 0) * DEFLATED_AT_MOST <= MOST_BYTES or dataset.compression != "gzip":
+        return
+    packed = dataset.id.read_direct_chunk(corner)[1]
+    if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
+        raise Fault(f"{file}: refused, a block unpacks to more than its {size:,} bytes")
 
 
 @contextmanager
@@ -97,7 +150,7 @@ def _readable(file: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise Fault(f"{file}: no such file") from error
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error) as error:
         size = f"{file.stat().st_size:,} bytes" if file.exists() else "gone"
         reason = " ".join(str(error).split())[:160]
         raise Fault(f"{file}: unreadable HDF5 ({reason}; {size}): {AGAIN}") from error

@@ -3,21 +3,28 @@
 Images come as uint8 arrays, height x width x channels, one channel where the file is grey. Masks are boolean, height x
 width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`
 (`rle:` alone: an empty mask), or nothing: the image has no such mask.
+
+Files are untrusted: only FORMATS are opened, and no image of more than MOST_PIXELS.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
-from benchmark.data import PHANTOM_MARK, dicom, hdf5
-from benchmark.fault import Fault
+from benchmark.data import MOST_PIXELS, PHANTOM_MARK, dicom, hdf5
+from benchmark.disk import fault_of
+from benchmark.fault import Fault, shortened
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 RLE = "rle:"
+# what readers name; Pillow knows forty more by a file's first bytes, and starts Ghostscript for one of them (EPS)
+FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such an image is refused here, in words
 
 
 def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels, bool]:
@@ -33,17 +40,24 @@ def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels
             raise Fault(f"{path}: windows are of Hounsfield units, which DICOM alone holds: wanted a .dcm file")
         if hdf5.is_row(path):
             return hdf5.read_row(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                found = f"{image.width:,} x {image.height:,}"
+                raise Fault(f"{path}: refused, it is {found}: wanted at most {MOST_PIXELS:,} pixels")
             phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
             return _to_uint8(image), phantom
     except FileNotFoundError as error:
         raise Fault(f"{path}: no such image") from error
-    except Image.DecompressionBombError as error:  # Pillow's limit, 179 megapixels; Montgomery's films have 20
-        raise Fault(f"{path}: refused as a decompression bomb ({error})") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Fault(
+            f"{path}: refused as a decompression bomb ({error}): wanted at most {MOST_PIXELS:,} pixels"
+        ) from error
     except Fault:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()).replace(str(path), path.name)[:160]
+    except Exception as error:  # of many decoders over untrusted bytes
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's own, not the decoder's
+            raise fault_of(error) from error
+        reason = shortened(" ".join(str(error).split()).replace(str(path), path.name) or type(error).__name__, 160)
         raise Fault(f"{path}: unreadable image ({reason}; {_size_of(path)}): copy it again from its source") from error
 
 
