@@ -32,6 +32,7 @@ Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 Initialization = Literal["torchvision", "timm"]
+Positions = Literal["bicubic", "bicubic-offset"]
 
 
 class Recipe(Frozen):
@@ -122,7 +123,8 @@ class Weights(Frozen):
 
     `sha256` is empty for fresh weights. `mean` and `std` are the input statistics that this cell feeds (RGB, of
     images scaled to 0..1), resolved from the recipe's `input` and the entry. `features`: what protocols that want
-    vectors take of the encoder, where that is not its pooled output.
+    vectors take of the encoder, where that is not its pooled output. `positions`: how a ViT's positions are interpolated
+    to another image size, where not as timm does it (zoo.positions).
     """
 
     name: str
@@ -132,6 +134,7 @@ class Weights(Frozen):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     features: Literal["class-tokens-4"] | None = None  # the class tokens of the last four blocks, joined
+    positions: Positions | None = None
 
     @property
     def fresh(self) -> bool:

@@ -151,6 +151,7 @@ def weights_of(entry: ZooEntry, sha256: str, recipe: Recipe, *, vectors: bool = 
         mean=entry.input.mean if native else IMAGENET_MEAN,
         std=entry.input.std if native else IMAGENET_STD,
         features=entry.features if vectors else None,
+        positions=entry.positions,
     )
 
 

@@ -73,6 +73,7 @@ def _entry(
         source=f"file:{name}.safetensors",
         container="safetensors",
         naming="timm",
+        positions=start.positions,
         licence=start.licence if not start.is_scratch else task.licence,
         cite=f"made by `benchmark pretrain supervised` from {start.name} on {task.name}",
         fresh=tuple(fresh),

@@ -38,7 +38,8 @@ class Encoders:
         if weights.sha256 not in self._verified:
             self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.places.weights, offline=True))
         file = self._verified[weights.sha256]
-        if file.sha256 != weights.sha256 or entry.naming != weights.naming:
+        known = (file.sha256, entry.naming, entry.positions)
+        if known != (weights.sha256, weights.naming, weights.positions):
             raise Fault(f"{entry.name}: its file or naming changed since this cell was planned: give the command again")
         tensors, account = encoder_of(entry, file)
         return backbone.filled(entry, tensors, account, form, seed, size, initialization), account

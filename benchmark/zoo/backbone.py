@@ -28,6 +28,7 @@ from benchmark.zoo import wide  # noqa: F401 - registers its architectures
 from benchmark.zoo.architectures import WIDE
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, rename
+from benchmark.zoo.positions import interpolate_as
 from benchmark.zoo.unpack import Arrays, unpack
 
 Form = Literal["pooled", "pyramid"]
@@ -139,8 +140,8 @@ def filled(
 ) -> nn.Module:
     """The entry's encoder in the form asked for, with the tensors that `encoder_tensors` found.
 
-    A ViT's positions are kept as the file has them; where images are of another size, each pass stretches them, as DINO
-    does. Raises Fault where they cannot be.
+    A ViT's positions are kept as the file has them; where images are of another size, each pass interpolates them by the
+    entry's rule. Raises Fault where they cannot be.
     """
     encoder = build(entry.architecture, form, seed, image_size, initialization=initialization)
     own = encoder.state_dict()
@@ -150,6 +151,8 @@ def filled(
     if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [places.get("pos_embed")]:
         with suppress(TypeError, Fault):  # not every net can: what does not fit is told below
             encoder = build(entry.architecture, form, seed, stretched=True)
+            if entry.positions is not None:
+                interpolate_as(encoder if form == "pooled" else encoder.model, entry.positions)
     _fill(encoder, placed)
     return encoder
 

@@ -7,7 +7,7 @@ import yaml
 from filelock import FileLock
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Positions
 from benchmark.disk import from_yaml, write_whole
 from benchmark.fault import Fault, did_you_mean, shortened
 from benchmark.frozen import Frozen, Name, explain
@@ -30,11 +30,12 @@ class ZooEntry(Frozen):
     `architecture` is a timm name; `source` a URL, `hf:OWNER/REPO/FILE[@REVISION]`, `timm:NAME` for timm's own published
     file, `file:` for a file that the user added, empty for fresh weights; `alternative` a URL or a sentence: where else
     to get the file, should the source be gone; `container` and `naming` say how the file is read (`zoo.unpack`,
-    `zoo.naming`), `member` where in an archive it lies; `sha256` is the file's digest, or its first digits where
-    only those are known, or empty until the first fetch pins it; `features` what frozen evaluation takes in place of the
-    pooled output: `class-tokens-4`, a ViT's last four class tokens joined; `fresh` names the tensor prefixes that the file is
-    known to lack and that start at random; `made_by` is how `pretrain` made the weights; `bibtex` is the citation as an
-    entry, where it was given as one.
+    `zoo.naming`), `member` where in an archive it lies; `sha256` is the file's digest, or its first digits where only
+    those are known, or empty until the first fetch pins it; `features` what frozen evaluation takes in place of the
+    pooled output: `class-tokens-4`, a ViT's last four class tokens joined; `positions` how a ViT's positions are
+    interpolated to images of another size (`zoo.positions`), where not as timm does it; `fresh` names the tensor
+    prefixes that the file is known to lack and that start at random; `made_by` is how `pretrain` made the weights;
+    `bibtex` is the citation as an entry, where it was given as one.
     """
 
     name: Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
@@ -50,6 +51,7 @@ class ZooEntry(Frozen):
     naming: str
     input: InputStatistics = InputStatistics()
     features: Literal["class-tokens-4"] | None = None
+    positions: Positions | None = None
     licence: str
     cite: str
     bibtex: str = ""
