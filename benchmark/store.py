@@ -22,7 +22,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +156,12 @@ class Store:
     def remove_scratch(self, cell: Cell) -> None:
         """Remove the state of a training that is not to be continued."""
         shutil.rmtree(self.folder(cell) / "scratch", ignore_errors=True)
+
+    def remove_leftovers(self, done: Iterable[Cell]) -> None:
+        """Remove the states of done cells, which stay where a process was killed between a record and their removal."""
+        for cell in done:
+            if self.is_begun(cell) and not self.is_claimed(cell):
+                self.remove_scratch(cell)
 
     def get(self, cell: Cell) -> RunRecord | None:
         """The cell's record; None where it has none, or one that does not hold (`damage` tells)."""

@@ -22,15 +22,19 @@ def two_cells(places, tasks, epochs=4):
     return [first, first.model_copy(update={"seed": 6})]
 
 
-def killer(scheduler, key, times):
-    """Kills the worker of a cell at its first `times` epochs."""
+def killer(scheduler, key, times, at="epoch"):
+    """Kills the worker of a cell at its first `times` events of a kind."""
     killed = []
 
     def tell(event):
-        if event["event"] == "epoch" and event["key"] == key and len(killed) < times:
-            worker = next(w for w in scheduler._crew if w.bundle and w.bundle[0].key == key)
-            killed.append(worker.process.pid)
-            os.kill(worker.process.pid, signal.SIGKILL)
+        workers = [worker for worker in scheduler._crew if key in [cell.key for cell in worker.bundle]]
+        if (
+            event["event"] == at
+            and event["key"] in [cell.key for w in workers for cell in w.bundle]
+            and len(killed) < times
+        ):
+            killed.append(workers[0].process.pid)
+            os.kill(workers[0].process.pid, signal.SIGKILL)
         heard.append(event)
 
     heard: list[dict] = []
@@ -52,18 +56,70 @@ def test_a_worker_that_dies_is_replaced_and_its_cell_continues(places, tasks):
     assert epochs == [1, 2, 3, 4], "it went on from its last epoch"
 
 
-def test_a_cell_that_kills_its_workers_is_a_failed_record_and_the_others_are_done(places, tasks):
-    cells = two_cells(places, tasks)
+def test_deaths_are_forgotten_when_an_epoch_was_finished_between_them(places, tasks):
+    """A worker that is killed at every epoch of a cell, as on a machine that is short of memory, still ends it."""
+    cell = two_cells(places, tasks)[0]
     scheduler = LocalScheduler(places=places, workers=1, device="cpu")
-    scheduler.tell, _ = killer(scheduler, cells[0].key, times=9)
+    scheduler.tell, heard = killer(scheduler, cell.key, times=9)
+
+    tally = scheduler.run([[cell]])
+
+    assert tally == {"done": 1}
+    assert len([event for event in heard if event["event"] == "requeued"]) == 4
+    assert Store(places.results).get(cell).epochs_trained == 4
+
+
+def test_a_cell_that_kills_its_workers_is_a_failed_record_that_can_be_continued(places, tasks):
+    """The others are done; its state stays, and another attempt ends it."""
+    cells = two_cells(places, tasks)
+    store = Store(places.results)
+    with store.claim(cells[0]) as scratch:
+        (scratch / "kept").touch()
+    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+    scheduler.tell, _ = killer(scheduler, cells[0].key, times=9, at="started")
 
     tally = scheduler.run([[cell] for cell in cells])
 
     assert tally == {"done": 1, "failed": 1}
-    record = Store(places.results).get(cells[0])
+    record = store.get(cells[0])
     assert record.status == "failed"
-    assert "its worker ended with signal 9 (SIGKILL), 2 times" in record.error
-    assert Store(places.results).get(cells[1]).status == "done"
+    assert "its worker ended with signal 9 (SIGKILL), 2 times without getting any further" in record.error
+    assert store.get(cells[1]).status == "done"
+    assert (scratch / "kept").exists()
+    again = LocalScheduler(places=places, workers=1, device="cpu", retry_failed=True)
+    assert again.run([[cells[0]]]) == {"done": 1}
+    assert not scratch.exists()
+
+
+def test_a_cell_that_kills_its_workers_does_not_fail_those_that_are_trained_with_it(places, tasks):
+    """Heads of one bundle: it is taken apart until the bad one is alone."""
+    first = cell_of(places, tasks["TXC"], max_epochs=2, augmentation="none", test_crops=1)
+    heads = [first.model_copy(update={"seed": 0, "protocol": "linear", "fold": n, "folds": 5}) for n in range(5)]
+    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+    scheduler.tell, heard = killer(scheduler, heads[2].key, times=99, at="started")
+
+    tally = scheduler.run([heads])
+
+    assert tally == {"done": 4, "failed": 1}
+    assert [Store(places.results).get(head).status for head in heads] == ["done", "done", "failed", "done", "done"]
+    assert [event["together"] for event in heard if event["event"] == "requeued"] == [5, 5, 3, 1]
+
+
+def test_what_the_machine_is_to_blame_for_leaves_cells_pending_with_the_reason(places, tasks):
+    """A file where the pixel caches' folder should be; once it is gone, the same command goes on."""
+    cells = two_cells(places, tasks, epochs=1)
+    places.pixels.parent.mkdir(parents=True)
+    places.pixels.write_bytes(b"")
+    told: list[dict] = []
+
+    tally = LocalScheduler(places=places, workers=1, device="cpu", tell=told.append).run([[cell] for cell in cells])
+
+    assert tally == {"pending": 2}
+    reasons = {event["reason"] for event in told if event["event"] == "pending"}
+    assert reasons == {f"{places.pixels}: File exists"}
+    assert [Store(places.results).get(cell) for cell in cells] == [None, None]
+    places.pixels.unlink()
+    assert LocalScheduler(places=places, workers=1, device="cpu").run([[cell] for cell in cells]) == {"done": 2}
 
 
 def test_an_interruption_ends_the_workers_and_leaves_every_cell_resumable(places, tasks):

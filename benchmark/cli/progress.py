@@ -39,6 +39,10 @@ class GridProgress:
         self.spoken: dict[str, float] = {}
         self.lines: dict[str, TaskID] = {}
         self.failures: list[str] = []
+        self.pending: dict[
+            str, list[str]
+        ] = {}  # what the machine is to blame for -> the cells that stay pending for it
+        self.said: set[str] = set()  # lines that are said once, however many cells they are about
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -81,7 +85,9 @@ class GridProgress:
             told = {name: event.get(f"validation_{name}") for name in shown}
             scores = ", ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
             self._update(key, event["epoch"], self.cells[key].recipe.max_epochs, f"validation {scores}", "epoch ")
-        elif kind in ("done", "failed", "elsewhere", "requeued"):
+        elif kind == "note":
+            self._say_once(event["text"])
+        elif kind in ("done", "failed", "pending", "elsewhere", "requeued"):
             self._end(kind, key, event)
 
     def _update(self, key: str, done: int, total: int, note: str, unit: str = "") -> None:
@@ -105,8 +111,21 @@ class GridProgress:
         elif kind == "failed":
             self.failures.append(f"{name}: {event['reason']}")
             self._say(f"[{self.finished}/{self.total}] {name}: FAILED: {event['reason']}")
+        elif kind == "pending":
+            if event["reason"] not in self.pending:
+                self._say(f"{name}: left pending: {event['reason']}")
+            self.pending.setdefault(event["reason"], []).append(name)
+        elif kind == "elsewhere":
+            self._say_once(f"{name}: another process works on it; where none does, delete {event['lock']}")
         elif kind == "requeued":
+            more = event.get("together", 1) - 1
+            name += f" and {more:,} more" * bool(more)
             self._say(f"{name}: {event['reason']}; it is tried again from its last epoch")
+
+    def _say_once(self, line: str) -> None:
+        if line not in self.said:
+            self.said.add(line)
+            self._say(line)
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -190,7 +190,8 @@ def run(
     refuse(faults)
     bring_weights(grid, offline=offline)
     cells = grid.cells(indexes)
-    earlier = {cell.key: Store(grid.places.results).get(cell) for cell in cells}
+    store = Store(grid.places.results)
+    earlier = {cell.key: store.get(cell) for cell in cells}
     statuses = {key: record.status if record else "" for key, record in earlier.items()}
     due = [cell for cell in cells if statuses[cell.key] not in ("done", "" if retry_failed else "failed")]
     failed_before = [] if retry_failed else [r for r in earlier.values() if r and r.status == "failed"]
@@ -199,9 +200,13 @@ def run(
     told += [f"{len(failed_before):,} failed before"] * bool(failed_before)
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
     beside += [*notes_on_splits, *grid.notes, *([overlap_told(overlapping)] if overlapping else [])]
+    damaged = filter(None, (store.damage(cell) for cell in cells if earlier[cell.key] is None))
+    beside += [f"run again: {line}" for line in damaged]
+    store.remove_leftovers(cell for cell in cells if statuses[cell.key] == "done")
     for line in (*beside, f"{plural(len(cells), 'cell')}: {', '.join(told)}"):
         typer.echo(line, err=True)
     failures = [f"{r.cell.title}: {r.error}" for r in failed_before]
+    pending: dict[str, list[str]] = {}
     metrics = {task.name: task.metric for task in grid.tasks}
     if due:
         console = Console(stderr=True)
@@ -224,6 +229,7 @@ def run(
             )
             num_done += scheduler.run(bundles(due, known_tasks))["done"]
         failures += progress.failures
+        pending = progress.pending
     for failure in failures[:20]:
         typer.secho(f"failed: {failure}", err=True, fg="red")
     shown = f"--suite {suite}" if suite else f"--tasks {tasks}"
@@ -234,6 +240,9 @@ def run(
         typer.echo(
             f"{plural(len(failures), 'cell')} failed: benchmark status tells why, --retry-failed takes them again"
         )
+    for reason, names in pending.items():
+        typer.secho(f"{plural(len(names), 'cell')} left pending, the same command takes them again: {reason}", err=True)
+    if failures or pending:
         raise typer.Exit(1)
 
 

@@ -57,7 +57,7 @@ def linear(questions: list[Question]) -> list[Answer | Diverged]:
     The questions are of one task and one encoder's features; their recipes differ in the learning rate alone.
     """
     heads, model = _laid_out(questions)
-    recipe, state = questions[0].recipe, StateFile(folder=questions[0].scratch)
+    recipe, state = questions[0].recipe, StateFile(folder=questions[0].scratch, warn=questions[0].warn)
     _resume(state, heads, model)
     told = saved = time.monotonic()
     while due := [head for head in heads if not head.over]:

@@ -50,6 +50,7 @@ class Question:
     """`encoders`: with the (mean, std) that each is fed; none where the parts are Vectors.
     `unlabelled`: to be predicted beside the test. `columns`: labels, or names of masks. `seed`: the cell's, from which
     all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
+    `warn` is called with a line about a state that was damaged.
     """
 
     kind: KINDS
@@ -66,6 +67,7 @@ class Question:
     device: torch.device
     micro_batch: int
     watch: Callable[[dict[str, float]], None]
+    warn: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True)

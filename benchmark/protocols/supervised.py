@@ -54,7 +54,7 @@ def supervised(question: Question, model: nn.Module) -> Answer:
             min_epochs=recipe.min_epochs or 0,
             early_stop=recipe.early_stop,
             micro_batch=question.micro_batch,
-            state=StateFile(folder=question.scratch),
+            state=StateFile(folder=question.scratch, warn=question.warn),
             watch=question.watch,
         )
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -16,15 +16,16 @@ from benchmark.data.index import Index
 from benchmark.data.parts import open_parts
 from benchmark.data.readers import index_of, status_of
 from benchmark.data.views import open_views
-from benchmark.disk import DiskFull, Places, write_whole
+from benchmark.disk import Places, TemporaryFault, write_whole
 from benchmark.fault import Fault
 from benchmark.features import cache_of
 from benchmark.overlap import overlap_notes
 from benchmark.protocol import KNOWN
-from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER, Answer, Question, TestOutput
+from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER, Answer, Question
 from benchmark.record import RunRecord
 from benchmark.runner.encoders import Encoders, told_of
 from benchmark.runner.environment import reset_peak_memory
+from benchmark.runner.failures import temporary
 from benchmark.runner.search import Training, choose, marked, search_in_turn, trainings_of, trial_of
 from benchmark.runner.told import Told, Unreadable, failed_record, micro_batch_of, record_of
 from benchmark.runner.vectors import Vectorised, rows_of, seen, vector_parts
@@ -33,7 +34,6 @@ from benchmark.tasks import TaskSpec, find_task
 from benchmark.training.loop import Diverged, OutOfMemory
 
 Watch = Callable[[dict[str, Any]], None]
-Outcome = tuple[Answer, TestOutput]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +49,10 @@ class Runner:
     _encoders: list[Encoders] = field(default_factory=list)
 
     def run(self, cell: Cell, *, retry_failed: bool = False) -> RunRecord:
-        """The cell's record: the stored one, or a new one. A fault or divergence becomes a failed record.
+        """The cell's record: the stored one, or a new one. A fault of the cell's own or a divergence becomes a failed record.
 
         Raises store.Claimed where another process works on the cell. An interruption leaves it resumable; so does a
-        full disk (DiskFull).
+        fault of the machine (TemporaryFault).
         """
         ((_, record),) = self.run_together([cell], retry_failed=retry_failed)
         if record is None:
@@ -76,41 +76,40 @@ class Runner:
                     yield cell, earlier
                 else:
                     due.append((cell, scratch, earlier.attempt + 1 if earlier else 1))
-            outcomes = self._outcomes([(cell, scratch) for cell, scratch, _ in due])
-            for (cell, _, attempt), (outcome, told) in zip(due, outcomes, strict=True):
-                if isinstance(outcome, Exception):
-                    record = failed_record(cell, outcome, attempt, self.device)
-                    store.put(record, None)
-                else:
-                    answer, output = outcome
-                    record = record_of(cell, answer, output, told, self.task_of(cell).judging, attempt, self.device)
-                    store.put(record, output.predictions, output.unlabelled, output.attention, output.embedding)
-                yield cell, record
+            answers = self._answers([(cell, scratch) for cell, scratch, _ in due])
+            for (cell, _, attempt), (answer, told) in zip(due, answers, strict=True):
+                yield cell, self._recorded(store, cell, answer, told, attempt)
 
-    def _outcomes(self, due: list[tuple[Cell, Path]]) -> list[tuple[Outcome | Exception, Told]]:
-        """Outcomes, or what was raised in their place: one cell's failure must not end the others."""
+    def _answers(self, due: list[tuple[Cell, Path]]) -> list[tuple[Answer | Exception, Told]]:
+        """Answers, or what was raised in their place: one cell's failure must not end the others."""
         if not due:
             return []
         reset_peak_memory(self.device)
         try:
             together = len(due) > 1 or self._is_of_heads(due[0][0])
-            answered = self._heads(due) if together else [self._alone(*due[0])]
-        except DiskFull:
-            raise
-        except Exception as error:  # noqa: BLE001 - of whatever kind
+            return self._heads(due) if together else [self._alone(*due[0])]
+        except Exception as error:  # of whatever kind
+            if (fault := temporary(error)) is not None:
+                raise fault from error
             return [(error, Told())] * len(due)
-        return [self._tested(answer, told) for answer, told in answered]
 
-    @staticmethod
-    def _tested(answer: Answer | Exception, told: Told) -> tuple[Outcome | Exception, Told]:
-        if isinstance(answer, Exception):
-            return answer, told
+    def _recorded(self, store: Store, cell: Cell, answer: Answer | Exception, told: Told, attempt: int) -> RunRecord:
+        """Test what was trained, and store the record of it, or of the failure."""
         try:
-            return (answer, answer.test()), told
-        except DiskFull:
-            raise
-        except Exception as error:  # noqa: BLE001 - of whatever kind
-            return error, told
+            if isinstance(answer, Exception):
+                raise answer
+            output = answer.test()
+            record = record_of(cell, answer, output, told, self.task_of(cell).judging, attempt, self.device)
+            record = store.put(record, output.predictions, output.unlabelled, output.attention, output.embedding)
+        except Exception as error:  # of whatever kind
+            if (fault := temporary(error)) is not None:
+                raise fault from error
+            record = store.put(failed_record(cell, error, attempt, self.device), None)
+            if isinstance(error, Diverged):  # it would diverge again
+                store.remove_scratch(cell)
+        for line in told.repairs():
+            self._tell(cell.key)(line)
+        return record
 
     def _is_of_heads(self, cell: Cell) -> bool:
         return KNOWN[cell.protocol].together and KNOWN[cell.protocol].sees_features(self.task_of(cell).kind)
@@ -127,7 +126,7 @@ class Runner:
         all_told: dict[int, Told] = {}
 
         def answer(training: Training) -> Answer:
-            training.scratch.mkdir(exist_ok=True)
+            training.scratch.mkdir(parents=True, exist_ok=True)
             found, told = self._train(training)
             all_told[trainings.index(training)] = told
             return found
@@ -157,7 +156,10 @@ class Runner:
                 break
             except OutOfMemory as error:
                 if error.micro_batch == 1:
-                    raise Fault(f"out of memory with one image of {cell.recipe.image_size} pixels at a time") from error
+                    raise TemporaryFault(
+                        f"out of memory with one image of {cell.recipe.image_size} pixels at a time: wanted a device with more "
+                        f"memory, fewer --workers on it, or --set image_size"
+                    ) from error
                 micro_batch = error.micro_batch // 2
                 note = (
                     f"out of memory: each batch of {cell.recipe.batch_size} was taken {micro_batch} images at a time, "
@@ -176,7 +178,7 @@ class Runner:
         trainings = [training for cell, scratch in due for training in trainings_of(cell, scratch)]
         alike: dict[Recipe, list[int]] = {}
         for number, training in enumerate(trainings):
-            training.scratch.mkdir(exist_ok=True)
+            training.scratch.mkdir(parents=True, exist_ok=True)
             alike.setdefault(training.cell.recipe.model_copy(update={"learning_rate": 1.0}), []).append(number)
         answered: dict[int, tuple[Answer | Exception, Told]] = {}
         for numbers in alike.values():
@@ -236,7 +238,9 @@ class Runner:
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", training),
+            tell=self._tell(training.key),
         )
+        told.damage.append(parts.notes)
         told.unreadable = Unreadable(scratch / "unreadable.json", parts.unreadable)
         told.notes += parts.split_notes
         named = ("train", "validation", "test")
@@ -251,7 +255,7 @@ class Runner:
 
         def watch(line: dict[str, float]) -> None:
             told.keep()
-            self.watch({"event": "epoch", "key": training.key, **line})
+            self.watch({"event": "epoch", "key": training.key, "training": training.scratch.name, **line})
 
         return Question(
             kind=task.kind,
@@ -265,6 +269,7 @@ class Runner:
             device=self.device,
             micro_batch=cell.recipe.batch_size,
             watch=watch,
+            warn=lambda line: told.damage.append(lambda: [line]),
         )
 
     def _with_encoders(self, question: Question, cell: Cell, told: Told, micro_batch: int, *, frozen: bool) -> Question:
@@ -290,6 +295,7 @@ class Runner:
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", trainings[0]),
+            tell=self._tell(trainings[0].key),
         )
         dealt = [deal(index, task, cell.recipe, Share.of_cell(cell), cell.seed) for cell in cells]
         wanted = rows_of(dealt, views)
@@ -297,7 +303,8 @@ class Runner:
         asked = []
         for cell in cells:
             caches = [(weights, cache_of(self.places.features, cell, weights)) for weights in cell.weights]
-            for weights, cache in caches:
+            for weights, found in caches:
+                cache = replace(found, tell=self._tell(trainings[0].key))
                 if cache.folder not in held:
                     progress = self._progress("features", trainings[0], weights=weights.name)
 
@@ -314,6 +321,7 @@ class Runner:
             told.notes += its.notes
             told.weights_account = [one.account for one in vectorised]
             told.timings = {"features": share}
+            told.damage += [views.notes, *((lambda notes=one.notes: notes) for one in vectorised)]  # type: ignore[misc]
             parts, unreadable = vector_parts(its, task, vectorised, cell, self.device)
             told.num_examples = {name: len(part) for name, part in parts.items() if part and name != "unlabelled"}
             told.unreadable = Unreadable(training.scratch / "unreadable.json", lambda found=unreadable: found)  # type: ignore[misc]
@@ -343,6 +351,9 @@ class Runner:
                 f"{task.name}: the images under {index.root} changed since this cell was planned: give the command again"
             )
         return index
+
+    def _tell(self, key: str) -> Callable[[str], None]:
+        return lambda line: self.watch({"event": "note", "key": key, "text": line})
 
     def _progress(self, event: str, training: Training, **told: str) -> Callable[[int, int], None]:
         facts = {"event": event, "key": training.key, "task": training.cell.task, **told}

@@ -4,7 +4,6 @@ The rule: the highest validation score, by the task's metric, of the epoch whose
 lowest validation loss; of these the first that was listed.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.cell import Cell
-from benchmark.disk import write_whole
+from benchmark.checksums import read_json, write_json
 from benchmark.protocols import Answer
 from benchmark.record import SearchTrial
 from benchmark.training.loop import Diverged
@@ -103,7 +102,7 @@ def search_in_turn(
         best = choose(trials)
         if best == number and isinstance(found, Answer):
             held = number, found
-        write_whole(listed, json.dumps([trial.model_dump(mode="json") for trial in trials]))
+        write_json(listed, {"trials": [trial.model_dump(mode="json") for trial in trials]})
         for other, training in enumerate(trainings[: number + 1]):
             if other != best:
                 shutil.rmtree(training.scratch, ignore_errors=True)
@@ -118,8 +117,8 @@ def search_in_turn(
 def _earlier(listed: Path, trainings: list[Training]) -> list[SearchTrial]:
     """The trials that an interrupted search had finished; none where they are damaged or of other candidates."""
     try:
-        trials = [SearchTrial.model_validate(trial) for trial in json.loads(listed.read_text())]
-    except (OSError, ValueError, ValidationError):
+        trials = [SearchTrial.model_validate(trial) for trial in (read_json(listed) or {})["trials"]]
+    except (LookupError, ValidationError):
         return []
     same = [trial.settings for trial in trials] == [training.settings for training in trainings[: len(trials)]]
     best = choose(trials) if same else None

@@ -1,7 +1,6 @@
 """An answer -> its record, with what is told beside the scores."""
 
 import datetime as dt
-import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmark.cell import Cell
-from benchmark.disk import write_whole
+from benchmark.checksums import read_json, write_json
 from benchmark.evaluate import group_scores, scores_of, unscored
 from benchmark.fault import Fault, first_few, plural
 from benchmark.protocols import Answer, TestOutput
@@ -30,16 +29,18 @@ class Unreadable:
 
     def kept(self) -> dict[str, str]:
         """Image -> reason, those of earlier attempts included; written down where there are any."""
-        earlier = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        earlier = read_json(self.path) or {}
         known = {**earlier, **self.met()}
         if known != earlier:
-            write_whole(self.path, json.dumps(known))
+            write_json(self.path, known)
         return known
 
 
 @dataclass(kw_only=True)
 class Told:
-    """What a record tells beside its scores; `timings` in seconds, beside those of the training."""
+    """What a record tells beside its scores; `timings` in seconds, beside those of the training. `damage`: each gives lines
+    about files that were found damaged and made again.
+    """
 
     notes: list[str] = field(default_factory=list)
     num_examples: dict[str, int] = field(default_factory=dict)
@@ -50,6 +51,11 @@ class Told:
     data_status: DataStatus | None = None
     num_images: int | None = None
     num_published: int | None = None
+    damage: list[Callable[[], list[str]]] = field(default_factory=list)
+
+    def repairs(self) -> list[str]:
+        """What was found damaged and made again, each line once."""
+        return list(dict.fromkeys(line for lines in self.damage for line in lines()))
 
     def keep(self) -> None:
         """Write down what could not be decoded so far."""
@@ -68,7 +74,7 @@ def record_of(
 ) -> RunRecord:
     """The verdict on an answered cell."""
     scores, per_label = scores_of(output.predictions, judging)
-    notes = [*told.notes, *answer.notes]
+    notes = [*told.notes, *answer.notes, *told.repairs()]
     if told.unreadable is not None and (found := told.unreadable.kept()):
         why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
         notes.append(f"{plural(len(found), 'image')} could not be decoded and were left out: {why}")
@@ -124,11 +130,11 @@ def failed_record(cell: Cell, error: Exception, attempt: int, device: torch.devi
 
 def micro_batch_of(scratch: Path, batch_size: int) -> tuple[int, str]:
     """The pieces that an earlier, interrupted attempt had come down to; a resumed training must keep them."""
-    path = scratch / "micro_batch"
-    if not path.is_file():
+    try:
+        size, _, note = (scratch / "micro_batch").read_text(encoding="utf-8").partition("\n")
+        return int(size), note
+    except (OSError, ValueError):  # there was none, or it is damaged and memory runs out again
         return batch_size, ""
-    size, _, note = path.read_text().partition("\n")
-    return int(size), note
 
 
 def _now() -> str:

@@ -1,10 +1,14 @@
 """Cells on this machine: worker processes, one GPU each or several on one, or threads of the CPU shared out.
 
-A worker that dies (killed, out of memory) takes no other with it: its cell is tried once more, continuing from its last
-epoch, and then recorded as failed. An interruption ends the workers and leaves every cell resumable.
+A worker that dies (killed, out of memory) takes no other with it. Its cells are tried again, continuing from their last epoch;
+a death is forgotten when one of them went further than ever before. Cells that are trained together are taken apart in halves
+when their workers die twice without that, so that one bad cell does not fail the others; a single cell is then recorded as
+failed. What the machine is to blame for (a full disk, a lost device) leaves cells pending. An interruption ends the workers and
+leaves every cell resumable.
 """
 
 import datetime as dt
+import math
 import multiprocessing
 import os
 import signal
@@ -18,8 +22,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from benchmark.cell import Cell
+from benchmark.cell import THREADS, Cell
 from benchmark.disk import Places
+from benchmark.fault import Fault
 from benchmark.record import RunRecord
 from benchmark.store import Store
 
@@ -48,12 +53,14 @@ class LocalScheduler:
     _pending: deque[list[Cell]] = field(default_factory=deque)
     _elsewhere: list[tuple[float, Cell]] = field(default_factory=list)
     _crew: list[_Worker] = field(default_factory=list)
-    _deaths: Counter[str] = field(default_factory=Counter)
+    _deaths: Counter[str] = field(default_factory=Counter)  # of the workers of a cell, since it last went further
+    _furthest: dict[tuple[Any, ...], float] = field(default_factory=dict)  # by cell and stage of its work
     _tally: Counter[str] = field(default_factory=Counter)
     _told: bool = False
 
     def run(self, bundles: list[list[Cell]]) -> Counter[str]:
-        """Run cells to the last, those of a bundle together (`benchmark.bundles`); how many are `done` and `failed`.
+        """Run cells to the last, those of a bundle together (`benchmark.bundles`); how many are `done` and `failed`, and how
+        many are `pending` for a fault of the machine.
 
         KeyboardInterrupt passes through, workers ended.
         """
@@ -109,10 +116,16 @@ class LocalScheduler:
             return
         ended = [cell for cell in worker.bundle if cell.key == event.get("key")]
         if kind == "elsewhere":
-            self._elsewhere += [(time.monotonic() + ELSEWHERE_SECONDS, cell) for cell in ended]
-        elif kind in ("done", "failed"):
+            for cell in ended:
+                self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, cell))
+                event["lock"] = str(Store(self.places.results).lock(cell))
+        elif kind in ("done", "failed", "pending"):
             self._tally[kind] += 1
-        if kind in ("done", "failed", "elsewhere"):
+        elif (stage := _stage_of(event)) is not None and stage[1] > self._furthest.get(stage[0], -math.inf):
+            self._furthest[stage[0]] = stage[1]
+            for cell in worker.bundle:
+                del self._deaths[cell.key]
+        if kind in ("done", "failed", "pending", "elsewhere"):
             worker.bundle = [cell for cell in worker.bundle if cell not in ended]
         self.tell(event)
 
@@ -126,22 +139,36 @@ class LocalScheduler:
         )
         if not worker.bundle and not worker.ready:
             raise RuntimeError(f"a worker ended at its start with {ending}")
-        again = []
-        for cell in worker.bundle:
-            self._deaths[cell.key] += 1
-            if self._deaths[cell.key] < MAX_DEATHS:
-                again.append(cell)
-                self.tell({"event": "requeued", "key": cell.key, "reason": f"its worker ended with {ending}{hint}"})
-            else:
-                reason = f"its worker ended with {ending}, {MAX_DEATHS} times{hint}"
-                finished = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
-                failed = RunRecord(key=cell.key, cell=cell, status="failed", finished=finished, error=reason)
-                Store(self.places.results).put(failed, None)
-                self._tally["failed"] += 1
-                self.tell({"event": "failed", "key": cell.key, "reason": reason})
-        if again:
-            self._pending.appendleft(again)
+        if worker.bundle:
+            self._deaths.update(cell.key for cell in worker.bundle)
+            self._try_again(worker.bundle, f"its worker ended with {ending}", hint)
         self._hire(1)
+
+    def _try_again(self, bundle: list[Cell], reason: str, hint: str) -> None:
+        """Cells whose worker died: together, in halves, or not any more."""
+        if max(self._deaths[cell.key] for cell in bundle) < MAX_DEATHS:
+            self._pending.appendleft(bundle)
+        elif len(bundle) > 1:
+            halves = [bundle[: len(bundle) // 2], bundle[len(bundle) // 2 :]]
+            for half in halves:  # a half that dies at once is halved at once, a cell alone has its two attempts
+                for cell in half:
+                    self._deaths[cell.key] = MAX_DEATHS - 1 if len(half) > 1 else 0
+            self._pending.extendleft(reversed(halves))
+        else:
+            self._give_up(bundle[0], f"{reason}, {MAX_DEATHS} times without getting any further{hint}")
+            return
+        self.tell({"event": "requeued", "key": bundle[0].key, "together": len(bundle), "reason": reason + hint})
+
+    def _give_up(self, cell: Cell, reason: str) -> None:
+        finished = dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+        failed = RunRecord(key=cell.key, cell=cell, status="failed", finished=finished, error=reason)
+        kind = "failed"
+        try:
+            Store(self.places.results).put(failed, None)
+        except (OSError, Fault) as error:
+            kind, reason = "pending", f"{reason}; and no record could be written: {error}"
+        self._tally[kind] += 1
+        self.tell({"event": kind, "key": cell.key, "reason": reason})
 
     def _dismiss(self) -> None:
         for worker in self._crew:
@@ -151,6 +178,18 @@ class LocalScheduler:
             worker.process.join(5)
             if worker.process.is_alive():
                 worker.process.kill()
+
+
+def _stage_of(event: Event) -> tuple[tuple[Any, ...], float] | None:
+    """The stage of a cell's work that an event is about, and how far it went in it: the number of the epoch, or of the images
+    that are still to come, negated. None where it tells no progress.
+    """
+    kind, key = event["event"], event.get("key")
+    if kind == "epoch":
+        return (key, kind, event.get("training")), event["epoch"]
+    if kind in ("cache", "features"):
+        return (key, kind, event["total"] if kind == "cache" else event["weights"]), event["done"] - event["total"]
+    return None
 
 
 def _context() -> Any:
@@ -179,12 +218,13 @@ def work(link: Connection, places: Places, device: str, number: int, workers: in
 
     import benchmark.scheduler.preloaded  # noqa: F401 - already there where the worker was forked
     from benchmark.runner import Runner
+    from benchmark.runner.failures import DeviceLost
 
     num_gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     chosen = torch.device(f"cuda:{number % num_gpus}" if num_gpus else "cpu" if device == "auto" else device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     share = max(1, cores // workers)
-    torch.set_num_threads(share)
+    torch.set_num_threads(THREADS)
     threads = min(8, share) if chosen.type == "cuda" else 1
     runner = Runner(places=places, device=chosen, threads=threads, watch=tell)
     tell({"event": "ready", "num_gpus": num_gpus, "device": str(chosen)})
@@ -203,9 +243,11 @@ def work(link: Connection, places: Places, device: str, number: int, workers: in
                     continue
                 told = {"status": record.status, "reason": record.error, "scores": record.scores}
                 tell({"event": told.pop("status"), "key": cell.key, **told})
-        except Exception as error:  # noqa: BLE001 - no record could be written (a full disk); the cells stay pending
+        except Exception as error:  # noqa: BLE001 - no record was written: the cells stay pending
             for key in left:
-                tell({"event": "failed", "key": key, "reason": str(error) or type(error).__name__})
+                tell({"event": "pending", "key": key, "reason": str(error) or type(error).__name__})
+            if isinstance(error, DeviceLost):
+                return  # a new process may use the device again
 
 
 def _end_with_parent(parent: int) -> None:

@@ -70,7 +70,7 @@ class _Line:
             tracker.begin(self.cells[key])
             self.begun.add(key)
         if kind == "epoch":
-            values = {name: float(v) for name, v in event.items() if name not in ("event", "key", "epoch")}
+            values = {name: float(v) for name, v in event.items() if name not in ("event", "key", "training", "epoch")}
             tracker.epoch(key, int(event["epoch"]), values)
         else:
             scores = {name: value for name, value in event.get("scores", {}).items() if value is not None}

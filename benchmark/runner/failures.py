@@ -1,0 +1,49 @@
+"""Whose failure it was: a cell's own becomes its record; the machine's leaves the cell pending, to be continued."""
+
+import errno
+
+import torch
+
+from benchmark.disk import TemporaryFault, fault_of
+from benchmark.fault import Fault
+
+# behind a Fault about a file, these say that the machine could not read it, not what is in it
+_MACHINES = {
+    getattr(errno, name)
+    for name in (
+        "EIO",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "ENOMEM",
+        "EMFILE",
+        "ENFILE",
+        "ESTALE",
+        "ENODEV",
+        "ENXIO",
+        "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}
+_DEVICE = ("CUDA error", "No CUDA GPUs are available", "no NVIDIA driver", "not compiled with CUDA")
+
+
+class DeviceLost(TemporaryFault):
+    """The accelerator failed, or is not there: this process cannot use it any more, a new one may."""
+
+
+def temporary(error: Exception) -> TemporaryFault | None:
+    """The machine's fault that is behind an exception (disk, memory, device); None where the cell itself failed."""
+    if isinstance(error, TemporaryFault):
+        return error
+    if isinstance(error, OSError):
+        return fault_of(error)
+    cause = error.__cause__
+    if isinstance(error, Fault) and isinstance(cause, OSError) and cause.errno in _MACHINES:
+        return TemporaryFault(str(error))
+    reason = str(error).split("\n")[0]
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in reason:
+        return TemporaryFault(f"out of memory: fewer --workers, or a machine with more, would do ({reason})")
+    if isinstance(error, RuntimeError | AssertionError) and any(words in reason for words in _DEVICE):
+        return DeviceLost(f"the device failed: {reason}")
+    return None
