@@ -147,6 +147,7 @@ DAMAGES = {  # of which of the two, and what is then in it
     "no tensors": ("safetensors", lambda _: None),
     "half a note": ("json", lambda content: content[:-40]),
     "another note": ("json", lambda _: b'{"made_from": {}, "content": "", "account": {"seen": 1}}'),
+    "a changed account": ("json", lambda content: content.replace(b'"loaded": 1', b'"loaded": 2')),
     "a note that is a list": ("json", lambda _: b"[]"),
     "a note that is no text": ("json", lambda _: b"\xff\xfe"),
     "half the tensors": ("safetensors", lambda content: content[: len(content) // 2]),
@@ -184,7 +185,7 @@ def test_a_full_disk_costs_the_conversion_alone(moco, monkeypatch):
     def full(*_, **__):
         raise DiskFull("disk full")
 
-    monkeypatch.setattr(converted, "write_whole", full)
+    monkeypatch.setattr(converted, "write_json", full)
 
     assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
     assert "net.pth.encoder.json" not in names(file)

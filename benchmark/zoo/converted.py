@@ -2,11 +2,10 @@
 
 Beside `weights/<entry>/<file>` lie `<file>.encoder.safetensors`, the encoder's tensors alone under its own names, and
 `<file>.encoder.json`, a note of what they came from and the account of it. The note is written last and holds the
-conversion's own digest, so it vouches for exactly one content. The identity of weights stays the upstream file's sha256:
-the conversion may be deleted at any time and is made again.
+conversion's digest and its own, so it vouches for exactly one content. The identity of weights stays the upstream file's
+sha256: the conversion may be deleted at any time and is made again.
 """
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import asdict
@@ -14,10 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from benchmark.disk import DiskFull, sha256_of, whole_file, write_whole
+from benchmark.checksums import read_json, write_json
+from benchmark.disk import DiskFull, sha256_of, whole_file
+from benchmark.locks import locked
 from benchmark.zoo.backbone import Account, encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import CONVERTED, WeightFile
@@ -35,7 +36,7 @@ def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tenso
     folder = file.path.parent
     if not os.access(folder, os.W_OK):  # a read-only folder that many share
         return encoder_tensors(entry, file.path)
-    with FileLock(folder / ".lock"):
+    with locked(folder / ".lock"):
         if (held := _held(entry, file)) is not None:  # another process converted it meanwhile
             return held
         tensors, account = encoder_tensors(entry, file.path)
@@ -47,15 +48,15 @@ def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tenso
 def _held(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], Account] | None:
     """The conversion, if its note is of this file read in this way, and its content the note's."""
     path, note = _places(file)
-    if not note.is_file() or not path.is_file():
+    told = read_json(note)
+    if told is None or told.get("made_from") != _made_from(entry, file):
         return None
     try:
-        told = json.loads(note.read_text(encoding="utf-8"))
-        account = Account(**told["account"])
-        same = told["made_from"] == _made_from(entry, file) and told["content"] == sha256_of(path)
-    except (ValueError, TypeError, LookupError):  # damaged, or of another format
+        if sha256_of(path) != told["content"]:
+            return None
+        return load_file(path), Account(**told["account"])
+    except (OSError, SafetensorError, TypeError, LookupError):  # lost or damaged meanwhile, or of another format
         return None
-    return (load_file(path), account) if same else None
 
 
 def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], account: Account) -> None:
@@ -65,7 +66,7 @@ def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], 
     with whole_file(path) as partial:
         save_file(plain, partial, metadata={"format": "pt"})
     told = {"made_from": _made_from(entry, file), "content": sha256_of(path), "account": asdict(account)}
-    write_whole(note, json.dumps(told, indent=1))
+    write_json(note, told)
 
 
 def _made_from(entry: ZooEntry, file: WeightFile) -> dict[str, object]:
