@@ -17,11 +17,11 @@ from benchmark.data.phantom import Order
 from benchmark.data.readers import read_index, write_phantom
 from benchmark.disk import Places
 from benchmark.fault import Fault
-from benchmark.memory import keep_pages
+from benchmark.memory import prepare_for_torch
 from benchmark.tasks import TaskSpec, read_tasks
 from benchmark.zoo import fetch as fetching
 
-keep_pages()
+prepare_for_torch()
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")
 CHECKOUT = Path(__file__).parent.parent

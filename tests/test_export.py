@@ -24,7 +24,8 @@ FROZEN_CELLS = (
     f"{QUESTION} title:string weights_sha256:string architecture:string recipe:string metric:string score:float64? "
     "overlap:bool epochs_trained:int64? best_epoch:int64? stopped:string num_train:int64? num_validation:int64? "
     "num_test:int64? train_seconds:float64? images_per_second:float64? peak_memory_gb:float64? device:string "
-    "torch:string benchmark:string attempt:int64 finished:string notes:string"
+    "torch:string benchmark:string attempt:int64 finished:string notes:string model_id:string num_images:int64? "
+    "num_published:int64? validation:float64? search:string chosen:string"
 )
 FROZEN_SCORES = (
     f"{QUESTION} scope:string label:string group:string group_value:string metric:string is_primary:bool "
@@ -58,8 +59,8 @@ def filled(places):
 
 
 @pytest.mark.parametrize(("columns", "frozen"), [(CELLS, FROZEN_CELLS), (SCORES, FROZEN_SCORES)])
-def test_the_columns_of_version_1_are_frozen(columns, frozen):
-    assert SCHEMA_VERSION == 1
+def test_the_columns_of_version_2_are_frozen(columns, frozen):
+    assert SCHEMA_VERSION == 2
     assert [f"{name}:{f.dtype}{'?' * f.nullable}" for name, f in columns.items()] == frozen.split()
 
 
@@ -86,7 +87,7 @@ def test_csv_is_read_by_the_standard_library(cli, filled, tmp_path):
 def test_pandas_reads_the_csv_without_being_told_anything(cli):
     frame = pd.read_csv(io.StringIO(cli("export").out))
 
-    assert frame["schema_version"].tolist() == [1, 1, 1]
+    assert frame["schema_version"].tolist() == [SCHEMA_VERSION] * 3
     assert np.isnan(frame.loc[(frame["task"] == "TXC") & (frame["model"] == SCRATCH.name), "score"]).all()
     assert frame["overlap"].dtype == bool
 
@@ -98,7 +99,7 @@ def test_json_tells_its_schema_and_has_no_nan(cli):
 
     told = json.loads(cli("export", "--format", "json").out, parse_constant=refused)
 
-    assert (told["schema"], told["version"]) == (SCHEMA, 1)
+    assert (told["schema"], told["version"]) == (SCHEMA, SCHEMA_VERSION)
     assert told["columns"]["score"] == {**vars(CELLS["score"])}
     assert [list(row) for row in told["rows"]] == [list(CELLS)] * 3
     by_model = {(row["task"], row["model"]): row for row in told["rows"]}
@@ -118,7 +119,7 @@ def test_parquet_has_types_nulls_and_metadata(cli, tmp_path):
     table = pq.read_table(tmp_path / "cells.parquet")
     arrow = {"string": "string", "int64": "int64", "float64": "double", "bool": "bool"}
     assert {field.name: str(field.type) for field in table.schema} == {n: arrow[f.dtype] for n, f in CELLS.items()}
-    assert (table.schema.metadata[b"schema"].decode(), table.schema.metadata[b"version"]) == (SCHEMA, b"1")
+    assert (table.schema.metadata[b"schema"].decode(), table.schema.metadata[b"version"]) == (SCHEMA, str(SCHEMA_VERSION).encode())
     assert table.schema.field("score").metadata[b"unit"] == b"0..1"
     assert not table.schema.field("key").nullable
     rows = {(row["task"], row["model"]): row for row in table.to_pylist()}

@@ -2,10 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from benchmark.cell import THREADS
 from benchmark.store import Store
 
 TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_epochs=2")
@@ -299,3 +301,54 @@ def test_zoo_add_takes_a_file_and_refuses_a_stray_tensor(cli, tmp_path):
     listed = cli("zoo", "list").text
     assert "good" in listed
     assert "stray" not in listed
+
+
+@pytest.mark.parametrize(("device", "said"), [
+    ("gpu", "--device gpu: wanted auto, cpu, cuda or cuda:N"),
+    ("mps", "--device mps: wanted auto, cpu, cuda or cuda:N"),
+    ("cuda:64", "--device cuda:64: "),
+])  # fmt: skip
+def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli, places, device, said):
+    run = ("--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", "--device", device)
+    ran = cli("run", *run)
+    pretrained = cli("pretrain", "supervised", "--from", "scratch:test_resnet", "--task", "TXC", "--name", "x", *run[-2:])
+
+    for one in (ran, pretrained):
+        assert one.code == 2
+        assert said in one.text
+    assert records(places) == []
+
+
+@pytest.mark.slow
+def test_numbers_do_not_depend_on_how_many_workers_there_are(cli, places, tmp_path):
+    """Two cells one after the other, and side by side: the same bits."""
+    asked = ("run", "--models", "scratch:resnet18", "--tasks", "TXC", "--seeds", "2", *TINY)
+
+    alone = cli(*asked, "--workers", "1", "--results", str(tmp_path / "alone"))
+    together = cli(*asked, "--workers", "2", "--results", str(tmp_path / "together"))
+
+    assert (alone.code, together.code) == (0, 0)
+    one, other = (Store(tmp_path / name) for name in ("alone", "together"))
+    for record in one.records()[0]:
+        again = other.get(record.cell)
+        assert again.history == record.history
+        assert np.array_equal(other.predictions(record.cell).score, one.predictions(record.cell).score)
+        assert record.environment["threads"] == again.environment["threads"] == str(THREADS)
+
+
+def test_warnings_of_libraries_are_shown_with_debug_alone(cli, monkeypatch):
+    from benchmark.cli import tasks
+
+    def warning(_):
+        import warnings
+
+        warnings.simplefilter("always")
+        warnings.warn("a library's own business", RuntimeWarning, stacklevel=1)
+        return {}
+
+    monkeypatch.setattr("benchmark.tasks.known_tasks", warning)
+    assert tasks
+
+    assert "own business" not in cli("tasks", "list").text
+    assert "own business" in cli("--debug", "tasks", "list").text
+    monkeypatch.delenv("BENCHMARK_DEBUG")

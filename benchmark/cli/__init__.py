@@ -8,6 +8,7 @@ import typer
 from benchmark import __version__
 from benchmark.cli import compare, data, export, merge, pretrain, report, run, tasks, zoo
 from benchmark.fault import Fault
+from benchmark.logs import warnings_hidden
 
 app = typer.Typer(
     name="benchmark",
@@ -50,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
     """
     try:
-        app(args=arguments, prog_name="benchmark")
+        with warnings_hidden():
+            app(args=arguments, prog_name="benchmark")
     except Fault as fault:
         if os.environ.get("BENCHMARK_DEBUG"):
             raise

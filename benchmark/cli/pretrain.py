@@ -39,7 +39,9 @@ def supervised(
     From `imagenet` on DXC14, it makes a domain-adapted one.
     """
     from benchmark.cli.request import Wish, bring_weights, indexes_of, refuse
+    from benchmark.scheduler.device import check_device
 
+    check_device(device)
     places = places_of(results=results, data=data, project=project)
     grid = Wish.of(places, start, task, seeds=f"{seed},", settings=settings).grid()
     if len(grid.entries) != 1 or len(grid.tasks) != 1:
@@ -70,14 +72,16 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     from rich.console import Console
 
     from benchmark.cli.progress import GridProgress, resumable
-    from benchmark.memory import keep_pages
+    from benchmark.memory import prepare_for_torch
 
-    keep_pages()
+    prepare_for_torch()
     import torch
 
+    from benchmark.cell import THREADS
     from benchmark.pretrain import supervised as train
     from benchmark.runner import Runner
 
+    torch.set_num_threads(THREADS)
     found = "cuda" if torch.cuda.is_available() else "cpu"
     cells = grid.cells(indexes)
     (asked,) = grid.asked

@@ -93,9 +93,9 @@ def add(
     _entry(facts, architecture or "unknown", "torch", "plain")  # what is wrong with them is told before a download
     here, arriving = _brought(file, places, offline=offline)
 
-    from benchmark.memory import keep_pages
+    from benchmark.memory import prepare_for_torch
 
-    keep_pages()
+    prepare_for_torch()
     from benchmark.zoo.proposal import propose
 
     proposals = propose(here, name=name, architecture=architecture, naming=naming, container=container, member=member)

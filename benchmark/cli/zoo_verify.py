@@ -36,9 +36,9 @@ def verify(
     catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
     chosen = [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
 
-    from benchmark.memory import keep_pages
+    from benchmark.memory import prepare_for_torch
 
-    keep_pages()
+    prepare_for_torch()
     from benchmark.disk import write_whole
     from benchmark.zoo.inspection import WHAT_MAY_DIFFER, inspect
 

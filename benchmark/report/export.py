@@ -20,7 +20,7 @@ from benchmark.tasks import TaskSpec
 
 SCHEMA = "medical-transfer-benchmark/cells"
 LONG_SCHEMA = "medical-transfer-benchmark/scores"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DType = Literal["string", "int64", "float64", "bool"]
 # nullable, so that a missing number stays missing and a count stays whole
 _PANDAS = {"string": "string", "int64": "Int64", "float64": "Float64", "bool": "boolean"}
@@ -41,7 +41,11 @@ _QUESTION: dict[str, Field] = {
     "key": Field("string", "", "The cell: 16 hex digits over all that changes its numbers."),
     "block": Field("string", "", "What may stand in one table: task, data, protocol, recipe and share alike."),
     "task": Field("string", "", "The task's name."),
-    "data": Field("string", "", "official or phantom; phantoms say nothing about medicine."),
+    "data": Field(
+        "string",
+        "",
+        "official (all published images), partial (fewer), own (the user's task or split), phantom (synthetic).",
+    ),
     "data_digest": Field("string", "", "Digest of the examples."),
     "protocol": Field("string", "", "How the weights were used (finetune, linear …)."),
     "setting": Field("string", "", "What the recipe and the share change in the task's own; empty: nothing."),
@@ -51,7 +55,11 @@ _QUESTION: dict[str, Field] = {
     ),
     "folds": Field("int64", "folds", "Number of folds; missing: the task's own validation part.", nullable=True),
     "fold": Field("int64", "", "The fold that validated, counted from 0.", nullable=True),
-    "model": Field("string", "", "The weights' name; several are joined by +; name@digest where a name stood for two."),
+    "model": Field(
+        "string",
+        "",
+        "The shown name; name@digest where a name stands for several models: join by model_id, not by this.",
+    ),
     "family": Field("string", "", "The weights' family in the zoo; empty: not known."),
     "seed": Field("int64", "", "The run's seed."),
 }
@@ -78,6 +86,14 @@ _VERDICT: dict[str, Field] = {
     "attempt": Field("int64", "", "How often the cell had been tried, this time included."),
     "finished": Field("string", "ISO 8601", "When the record was written."),
     "notes": Field("string", "", "What a reader must know, joined by ' | '."),
+    "model_id": Field("string", "", "16 hex digits over all that the cell says of its weights: what is one model."),
+    "num_images": Field("int64", "images", "Images of the data set that are here, all parts together.", nullable=True),
+    "num_published": Field("int64", "images", "Images that the data set was published with.", nullable=True),
+    "validation": Field(
+        "float64", "0..1", "The primary metric on the validation part, at the kept epoch.", nullable=True
+    ),
+    "search": Field("string", "JSON", "Recipe fields chosen on validation, with the values tried; empty: none."),
+    "chosen": Field("string", "JSON", "The values that were chosen; empty: nothing was searched."),
 }
 CELLS: dict[str, Field] = {**_VERSION, **_QUESTION, **_VERDICT}
 SCORES: dict[str, Field] = {
@@ -194,6 +210,8 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "attempt": record.attempt,
         "finished": record.finished,
         "notes": " | ".join(record.notes),
+        "search": canonical_json(record.cell.search) if record.cell.search else "",
+        "chosen": next((canonical_json(trial.settings) for trial in record.search if trial.chosen), ""),
     }
 
 

@@ -4,8 +4,8 @@ Importing torch and what stands on it takes seconds; so a worker that replaces a
 starts at once. Nothing here runs torch: a forked process must not inherit its threads.
 """
 
-from benchmark.memory import keep_pages
+from benchmark.memory import prepare_for_torch
 
-keep_pages()
+prepare_for_torch()
 
 import benchmark.runner  # noqa: E402, F401 - after the allocator was told

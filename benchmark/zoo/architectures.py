@@ -27,9 +27,9 @@ def check_architecture(name: str, home: Path) -> None:
 def _listed(home: Path) -> list[str]:
     path = home / f"timm-{version('timm')}.txt"
     if not path.is_file():
-        from benchmark.memory import keep_pages
+        from benchmark.memory import prepare_for_torch
 
-        keep_pages()  # torch comes with timm
+        prepare_for_torch()  # torch comes with timm
         import timm
 
         write_whole(path, "\n".join(timm.list_models()))

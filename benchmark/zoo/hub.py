@@ -61,9 +61,9 @@ def resolved(source: str, container: str) -> str:
         return source
     name = source.removeprefix(TIMM)
     architecture, _, tag = name.partition(".")
-    from benchmark.memory import keep_pages
+    from benchmark.memory import prepare_for_torch
 
-    keep_pages()  # torch comes with timm
+    prepare_for_torch()  # torch comes with timm
     import timm
 
     published = timm.list_pretrained(f"{architecture}*")
