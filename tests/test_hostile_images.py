@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
-from pydicom import Dataset, FileDataset
+from pydicom import FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -115,8 +115,6 @@ def test_run_lengths_that_unpack_to_more_than_the_image_are_refused(tmp_path):
 
 
 def test_a_deflated_dicom_is_inflated_up_to_a_bound(tmp_path, monkeypatch):
-    private = Dataset()
-    private.add_new(0x00091001, "OB", bytes(3_000_000))
     path = tmp_path / "a.dcm"
     written(path, DeflatedExplicitVRLittleEndian, TextValue="x" * 10_000)
     read_image(path)

@@ -102,11 +102,33 @@ def test_kermanys_sixteen_join_the_training_part_where_they_are(tasks, phantoms,
     assert len(without) == len(index.table) - set_aside.sum()
 
 
-def test_kermany_with_a_wrong_file_name_shows_a_right_one(damaged, refused):
+def test_kermany_has_a_name_with_one_number_more_of_the_same_patient(tasks, damaged, tmp_path):
+    """`person447_virus_921_1.jpeg` is a file of the published set."""
+    folder = damaged("PneumoniaCXR") / "train" / "PNEUMONIA"
+    image = next(folder.iterdir())
+    for name in ("person447_virus_921_1.jpeg", "person447_virus_920.jpeg"):
+        (folder / name).write_bytes(image.read_bytes())
+
+    index = read_index(tasks["PneumoniaCXR"], tmp_path / "data")
+
+    named = index.table["id"].str.contains("person447_")
+    assert set(index.table.loc[named, "patient"]) == {"train/person447"}
+    assert named.sum() == 2
+    assert index.notes == ()
+
+
+def test_kermany_files_of_other_names_are_patients_of_their_own_and_a_note_tells(tasks, damaged, tmp_path):
+    """One of them does not end the reading of 5,856 images."""
     folder = damaged("PneumoniaCXR") / "test" / "NORMAL"
-    next(folder.iterdir()).rename(folder / "holiday.jpeg")
+    first, second, *_ = sorted(folder.iterdir())
+    first.rename(folder / "holiday.jpeg")
+    second.rename(folder / "IM-0115-0001 (1).jpeg")
 
-    told = refused("PneumoniaCXR")
+    index = read_index(tasks["PneumoniaCXR"], tmp_path / "data")
 
-    assert "holiday.jpeg" in told
-    assert "IM-0115-0001.jpeg" in told
+    table = index.table.set_index("id")
+    assert table.loc["test/holiday", "patient"] == "test/holiday.jpeg"
+    assert table.loc["test/IM-0115-0001 (1)", "patient"] == "test/IM-0115-0001 (1).jpeg"
+    (note,) = index.notes
+    assert note.startswith("2 images without a patient in the name (test/NORMAL/IM-0115-0001 (1).jpeg, test/NORMAL/")
+    assert note.endswith("holiday.jpeg): each counts as its own")

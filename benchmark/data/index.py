@@ -10,7 +10,7 @@ age, view, site …) are carried to the predictions.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmark.data import hdf5
 from benchmark.data.pixels import files_of
-from benchmark.disk import canonical_json, sha256_of
+from benchmark.disk import canonical_json, fault_of, sha256_of
 from benchmark.fault import Fault, first_few, plural
 
 MASKS = ("mask", "mask_observer2", "field_of_view")
@@ -149,26 +149,46 @@ def checked(
 def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
     """File name -> path below `folder`, over the folder and all below it.
 
-    One directory scan each, no file opened: a hundred thousand images take well under a second. Raises Fault where two
-    folders hold a file of one name: which of them the table means, nobody could tell.
+    Hidden files are left out. Raises Fault where two folders hold a file of one name: which of them the table means,
+    nobody could tell.
     """
     suffixes = tuple(suffixes)
     found: dict[str, str] = {}
-    pending = [""]
-    while pending:
-        below = pending.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in entries:
-                inner = f"{below}/{entry.name}" if below else entry.name
-                if entry.is_dir():
-                    pending.append(inner)
-                elif entry.name.lower().endswith(suffixes) and not entry.name.startswith("."):
-                    if entry.name in found:
-                        raise Fault(
-                            f"{folder}: {found[entry.name]} and {inner} have one name: remove one of the two copies"
-                        )
-                    found[entry.name] = inner
+    for name, path in files_in(folder):
+        if name.lower().endswith(suffixes) and not name.startswith("."):
+            if name in found:
+                raise Fault(f"{folder}: {found[name]} and {path} have one name: remove one of the two copies")
+            found[name] = path
     return found
+
+
+def files_in(folder: Path, skipped: Callable[[str], bool] = lambda _: False) -> Iterator[tuple[str, str]]:
+    """Yields name and path below `folder` of each file in it and below it, in no order.
+
+    What has a `skipped` name is left out, folders with all in them. One directory scan each, no file opened: a hundred
+    thousand images take well under a second. Raises Fault where links lead to one folder twice, since such a walk may
+    not end, and where the system refuses one.
+    """
+    known: dict[tuple[int, int], str] = {}
+    pending = [""]
+    try:
+        while pending:
+            below = pending.pop()
+            told = (folder / below).stat()
+            first = known.setdefault((told.st_dev, told.st_ino), below)
+            if first != below:
+                raise Fault(f"{folder}: {first or '.'} and {below} are one folder, by a link: remove the link")
+            with os.scandir(folder / below) as entries:
+                for entry in entries:
+                    inner = f"{below}/{entry.name}" if below else entry.name
+                    if skipped(entry.name):
+                        continue
+                    if entry.is_dir():
+                        pending.append(inner)
+                    else:
+                        yield entry.name, inner
+    except OSError as error:
+        raise fault_of(error) from error
 
 
 def required(path: Path, task: str, remedy: str) -> Path:

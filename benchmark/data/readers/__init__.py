@@ -4,10 +4,10 @@
 A reader opens tables and lists folders, never images: a full-size index takes seconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePath
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ from benchmark.data.readers import (
     siim,
     table,
 )
-from benchmark.disk import Places, digest_of
+from benchmark.disk import Places, digest_of, fault_of
 from benchmark.fault import Fault, did_you_mean
 from benchmark.record import DataStatus, Predictions
 from benchmark.tasks import TaskSpec
@@ -103,10 +103,15 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
             f"{task.name}: BENCHMARK_DATA does not say where data lies: set it to the folder with {task.root}/ in it"
         )
     root = (data or Path()) / task.root
-    if not root.is_dir():
-        raise Fault(f"{task.name}: no folder {task.root}/ in {data}: {task.get or 'the fact sheet names another root'}")
-    made = phantom.marker(root)
-    found = reader_of(task).read(root, task)
+    try:
+        if not root.is_dir():
+            raise Fault(
+                f"{task.name}: no folder {task.root}/ in {data}: {task.get or 'the fact sheet names another root'}"
+            )
+        made = phantom.marker(root)
+        found = reader_of(task).read(root, task)
+    except OSError as error:
+        raise fault_of(error) from error
     notes, num = found.notes, len(found.table)
     published = task.counts.get("images", 0)
     if num < published and not made:
@@ -154,6 +159,15 @@ def _layout_named(task: TaskSpec) -> str:
     return f"{task.reader} {digest_of([task.layout, task.kind, task.labels])[:8]}"
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Yields all texts of nested values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | Sequence):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(item)
+
+
 def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:
     """Write a phantom of the task's data set under `data`; the folder. One already there, of the same order, is kept.
 
@@ -161,6 +175,9 @@ def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bo
     """
     if Path(task.root).is_absolute():
         raise Fault(f"{task.name}: its root is the folder {task.root}: phantoms are written where root is a name alone")
+    for text in _texts([task.root, task.layout]):
+        if ".." in PurePath(text).parts or PurePath(text).is_absolute():
+            raise Fault(f"{task.name}: {text!r} leads out of the data set's folder: phantoms are written in it alone")
     root = data / task.root
     if phantom.is_written(root, _layout_named(task), order):
         return root

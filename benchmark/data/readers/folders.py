@@ -27,6 +27,7 @@ from benchmark.data.readers.own import (
     PartFolders,
     PatientPattern,
     check_classes,
+    check_count,
     files_below,
     folders_of,
     hidden,
@@ -69,6 +70,7 @@ def read(root: Path, task: TaskSpec) -> Found:
         notes.append(f"{plural(loose, 'image')} in no class's folder left out")
     images = images[images["class"] != ""]
     classes = sorted({*images["class"]})
+    check_count(classes, task, str(top))
     labels, told = _labels(images["class"], classes, layout, task, top)
     check_classes(map(str, labels), (), task, "give its folder another name, and the sheet")
     kept = labels.notna().all(axis=1)

@@ -1,7 +1,8 @@
 """Kermany et al. 2018, chest radiographs of children, official layout:
 
 train/NORMAL/IM-0115-0001.jpeg …                NORMAL2-IM-0383-0001.jpeg … (or NORMAL-1003233-0001.jpeg …)
-train/PNEUMONIA/person1000_bacteria_2931.jpeg … person1000_virus_1681.jpeg … (or BACTERIA-1008087-0001.jpeg …)
+train/PNEUMONIA/person1000_bacteria_2931.jpeg … person1000_virus_1681.jpeg … (or BACTERIA-1008087-0001.jpeg …),
+                person447_virus_921_1.jpeg
 test/…                                          as train
 val/…                                           as train: sixteen images, in some copies set aside from train
 """
@@ -14,7 +15,7 @@ import pandas as pd
 
 from benchmark.data import phantom, pixels
 from benchmark.data.index import Found, listing, required
-from benchmark.fault import Fault
+from benchmark.fault import first_few, plural
 from benchmark.tasks import TaskSpec
 
 # val is too small to choose an epoch by: it joins the training part, of which some is held out as for other tasks
@@ -23,13 +24,16 @@ CLASSES = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
 # what comes first is the patient, the last number tells that patient's images apart
 NAMES = {
     "NORMAL": re.compile(r"((?:NORMAL2-)?IM-\d+|NORMAL-\d+)-\d+(?:-\d+)?\.jpe?g"),
-    "PNEUMONIA": re.compile(r"(person\d+|(?:BACTERIA|VIRUS)-\d+)[_-](?:(?:bacteria|virus)_)?\d+\.jpe?g"),
+    "PNEUMONIA": re.compile(r"(person\d+|(?:BACTERIA|VIRUS)-\d+)[_-](?:(?:bacteria|virus)_)?\d+(?:_\d+)?\.jpe?g"),
 }
 
 
 def read(root: Path, task: TaskSpec) -> Found:
-    """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part."""
-    rows = []
+    """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part.
+
+    An image of another name than NAMES counts as a patient of its own, and a note tells of it.
+    """
+    rows, others = [], []
     for folder, part in PARTS.items():
         if folder == "val" and not (root / folder).is_dir():
             continue
@@ -38,18 +42,21 @@ def read(root: Path, task: TaskSpec) -> Found:
             for file, path in sorted(listing(place, [".jpeg", ".jpg"]).items()):
                 match = NAMES[name].fullmatch(file)
                 if not match:
-                    example = "IM-0115-0001.jpeg" if name == "NORMAL" else "person1_bacteria_1.jpeg"
-                    raise Fault(f"{task.name}: {place / path}: wanted names like {example}")
+                    others.append(f"{folder}/{name}/{path}")
                 rows.append(
                     {
                         "id": f"{folder}/{file.rpartition('.')[0]}",
                         "image": f"{folder}/{name}/{path}",
-                        "patient": f"{part}/{match[1]}",
+                        "patient": f"{part}/{match[1] if match else file}",
                         "part": part,
                         task.labels[0]: label,
                     }
                 )
-    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]))
+    told = f"{plural(len(others), 'image')} without a patient in the name ({first_few(others)}): each counts as its own"
+    return Found(
+        table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]),
+        notes=(told,) if others else (),
+    )
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

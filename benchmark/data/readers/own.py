@@ -1,6 +1,5 @@
 """What the readers of a user's own folders and tables share: what the sheet tells them, files, patients, phantoms' names."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from benchmark.data import dicom, pixels
-from benchmark.data.index import MASKS
+from benchmark.data.index import MASKS, files_in
 from benchmark.fault import Fault, first_few, plural
 from benchmark.frozen import Frozen, explain
 from benchmark.tasks import TaskSpec
@@ -19,6 +18,7 @@ from benchmark.tasks import TaskSpec
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 INDEX_COLUMNS = ("id", "image", "patient", "part", "case", *MASKS)
 NUM_MADE_UP = 6
+MOST_CLASSES = 1_000  # as many as ImageNet's; a column of 1 and 0 is made for each
 # names that patterns for patients are tried on, when phantoms are named
 NAMINGS: tuple[str, ...] = (
     "{p}_{n}",
@@ -100,19 +100,7 @@ def hidden(name: str) -> bool:
 def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
     """Paths below `folder` of all files of these types, in order. Two folders may hold files of one name."""
     suffixes = tuple(suffixes)
-    found, pending = [], [""]
-    while pending:
-        below = pending.pop()
-        with os.scandir(folder / below) as entries:
-            for entry in entries:
-                inner = f"{below}/{entry.name}" if below else entry.name
-                if hidden(entry.name):
-                    continue
-                if entry.is_dir():
-                    pending.append(inner)
-                elif entry.name.lower().endswith(suffixes):
-                    found.append(inner)
-    return sorted(found)
+    return sorted(path for name, path in files_in(folder, hidden) if name.lower().endswith(suffixes))
 
 
 def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
@@ -130,6 +118,15 @@ def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec,
     """Raise Fault where a class would take the place of one of the index's own columns."""
     if taken := sorted({*classes} & {*INDEX_COLUMNS, *groups}):
         raise Fault(f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}")
+
+
+def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
+    """Raises Fault for more than MOST_CLASSES: numbers, dates or names that are no classes."""
+    if len(classes) > MOST_CLASSES:
+        raise Fault(
+            f"{task.name}: {where} holds {len(classes):,} different values ({first_few(classes)}): wanted classes, at "
+            f"most {MOST_CLASSES:,}"
+        )
 
 
 def one_hot(said: pd.Series, classes: Sequence[str]) -> pd.DataFrame:

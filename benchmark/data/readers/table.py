@@ -32,7 +32,7 @@ import pandas as pd
 
 from benchmark.data import phantom
 from benchmark.data.index import UNCERTAIN, Found, listing, paths_of, required
-from benchmark.data.readers.own import IMAGES, check_classes, files_below, joined, layout_of, one_hot
+from benchmark.data.readers.own import IMAGES, check_classes, check_count, files_below, joined, layout_of, one_hot
 from benchmark.data.readers.own_table import Layout, column, read_rows, refuse_unread, write_rows
 from benchmark.fault import Fault, did_you_mean, first_few, plural
 from benchmark.tasks import TaskSpec
@@ -146,6 +146,7 @@ def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> t
         return _from_values(said, layout, task, path)
     said = said.replace(layout.rename)
     classes = task.labels or tuple(sorted({*said} - {""}))
+    check_count(classes, task, f"{path}: {layout.columns['label']}")
     if (odd := said[~said.isin(["", *classes])]).size:
         raise Fault(_unknown(odd, classes, layout, path))
     if len(classes) < 2:
