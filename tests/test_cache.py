@@ -17,7 +17,8 @@ from conftest import in_new_process
 from PIL import Image
 from torchvision.transforms import Resize
 
-from benchmark.data.cache import Cache, Source, Working, open_cache
+from benchmark.data.cache import Cache, open_cache
+from benchmark.data.decoding import Source, Working
 from benchmark.data.pixels import write_mask
 from benchmark.disk import DiskFull, TemporaryFault
 from benchmark.fault import Fault
@@ -220,7 +221,8 @@ BUILD = """
 import json, os, signal
 from pathlib import Path
 from types import SimpleNamespace
-from benchmark.data.cache import Source, Working, open_cache
+from benchmark.data.cache import open_cache
+from benchmark.data.decoding import Source, Working
 root = Path({root!r})
 images = sorted(path.name for path in root.iterdir())
 source = Source(root=root, images=images, data_digest="d" * 16, phantom=False)

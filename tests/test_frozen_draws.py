@@ -17,7 +17,8 @@ from PIL import Image
 from test_splits import an_index
 
 from benchmark.cell import KEY_FORMAT, Purpose, stream
-from benchmark.data.cache import Source, Working, open_cache
+from benchmark.data.cache import open_cache
+from benchmark.data.decoding import Source, Working
 from benchmark.data.index import Index
 from benchmark.data.labels import training_labels
 from benchmark.data.splits import assign_parts, fraction_of, subset_of

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import transforms as tv
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
-from benchmark.data.cache import Working
+from benchmark.data.decoding import Working
 from benchmark.data.phantom import chest, fundus
 from benchmark.data.transforms import SEGMENTATION, Draw, draw, render_exact, render_fast, render_segmentation
 from benchmark.models.intake import Intake, centre_crop, ten_crop

@@ -25,7 +25,8 @@ def prepare(
     from rich.console import Console
 
     from benchmark.cli.progress import counted, resumable
-    from benchmark.data.cache import estimated_bytes, open_cache
+    from benchmark.data.cache import open_cache
+    from benchmark.data.decoding import estimated_bytes
     from benchmark.data.labels import classes_of
     from benchmark.data.parts import sources_of
     from benchmark.data.readers import index_of

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Purpose, Recipe, stream
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import Images, Progress, Source, Tell, Uncached, Working, open_cache
+from benchmark.data.cache import Images, Progress, Tell, Uncached, open_cache
 from benchmark.data.dealt import EVERYTHING, Share, deal, groups_of, numbers_of_classes
+from benchmark.data.decoding import Source, Working
 from benchmark.data.index import MASKS, PARTS, Index
 from benchmark.data.render import EpochRender, PixelSource
 from benchmark.disk import Places

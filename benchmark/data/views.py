@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Recipe
 from benchmark.data.batches import Batch, Rows, rendered_ahead
-from benchmark.data.cache import Images, Progress, Source, Tell
+from benchmark.data.cache import Images, Progress, Tell
+from benchmark.data.decoding import Source
 from benchmark.data.index import Index
 from benchmark.data.parts import images_of, notes_of, source_of, unreadable_of, workings
 from benchmark.data.render import PixelSource

@@ -1,0 +1,120 @@
+"""What is decoded and how: the files of a data set, the size at which their images are kept, one image and its masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmark.data.dicom import Windows
+from benchmark.data.pixels import Mask, Pixels, read_image, read_mask
+from benchmark.fault import Fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """At what size images are kept. `native`: as they are (`size` is then that of the black image that stands for one
+    which cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
+
+    Classification resizes as torchvision does on PIL images (bilinear, antialiased); segmentation (`masks` not empty)
+    as the first paper's code does with OpenCV, its masks by nearest neighbour.
+    """
+
+    shape: Literal["native", "short_side", "square"]
+    size: int
+    resize: Literal["antialias", "nearest", "bilinear"] = "antialias"
+    masks: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The size in a word, as folders are named by it."""
+        return "native" if self.shape == "native" else str(self.size)
+
+    @property
+    def mask_shape(self) -> tuple[int, int, int]:
+        """The shape of an image's masks together: height, width, number."""
+        return self.size, self.size, len(self.masks)
+
+    def image(self, pixels: Pixels) -> Pixels:
+        """One image at working size."""
+        height, width = pixels.shape[:2]
+        if self.shape == "native":
+            return pixels
+        if self.shape == "short_side":
+            if min(height, width) <= self.size:
+                return pixels
+            # torchvision cuts the long side's fraction off, it does not round
+            long = int(self.size * max(height, width) / min(height, width))
+            new = (self.size, long) if width <= height else (long, self.size)
+        else:
+            new = (self.size, self.size)
+        if new == (width, height):
+            return pixels
+        if self.resize == "antialias":
+            image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+            resized = np.asarray(image.resize(new, Image.Resampling.BILINEAR))
+        else:
+            how = cv2.INTER_NEAREST if self.resize == "nearest" else cv2.INTER_LINEAR
+            resized = np.asarray(cv2.resize(pixels, new, interpolation=how))
+        return resized[..., None] if resized.ndim == 2 else resized
+
+    def mask(self, mask: Mask) -> NDArray[np.uint8]:
+        """One mask at working size, 0 or 1."""
+        values = mask.astype(np.uint8)
+        if self.resize == "bilinear":  # as the first paper's code treats DRIVE: interpolate, then half
+            grey = cv2.resize(values * 255, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+            return (np.asarray(grey) > 127).astype(np.uint8)
+        return np.asarray(cv2.resize(values, (self.size, self.size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a cache is made from: images in their order, and for segmentation the named masks of each. `verified`: names of
+    files that were compared with what they were when they were first decoded (`data.source_files`).
+    """
+
+    root: Path
+    images: Sequence[str]
+    masks: Sequence[Sequence[str]] = ()  # per image, one name per entry of Working.masks
+    data_digest: str
+    phantom: bool
+    windows: Windows | None = None  # of CT
+    tolerant: bool = False  # an image that cannot be decoded becomes a black one, and is told
+    verified: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def files(self) -> list[str]:
+        """The names of all images and masks."""
+        return [*self.images, *(mask for masks in self.masks for mask in masks)]
+
+
+def estimated_bytes(source: Source, working: Working, sample: int = 8) -> int:
+    """About how large a cache of these images will be, from a few of them spread over all."""
+    total = len(source.images)
+    rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
+    sizes = [pixels.nbytes + masks.nbytes for pixels, masks, _ in (decode(source, working, int(row)) for row in rows)]
+    return round(float(np.mean(sizes)) * total) if sizes else 0
+
+
+def decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+    """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
+    path = source.root / source.images[row]
+    try:
+        pixels, is_phantom = read_image(path, source.windows)
+    except Fault as fault:
+        if not source.tolerant:
+            raise
+        return np.zeros((working.size, working.size, 1), np.uint8), np.zeros(working.mask_shape, np.uint8), str(fault)
+    if is_phantom and not source.phantom:
+        raise Fault(f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones")
+    if not working.masks:
+        return working.image(pixels), np.zeros(working.mask_shape, np.uint8), ""
+    try:
+        masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
+    except Fault as fault:
+        raise Fault(f"{path}: its mask: {fault}") from fault  # run lengths have no file of their own to be named by
+    return working.image(pixels), np.stack(masks, axis=-1), ""
