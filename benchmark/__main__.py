@@ -1,6 +1,16 @@
-"""`python -m benchmark`: the same as the `benchmark` command."""
+"""The `benchmark` command, and `python -m benchmark`: an interruption while its modules load ends it without a traceback."""
 
-from benchmark.cli import main
+import signal
+
+
+def main() -> None:
+    """Runs the command line of this process and exits."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from benchmark.cli import main as run
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run()
+
 
 if __name__ == "__main__":
     main()

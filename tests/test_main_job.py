@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmark import __version__
 from benchmark.cell import THREADS
 from benchmark.store import Store
 
@@ -352,3 +353,7 @@ def test_warnings_of_libraries_are_shown_with_debug_alone(cli, monkeypatch):
     assert "own business" not in cli("tasks", "list").text
     assert "own business" in cli("--debug", "tasks", "list").text
     monkeypatch.delenv("BENCHMARK_DEBUG")
+
+
+def test_the_version_is_told_without_a_verb(cli):
+    assert cli("--version").out.strip() == __version__

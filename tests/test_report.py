@@ -428,3 +428,15 @@ def test_time_to_quality_of_runs_without_epochs_is_a_fault(tasks):
 
     with pytest.raises(Fault, match="nothing to reach"):
         plotted(material, TimeToQuality())
+
+
+def test_a_report_of_somebody_elses_results_is_written_where_the_user_says(cli, places, tmp_path):
+    for record in records():
+        Store(places.results).put(record, predictions(len(record.cell.model)))
+    before = sorted(places.results.rglob("*"))
+
+    ran = cli("report", "--tasks", "TXC", "--output", str(tmp_path / "mine"))
+
+    assert ran.code == 0, ran.err
+    assert {"report.html", "table.csv"} <= {file.name for file in (tmp_path / "mine").iterdir()}
+    assert sorted(places.results.rglob("*")) == before

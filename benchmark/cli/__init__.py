@@ -31,16 +31,21 @@ app.command()(export.export)
 app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's own call
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     *,
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks instead of one line."),
-    version: bool = typer.Option(False, "--version", help="Show the version and stop."),
+    _version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+    ),
 ) -> None:
     """Options that stand before a verb."""
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
     if debug:
         os.environ["BENCHMARK_DEBUG"] = "1"
 

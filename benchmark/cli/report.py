@@ -1,6 +1,7 @@
 """`benchmark report`."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,7 +11,6 @@ from benchmark.fault import Fault, did_you_mean, first_few, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     import pandas as pd
 
@@ -53,6 +53,12 @@ def report(
         bool, typer.Option("--submission", help="Also write a challenge's submission file per cell (APTOS, PatchCam).")
     ] = False,
     name: Annotated[str | None, typer.Option(help="The report's name (default: the suite or the tasks).")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Folder to write to (default: reports/NAME in the results folder).", show_default=False
+        ),
+    ] = None,
     results: Results = None,
     project: Project = None,
 ) -> None:
@@ -119,7 +125,7 @@ def report(
     if grid and asked:
         made = of_paper(held, grid, table or [], figure or [], baseline)
         _print(made.grids)
-        _tell([*made.untold, *beside], made.files, store.put_report(name or grid.name, made.files))
+        _tell([*made.untold, *beside], made.files, _write(store, output, name or grid.name, made.files))
         return
     rows = summary(frame, baseline, test)
     if rows.empty:
@@ -136,11 +142,22 @@ def report(
     files = whole_report(held, rows, beside, _bibtex(frame, cells.values(), held.entries, known))
     if submission:
         files |= _submissions(frame, records, store, known)
-    where = store.put_report(name or (grid.name if grid else "+".join(dict.fromkeys(frame["task"]))), files)
+    where = _write(store, output, name or (grid.name if grid else "+".join(dict.fromkeys(frame["task"]))), files)
     _print(printed_grids(held, rows))
     _tell(beside, files, where)
     if grid and grid.tables:
         typer.echo(f"tables of the paper: benchmark report --suite {suite} --table all (or {', '.join(grid.tables)})")
+
+
+def _write(store: "Store", output: Path | None, name: str, files: dict[str, bytes]) -> Path:
+    """Write a report's files into `output`, or into the results folder under its name; the folder."""
+    if output is None:
+        return store.put_report(name, files)
+    from benchmark.disk import write_whole
+
+    for file, content in files.items():
+        write_whole(output / file, content)
+    return output
 
 
 def _selected(
