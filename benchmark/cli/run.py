@@ -156,10 +156,12 @@ def run(
     from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
     from benchmark.overlap import told as overlap_told
     from benchmark.plan import check_splits
+    from benchmark.scheduler.device import check_device
     from benchmark.scheduler.local import LocalScheduler
     from benchmark.store import Store
     from benchmark.track import check_trackers, tracked
 
+    check_device(device)
     check_trackers(track or [])
     places = places_of(results=results, data=data, project=project)
     wish = Wish.of(

@@ -25,6 +25,7 @@ from typing import Any
 from benchmark.cell import THREADS, Cell
 from benchmark.disk import Places
 from benchmark.fault import Fault
+from benchmark.logs import warnings_hidden
 from benchmark.record import RunRecord
 from benchmark.store import Store
 
@@ -214,6 +215,8 @@ def work(link: Connection, places: Places, device: str, number: int, workers: in
         except OSError:  # the parent is gone: this must not become the cell's failure, it is to be continued
             os._exit(1)
 
+    hidden = warnings_hidden()
+    hidden.__enter__()  # for as long as the process lives
     import torch
 
     import benchmark.scheduler.preloaded  # noqa: F401 - already there where the worker was forked
