@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mounts import mounted, remount
 from test_resume import begin, cell_of, finish
 
 from benchmark.disk import TemporaryFault
@@ -132,6 +133,27 @@ def test_damaged_notes_in_scratch_are_no_failure(places, tasks, name):
         (scratch / name).write_bytes(b"\xff{")
 
     assert Runner(places=places, device=torch.device("cpu")).run(cell).status == "done"
+
+
+@pytest.mark.slow
+def test_a_complete_home_that_cannot_be_written_serves_as_well(places, tasks, tmp_path):
+    """What is not there is one line, and no failed record."""
+    home = tmp_path / "mounted"
+    with mounted(home, "64m"):
+        places = replace(places, home=home)
+        fine_tuned = cell_of(places, tasks["TXC"], max_epochs=1)
+        frozen = cell_of(places, tasks["TXC"], max_epochs=1, augmentation="none", test_crops=1)
+        frozen = frozen.model_copy(update={"protocol": "linear"})
+        larger = cell_of(places, tasks["TXC"], max_epochs=1, image_size=48)
+        before = [recorded(places, cell, tmp_path / "before")[0] for cell in (fine_tuned, frozen)]
+        remount(home, "ro")
+
+        after = [recorded(places, cell, tmp_path / "after")[0] for cell in (fine_tuned, frozen)]
+        with pytest.raises(TemporaryFault, match="Read-only file system"):
+            recorded(places, larger, tmp_path / "after")
+
+    assert all(same_numbers(one, other) for one, other in zip(before, after, strict=True))
+    assert Store(tmp_path / "after").get(larger) is None
 
 
 def unreadable_image(number):

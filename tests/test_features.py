@@ -3,12 +3,12 @@
 import os
 import random
 import signal
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import in_new_process
+from mounts import mounted, remount
 
 from benchmark.disk import DiskFull
 from benchmark.fault import Fault
@@ -171,23 +171,16 @@ def test_a_complete_cache_is_read_without_writing_anything(filled, monkeypatch):
     assert sorted(files_of(filled)) == ["checksums.bin", "features.bin"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_what_was_computed_is_kept(tmp_path):
     """Not a signal from a store into a memory map, which nobody can catch."""
     small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", small], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("this machine mounts nothing for tests")
-    try:
+    with mounted(small, "256k"):
         cache, wide = FeatureCache(small / "features"), 8192
         computing = iter([(ALL[n : n + 4], np.ones((4, wide))) for n in range(0, NUM, 4)])
         with pytest.raises(DiskFull, match=r"disk full while writing .*features that were computed so far are kept"):
             cache.read(ALL, IDS, lambda _: computing)
-        subprocess.run(["mount", "-o", "remount,size=4m", small], check=True)
+        remount(small, "size=4m")
         again: list[int] = []
 
         def compute(missing):
@@ -199,8 +192,6 @@ def test_a_full_disk_is_one_line_and_what_was_computed_is_kept(tmp_path):
         assert (found == 1).all()
         assert 0 < len(again) < NUM
         assert notes == []
-    finally:
-        subprocess.run(["umount", "--lazy", small], check=True)  # the features are still mapped
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):
