@@ -25,7 +25,7 @@ def test_the_throughput_script_measures_both_pipelines_and_tells_in_a_table_and_
     # 4.09 G multiply-adds forward (torchvision's page on resnet50); twice that for each of two gradients, but for the
     # gradient to the images, which nobody asks for: 0.118 G multiply-adds in the first convolution
     assert told["prepared"]["flops"]["train"] == pytest.approx(2e9 * (3 * 4.09 - 0.118), rel=0.005)
-    for word in ("images/s", "theirs", "exact", "TFLOP/s fp32", "decode once, DXC14 at 256 and 1024 pixels"):
+    for word in ("images/s", "theirs", "exact", "TFLOP/s fp32", "decode once, DXC14 at 256 and native pixels"):
         assert word in ran.stdout
 
 

@@ -289,6 +289,7 @@ def _write_lists(task: "TaskSpec", work: Path) -> None:
 def _build_caches(plan: "Plan") -> list[dict[str, Any]]:
     """Build the caches of a measurement that are not there, and tell what they took together."""
     import benchmark.data.parts  # noqa: F401 - the seconds of its import are not the caches'
+    from benchmark.data.cache import Working
 
     before = _caches(plan)
     task, recipe, index = _asked(plan)
@@ -298,7 +299,7 @@ def _build_caches(plan: "Plan") -> list[dict[str, Any]]:
     new = [cache for name, cache in _caches(plan).items() if name not in before]
     told = {
         "task": plan.task,
-        "sizes": " and ".join(sorted({str(cache["working"]["size"]) for cache in new}, key=int)),
+        "sizes": " and ".join(sorted({Working(**cache["working"]).title for cache in new})),
         "images": sum(cache["num_images"] for cache in new),
         "seconds": seconds,
         "gb": sum(cache["bytes"] for cache in new) / 1e9,
