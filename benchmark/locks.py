@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark.disk import TemporaryFault
 
 WAIT_SECONDS = 5.0  # before it is said what is waited for
+HELD = "another process holds this lock; where none is at work, delete the file"
 
 
 @contextmanager
@@ -40,9 +41,6 @@ def locked(path: Path, *, timeout: float = -1, waiting: Callable[[str], None] = 
         yield
     finally:
         lock.release()
-
-
-HELD = "another process holds this lock; where none is at work, delete the file"
 
 
 def is_locked(path: Path) -> bool:

@@ -270,7 +270,7 @@ def plan_rows(
 
     `overlapping`: pairs of task and model that are not to be run.
     """
-    measured, _ = store.records()
+    measured, _ = store.records(hashed=False)
     sizes: dict[str, tuple[int, int, int]] = {}
     rows: dict[tuple[str, str, str, Recipe], Row] = {}
     for cell in cells:

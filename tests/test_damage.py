@@ -233,6 +233,7 @@ def test_run_and_plan_go_on_beside_a_damaged_record_and_run_makes_it_again(cli, 
 
     assert (planned.code, told.code, ran.code) == (0, 0, 0)
     assert "1 pending" in planned.text
+    assert f"to be run again: {path}" in planned.text
     assert f"left out: {path}" in told.out
     assert f"run again: {path}" in ran.err
     assert "2 of 2 cells done" in ran.text

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from test_resume import cell_of
 
 from benchmark.disk import DiskFull
 from benchmark.runner import Runner
+from benchmark.scheduler import local
 from benchmark.scheduler.local import LocalScheduler
 from benchmark.store import Store
 
@@ -159,6 +161,28 @@ def test_two_commands_on_one_folder_share_the_work(places, tasks):
     assert tallies == [{"done": 2}, {"done": 2}]
     trained = [(event["key"], event["epoch"]) for event in told if event["event"] == "epoch"]
     assert sorted(trained) == sorted((cell.key, epoch) for cell in cells for epoch in range(1, 5))
+
+
+def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_free(places, tasks, monkeypatch):
+    """As where a lock without flock is left of a machine that is gone."""
+    monkeypatch.setattr(local, "ELSEWHERE_SECONDS", 0.0)
+    monkeypatch.setattr(local, "LOOKS_TOLD", 2)
+    cell = two_cells(places, tasks, epochs=1)[0]
+    store, notes = Store(places.results), []
+    with ExitStack() as held:
+        held.enter_context(store.claim(cell))
+
+        def tell(event):
+            if event["event"] == "note":
+                notes.append(event["text"])
+                held.close()
+
+        tally = LocalScheduler(places=places, workers=1, device="cpu", tell=tell).run([[cell]])
+
+    assert tally == {"done": 1}
+    assert notes == [
+        f"{cell.title}: waiting for {store.lock(cell)}: another process holds this lock; where none is at work, delete the file"
+    ]
 
 
 def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(places, tasks, monkeypatch):

@@ -115,8 +115,6 @@ class GridProgress:
             if event["reason"] not in self.pending:
                 self._say(f"{name}: left pending: {event['reason']}")
             self.pending.setdefault(event["reason"], []).append(name)
-        elif kind == "elsewhere":
-            self._say_once(f"{name}: another process works on it; where none does, delete {event['lock']}")
         elif kind == "requeued":
             more = event.get("together", 1) - 1
             name += f" and {more:,} more" * bool(more)

@@ -95,7 +95,8 @@ def plan(
     cells = grid.cells(indexes)
     faults, notes_on_splits = check_splits(cells, indexes, known_tasks)
     refuse(faults)
-    rows = plan_rows(cells, indexes, known_tasks, Store(grid.places.results), overlapping)
+    store = Store(grid.places.results)
+    rows = plan_rows(cells, indexes, known_tasks, store, overlapping)
     table = table_of("task", "model", "protocol", "train / val / test", "done", "failed", "pending", "estimate")
     for row in rows:
         estimate = "weights not here" if row.model in lacking else _duration(row.hours) if row.pending else ""
@@ -118,6 +119,8 @@ def plan(
     typer.echo(", ".join(told))
     beside = [f"{index.task}: {note}" for index in indexes.values() for note in index.notes]
     left_out = overlap_told(overlapping) if overlapping else ""
+    damaged = filter(None, (store.damage(cell) for row in rows for cell in row.pending))
+    beside += [f"to be run again: {line}" for line in damaged]
     for line in filter(None, [left_out, lacking_weights(grid), *grid.notes, *notes_on_splits, *beside]):
         typer.echo(line)
 

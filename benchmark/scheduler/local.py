@@ -25,6 +25,7 @@ from typing import Any
 from benchmark.cell import THREADS, Cell
 from benchmark.disk import Places
 from benchmark.fault import Fault
+from benchmark.locks import HELD
 from benchmark.logs import warnings_hidden
 from benchmark.record import RunRecord
 from benchmark.store import Store
@@ -32,6 +33,7 @@ from benchmark.store import Store
 Event = dict[str, Any]
 MAX_DEATHS = 2
 ELSEWHERE_SECONDS = 2.0  # between two looks at a cell that another process works on
+LOOKS_TOLD = 10  # after so many it is said what is waited for
 
 
 @dataclass
@@ -56,6 +58,7 @@ class LocalScheduler:
     _crew: list[_Worker] = field(default_factory=list)
     _deaths: Counter[str] = field(default_factory=Counter)  # of the workers of a cell, since it last went further
     _furthest: dict[tuple[Any, ...], float] = field(default_factory=dict)  # by cell and stage of its work
+    _looks: Counter[str] = field(default_factory=Counter)  # at cells that other processes work on
     _tally: Counter[str] = field(default_factory=Counter)
     _told: bool = False
 
@@ -119,7 +122,10 @@ class LocalScheduler:
         if kind == "elsewhere":
             for cell in ended:
                 self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, cell))
-                event["lock"] = str(Store(self.places.results).lock(cell))
+                self._looks[cell.key] += 1
+                if self._looks[cell.key] == LOOKS_TOLD:
+                    lock = Store(self.places.results).lock(cell)
+                    self.tell({"event": "note", "key": cell.key, "text": f"{cell.title}: waiting for {lock}: {HELD}"})
         elif kind in ("done", "failed", "pending"):
             self._tally[kind] += 1
         elif (stage := _stage_of(event)) is not None and stage[1] > self._furthest.get(stage[0], -math.inf):
