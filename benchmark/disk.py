@@ -139,7 +139,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove temporary files whose process is gone; those of other machines when they are a day old."""
-    with os.scandir(folder) as entries:
+    abandoned = []
+    with suppress(OSError), os.scandir(folder) as entries:
         abandoned = [
             entry for entry in entries if (name := _PARTIAL.fullmatch(entry.name)) and _is_abandoned(entry, name)
         ]

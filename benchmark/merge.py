@@ -57,9 +57,7 @@ def survey(sources: Iterable[Store], into: Store, seen: Seen = lambda _done, _to
         found.unfinished += len(source.unfinished()[0])
         held += [(source, record) for record in records]
     for number, (source, record) in enumerate(held, start=1):
-        if fault := source.damage_of_files(record):
-            found.unread.append(fault)
-        elif (earlier := have.get(record.key)) is not None:
+        if (earlier := have.get(record.key)) is not None:
             _weigh(record, source, earlier, into, found, have)
         elif into.has_record(record.cell):
             pass  # a damaged one: it was named, and nobody asked for it to be replaced
@@ -80,16 +78,10 @@ def _weigh(
     elif earlier.record.status == "failed":
         replaces = earlier.replaces or earlier.source is into
         found.taken[record.key] = have[record.key] = Taken(record, source, replaces=replaces)
+    elif contradiction := difference(record, source, earlier.record, earlier.source):
+        found.conflicts.append(contradiction)
     else:
-        try:
-            contradiction = difference(record, source, earlier.record, earlier.source)
-        except Fault as fault:  # the predictions that are there already are damaged
-            found.unread.append(str(fault))
-            return
-        if contradiction:
-            found.conflicts.append(contradiction)
-        else:
-            found.same += 1
+        found.same += 1
 
 
 def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
@@ -147,7 +139,8 @@ def _unlike_predictions(record: RunRecord, other: RunRecord, one: Store, another
         files = record.files.get(name), other.files.get(name)
         if files[0] is None or files[1] is None or files[0] == files[1]:
             continue  # an answer without its predictions has its scores alone to be compared
-        if what := _first_unlike(*(store.answer(record.cell, name) for store in (one, another))):
+        here, there = one.answer(record.cell, name), another.answer(record.cell, name)
+        if here and there and (what := _first_unlike(here, there)):
             return f"equal scores, but {name}: {what}"
     return ""
 

@@ -31,17 +31,17 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from benchmark.cell import Cell
-from benchmark.disk import fault_of, sha256_of, space_for, whole_file, write_whole
+from benchmark.disk import fault_of, space_for, whole_file, write_whole
 from benchmark.fault import Fault
 from benchmark.locks import is_locked, locked
-from benchmark.record import Predictions, RunRecord, StoredFile, read_record, write_record
+from benchmark.record import Predictions, RunRecord, StoredFile, write_record
+from benchmark.verified import RECORD, check_files, content_in, record_in
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 QUESTION = "cell.json"
-RECORD = "record.json"
 PREDICTIONS = ("predictions.npz", "unlabelled.npz")
 ATTENTION, EMBEDDING = "attention.json", "embedding.npy"
 UNREADABLE = "record-unreadable.json"  # a record that did not hold, when its cell was run again
@@ -166,7 +166,7 @@ class Store:
     def get(self, cell: Cell) -> RunRecord | None:
         """The cell's record; None where it has none, or one that does not hold (`damage` tells)."""
         try:
-            return self._read(self.folder(cell))
+            return record_in(self.folder(cell))
         except Fault:
             return None
 
@@ -174,41 +174,32 @@ class Store:
         """Why the cell's record does not hold, in one line; nothing where it holds, or there is none."""
         try:
             if self.has_record(cell):
-                self._read(self.folder(cell))
+                record_in(self.folder(cell))
         except Fault as fault:
             return str(fault)
         return ""
 
-    def damage_of_files(self, record: RunRecord) -> str:
-        """Which of a record's files are not those that it names, by their sha256, in one line; nothing where all are."""
-        folder = self.folder(record.cell)
-        try:
-            for name, wanted in record.files.items():
-                if sha256_of(folder / name) != wanted.sha256:
-                    return _not_its_own(folder / name)
-        except OSError as error:
-            return f"{folder}: {error.strerror or error}: copy the folder again, or run the cell again"
-        return ""
-
-    def answer(self, cell: Cell, name: str) -> Predictions:
-        """One of the PREDICTIONS of a done cell. Raises Fault where they are not those that its record names."""
-        return Predictions.from_bytes(self._content(cell, name), self.folder(cell) / name)
+    def answer(self, cell: Cell, name: str) -> Predictions | None:
+        """One of the PREDICTIONS of a done cell; None where it has none. Raises Fault where they are not its record's."""
+        content = content_in(self.folder(cell), name)
+        return None if content is None else Predictions.from_bytes(content, self.folder(cell) / name)
 
     def predictions(self, cell: Cell) -> Predictions:
-        """The answer of a done cell. Raises as `answer`."""
-        return self.answer(cell, PREDICTIONS[0])
+        """The answer of a done cell. Raises Fault where there is none, and as `answer`."""
+        if (found := self.answer(cell, PREDICTIONS[0])) is None:
+            raise Fault(f"{self.folder(cell)}: no predictions: the cell failed")
+        return found
 
     def unlabelled(self, cell: Cell) -> Predictions | None:
         """What a done cell says of a challenge's images without labels, None where it was asked of none."""
-        return self.answer(cell, PREDICTIONS[1]) if PREDICTIONS[1] in self._read(self.folder(cell)).files else None
+        return self.answer(cell, PREDICTIONS[1])
 
     def embedding(self, cell: Cell) -> "NDArray[np.float16] | None":
         """What a fusion made of the test examples, examples x width in the order of the predictions; None: none kept."""
         import numpy as np
 
-        if EMBEDDING not in self._read(self.folder(cell)).files:
-            return None
-        return np.load(io.BytesIO(self._content(cell, EMBEDDING)), allow_pickle=False)
+        content = content_in(self.folder(cell), EMBEDDING)
+        return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
     def attention(self, cell: Cell) -> "tuple[list[str], NDArray[np.float64]] | None":
         """How much each encoder of a fusion attends to each, averaged over the test part (rows sum to 1): their names,
@@ -216,40 +207,10 @@ class Store:
         """
         import numpy as np
 
-        if ATTENTION not in self._read(self.folder(cell)).files:
+        if (content := content_in(self.folder(cell), ATTENTION)) is None:
             return None
-        told = json.loads(self._content(cell, ATTENTION))
+        told = json.loads(content)
         return list(told["encoders"]), np.asarray(told["attention"])
-
-    def _read(self, folder: Path) -> RunRecord:
-        """The record in a folder. Raises Fault where there is none, or one that does not hold."""
-        record = read_record(folder / RECORD)
-        if folder != self.folder(record.cell):
-            raise Fault(
-                f"{folder / RECORD}: the record of another cell ({record.cell.task}/{record.key}): it was moved"
-            )
-        for name, wanted in record.files.items():
-            try:
-                size = (folder / name).stat().st_size
-            except OSError as error:
-                raise Fault(f"{folder / name}: {error.strerror or error}, but the record names it: {AGAIN}") from error
-            if size != wanted.size:
-                raise Fault(f"{folder / name}: {size:,} bytes, but the record says {wanted.size:,}: {AGAIN}")
-        return record
-
-    def _content(self, cell: Cell, name: str) -> bytes:
-        """The bytes of a file that the cell's record names. Raises Fault where they are others."""
-        folder = self.folder(cell)
-        wanted = self._read(folder).files.get(name)
-        if wanted is None:
-            raise Fault(f"{folder / name}: the cell's record names no such file: {AGAIN}")
-        try:
-            content = (folder / name).read_bytes()
-        except OSError as error:
-            raise Fault(f"{folder / name}: {error.strerror or error}") from error
-        if hashlib.sha256(content).hexdigest() != wanted.sha256:
-            raise Fault(_not_its_own(folder / name))
-        return content
 
     def records(self, *, hashed: bool = True) -> tuple[list[RunRecord], list[str]]:
         """All records, in order of task and key, and one line for each that does not hold. `hashed`: by the sha256 of the
@@ -272,11 +233,13 @@ class Store:
             if not (folder / RECORD).exists():
                 continue
             try:
-                record = self._read(folder)
+                record = record_in(folder)
+                if hashed:
+                    check_files(folder, record)
             except Fault as fault:
                 yield str(fault)
             else:
-                yield (self.damage_of_files(record) if hashed else "") or record
+                yield record
 
     def _folders(self) -> list[Path]:
         """Every cell's folder, in order of task and key."""
@@ -318,13 +281,6 @@ class Store:
         for file, content in files.items():
             write_whole(folder / file, content)
         return folder
-
-
-AGAIN = "copy the cell's folder again from where it is complete, or run the cell again"
-
-
-def _not_its_own(path: Path) -> str:
-    return f"{path}: not the file that the cell's record names: it was changed, damaged, or is another cell's: {AGAIN}"
 
 
 def _text_of(path: Path) -> str | None:

@@ -176,19 +176,21 @@ def test_unfinished_cells_stay_behind_and_are_counted(cli, one, two):
 
 
 def test_damaged_foreign_and_newer_records_are_named_and_left_out(cli, one, two):
-    for seed in range(5):
+    for seed in range(6):
         put(one, made_up_cell(seed=seed))
-    path = [one.folder(made_up_cell(seed=seed)) for seed in range(5)]
+    path = [one.folder(made_up_cell(seed=seed)) for seed in range(6)]
     (path[0] / "record.json").write_text("{}")
     (path[1] / "record.json").write_bytes(b"")
     (path[2] / "record.json").write_text((path[2] / "record.json").read_text().replace('"format": 2', '"format": 3'))
     (path[3] / "predictions.npz").write_bytes((path[3] / "predictions.npz").read_bytes()[:-30])
+    whole = (path[4] / "predictions.npz").read_bytes()
+    (path[4] / "predictions.npz").write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
 
     ran = merged(cli, two, one)
 
     assert ran.code == 0
-    assert [record.cell.seed for record in two.records()[0]] == [4]
-    for folder in path[:4]:
+    assert [record.cell.seed for record in two.records()[0]] == [5]
+    for folder in path[:5]:
         assert f"left out: {folder}" in ran.out
     assert "its format is 3, of a newer version" in ran.text
 

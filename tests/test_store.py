@@ -311,7 +311,7 @@ def test_predictions_of_another_cell_are_named_when_they_are_read(tmp_path):
     assert paths[0].stat().st_size == paths[1].stat().st_size
     shutil.copyfile(paths[1], paths[0])
 
-    with pytest.raises(Fault, match="not the file that the cell's record names"):
+    with pytest.raises(Fault, match="not the file that the record names"):
         store.predictions(one)
     assert [record.key for record in store.records()[0]] == [other.key]
     assert len(store.records(hashed=False)[0]) == 2

@@ -42,7 +42,7 @@ class Images(Protocol):
     def notes(self) -> list[str]: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cache:
     """A finished cache. Images are read-only views into a memory map. `contents`: what `cache.json` says; `rows`: see ROW."""
 
