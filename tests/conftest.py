@@ -19,7 +19,7 @@ from benchmark.disk import Places
 from benchmark.fault import Fault
 from benchmark.memory import prepare_for_torch
 from benchmark.tasks import TaskSpec, read_tasks
-from benchmark.zoo import fetch as fetching
+from benchmark.zoo import download as downloading
 
 prepare_for_torch()
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
@@ -159,5 +159,5 @@ def weights(tmp_path):
 def waits(monkeypatch):
     """The seconds that would have been waited between tries."""
     seconds = []
-    monkeypatch.setattr(fetching, "time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(downloading, "time", SimpleNamespace(sleep=seconds.append))
     return seconds

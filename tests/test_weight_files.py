@@ -1,6 +1,7 @@
 """Weight files that are here: changed, brought by the user, asked for by many at once, met by a kill or a full disk."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -260,6 +261,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_under_the_final_name(shelf, 
 
     assert ran.returncode == 0, ran.stderr
     line, names, digest = ran.stdout.splitlines()
-    assert line.startswith(f"disk full while writing {weights / 'net' / 'net.pth'}: ")
+    path = weights / "net" / "net.pth"
+    assert line.startswith(f"disk full while writing {path}")
     assert not {"net.pth", "net.pth.pin.json", "net.pth.copy"} & set(names.split())
+    if "net.pth.part" in names.split():
+        assert re.search(rf"; [\d,]+ bytes are kept in {path}\.part: remove it to have them back$", line)
+    else:
+        assert "nothing half-written was left there" in line
     assert digest == sha256(BODY)

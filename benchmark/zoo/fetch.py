@@ -2,39 +2,32 @@
 
 A file lies at `weights/<entry>/<file>` with `<file>.pin.json` beside it. The pin is written last, so its existence
 means that the file is whole; it holds the digest under which the file was first seen, checked at every load after.
-Sources are http(s) URLs, and `hf:` and `timm:` (`zoo.hub`).
+Sources are http(s) URLs (`zoo.download`), and `hf:` and `timm:` (`zoo.hub`).
 """
 
-import json
 import os
+import re
 import shutil
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
+from pydantic import Field, NonNegativeInt, ValidationError
 
-from benchmark import __version__
-from benchmark.disk import DiskFull, sha256_of, space_for, write_whole
+from benchmark.disk import DiskFull, TemporaryFault, sha256_of, space_for, write_whole
 from benchmark.fault import Fault
+from benchmark.frozen import Frozen
 from benchmark.zoo import hub
 from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.download import Progress, download, note_of, size_of
 from benchmark.zoo.whole import check_whole
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
-TRIES = 4
-LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
-STALL_SECONDS = 30.0
-CHUNK = 1 << 18
 CONVERTED = (".encoder.safetensors", ".encoder.json")  # what zoo.converted keeps beside a file
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
+LONGEST_FILE_NAME = 200  # bytes; file systems know 255, and the ends of other files' names come behind it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +38,30 @@ class WeightFile:
     sha256: str
 
 
+class _Pin(Frozen):
+    """The digest under which a file was first seen, its size in bytes, and where it came from."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size: NonNegativeInt
+    source: str = ""
+
+
 def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
-    """The entry's file if it is here and whole, without reading it. Raises Fault where pin and entry disagree."""
+    """Returns the entry's file if it is here and whole, without reading it; it is read where its pin is damaged.
+
+    Raises Fault where pin and entry disagree, and where nothing but a damaged pin vouched for the file.
+    """
     path = _place(entry, weights)
-    pin = _pin(path)
-    if not path.is_file() or not pin.is_file():
+    if not path.is_file() or not _pin(path).is_file():
         return None
-    pinned = json.loads(pin.read_text())
-    if path.stat().st_size != pinned["size"]:
+    pinned = _pinned(path) or _pinned_anew(entry, path)
+    if path.stat().st_size != pinned.size:
         raise Fault(
-            f"{path}: {path.stat().st_size:,} bytes, but it had {pinned['size']:,} when it was verified: it was changed; "
+            f"{path}: {path.stat().st_size:,} bytes, but it had {pinned.size:,} when it was verified: it was changed; "
             f"delete it and fetch it again"
         )
-    _check_digest(entry, pinned["sha256"], path, "delete it and fetch it again", entry.sha256)
-    return WeightFile(path=path, sha256=pinned["sha256"])
+    _check_digest(entry, pinned.sha256, path, "delete it and fetch it again", entry.sha256)
+    return WeightFile(path=path, sha256=pinned.sha256)
 
 
 def verified(file: WeightFile) -> WeightFile:
@@ -105,7 +108,14 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
             except Fault as fault:
                 raise Fault(f"{entry.name}: {fault}: {by_hand}") from fault
             return _admit_copy(entry, cached, path, hub.published_digest(cached), f"delete {cached} and fetch it again")
-        _download(entry, source, path, progress, by_hand)
+        try:
+            download(source, _part(path), progress)
+        except DiskFull:
+            raise
+        except Fault as fault:
+            kept = size_of(_part(path))
+            again = f"{kept:,} bytes are kept in {_part(path)}, the same command continues; or " if kept else ""
+            raise Fault(f"{entry.name}: {fault}: {again}{by_hand}") from fault
         return _admit(entry, _part(path), path)
 
 
@@ -120,11 +130,13 @@ def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
 
 
 def forget(entry: ZooEntry, weights: Path) -> None:
-    """Remove the entry's file, its pin and what was converted of it."""
+    """Remove the entry's file, its pin, what was converted of it, and what a download that was cut off left."""
     path = _place(entry, weights)
     _pin(path).unlink(missing_ok=True)
     for end in ("", *CONVERTED):
         path.with_name(path.name + end).unlink(missing_ok=True)
+    _part(path).unlink(missing_ok=True)
+    note_of(_part(path)).unlink(missing_ok=True)
 
 
 def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, otherwise: str) -> WeightFile:
@@ -132,7 +144,7 @@ def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, otherwise:
     _check_digest(entry, sha256_of(file), file, otherwise, wanted)
     copy = path.with_name(path.name + ".copy")  # not `.part`: no download may continue a copy that was cut off
     try:
-        with space_for(path):
+        with space_for(path, left="nothing half-written was left there"):
             shutil.copyfile(file, copy)
         return _admit(entry, copy, path)
     finally:
@@ -149,7 +161,7 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
             raise Fault(f"{entry.name}: {fault}; nothing was kept") from fault
     except Fault:
         partial.unlink()
-        _note(path).unlink(missing_ok=True)
+        note_of(_part(path)).unlink(missing_ok=True)
         raise
     size = partial.stat().st_size
     with space_for(path), partial.open("rb+") as written:
@@ -157,90 +169,36 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
     _pin(path).unlink(missing_ok=True)  # an earlier file's pin must not vouch for this one
     partial.replace(path)
     _part(path).unlink(missing_ok=True)  # of a download that the user's own copy has made needless
-    _note(path).unlink(missing_ok=True)
-    write_whole(_pin(path), json.dumps({"sha256": digest, "size": size, "source": entry.source}, indent=1))
+    note_of(_part(path)).unlink(missing_ok=True)
+    _write_pin(path, _Pin(sha256=digest, size=size, source=entry.source))
     return WeightFile(path=path, sha256=digest)
 
 
-def _download(entry: ZooEntry, source: str, path: Path, progress: Progress, by_hand: str) -> None:
-    """Bring the part file to its full length, over several tries; what arrived stays for the next."""
-    reason, asked_for = "", 0.0
-    for number in range(TRIES):
-        if number:
-            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(asked_for, LONGEST_WAIT)))
-        asked_for = 0.0
-        try:
-            if _download_once(entry, source, path, progress, by_hand):
-                return
-            reason = f"cut after {_kept(path):,} bytes"
-        except urllib.error.HTTPError as error:
-            reason = f"HTTP {error.code} {error.reason}"
-            told = error.headers.get("Retry-After") or ""  # seconds, or a date, which counts as nothing told
-            asked_for = float(told) if told.isdecimal() else 0.0
-            if error.code == 416:  # nothing after our last byte: the file is whole, or it was another file's start
-                if _kept(path) and error.headers.get("Content-Range") == f"bytes */{_kept(path)}":
-                    return
-                _part(path).unlink(missing_ok=True)
-            elif error.code < 500 and error.code != 429:
-                break
-        except urllib.error.URLError as error:
-            reason = f"{urlsplit(source).hostname} is not reachable ({error.reason})"
-            if "resolution" in str(error.reason) or "not known" in str(error.reason):
-                break
-        except (TimeoutError, ConnectionError, HTTPException) as error:
-            reason = str(error) or type(error).__name__
-    again = f"{_kept(path):,} bytes are kept, the same command continues; or " if _kept(path) else ""
-    raise Fault(f"{entry.name}: {reason}: {again}{by_hand}")
-
-
-def _download_once(entry: ZooEntry, source: str, path: Path, progress: Progress, by_hand: str) -> bool:
-    """One request, from where the part file ends if the server still has the same file. True when whole."""
-    partial = _part(path)
-    have = _kept(path)
-    request = urllib.request.Request(source, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
-    validator = ""
-    with suppress(OSError, ValueError):
-        validator = json.loads(_note(path).read_text())["validator"]
-    if have and validator:
-        request.add_header("Range", f"bytes={have}-")
-        request.add_header("If-Range", validator)  # another file in its place comes from its start
-    with urllib.request.urlopen(request, timeout=STALL_SECONDS) as reply:  # noqa: S310
-        if reply.headers.get_content_type() == "text/html":
-            raise Fault(
-                f"{entry.name}: the server sent an HTML page, not a weight file (a dead link, or one that asks for a "
-                f"login): {by_hand}"
-            )
-        continued = reply.status == 206
-        if continued and not (reply.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-            partial.unlink()  # what comes is no continuation of it
-            raise ConnectionError(f"the server sent another part of the file than from byte {have:,} on")
-        length = reply.headers.get("Content-Length")
-        total = (have if continued else 0) + int(length) if length else None
-        if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
-            partial.unlink(missing_ok=True)
-            _keep_validator(path, reply.headers)
-        with space_for(path), partial.open("ab") as file:
-            done = have if continued else 0
-            progress(done, total)
-            while chunk := _received(reply):
-                file.write(chunk)
-                done += len(chunk)
-                progress(done, total)
-    return total is None or done == total
-
-
-def _received(reply: HTTPResponse) -> bytes:
+def _pinned(path: Path) -> "_Pin | None":
+    """Returns the pin of a file; None for one that is damaged."""
     try:
-        return reply.read(CHUNK)
-    except OSError as error:  # a lost route or a broken TLS record is a cut connection too
-        raise ConnectionError(str(error) or type(error).__name__) from error
+        return _Pin.model_validate_json(_pin(path).read_bytes())
+    except ValidationError:
+        return None
 
 
-def _keep_validator(path: Path, headers: Message) -> None:
-    etag = headers.get("ETag") or ""
-    # a weak validator may not be used with If-Range (RFC 9110, section 13.1.5)
-    validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
-    write_whole(_note(path), json.dumps({"validator": validator}))
+def _pinned_anew(entry: ZooEntry, path: Path) -> "_Pin":
+    """Returns a new pin in place of a damaged one, of a file whose digest the entry knows. Raises Fault for another."""
+    if not entry.sha256:
+        raise Fault(
+            f"{entry.name}: {_pin(path)} is damaged, and no digest is published that could vouch for the file in its place: "
+            f"delete both and fetch it again"
+        )
+    digest = sha256_of(path)
+    _check_digest(entry, digest, path, "delete it and fetch it again", entry.sha256)
+    pin = _Pin(sha256=digest, size=path.stat().st_size, source=entry.source)
+    with suppress(OSError, TemporaryFault):  # a folder that many share may be read-only
+        _write_pin(path, pin)
+    return pin
+
+
+def _write_pin(path: Path, pin: "_Pin") -> None:
+    write_whole(_pin(path), pin.model_dump_json(indent=1))
 
 
 def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str, wanted: str) -> None:
@@ -255,8 +213,16 @@ def _place(entry: ZooEntry, weights: Path) -> Path:
     if entry.source.startswith(hub.HF):
         name = hub.parse(entry.source).name
     else:
-        name = unquote(urlsplit(entry.source).path).rsplit("/", 1)[-1] or "weights"
-    return weights / entry.name.replace(":", "_") / name
+        name = unquote(urlsplit(entry.source).path).rsplit("/", 1)[-1]
+    return weights / entry.name.replace(":", "_") / _file_name(name)
+
+
+def _file_name(name: str) -> str:
+    """Returns a name as a URL has it, or what of it can be a file's: no path, nothing hidden, not too long."""
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).lstrip(".") or "weights"
+    while len(name.encode(errors="replace")) > LONGEST_FILE_NAME:
+        name = name[1:]  # its end tells more
+    return name
 
 
 def _pin(path: Path) -> Path:
@@ -265,11 +231,3 @@ def _pin(path: Path) -> Path:
 
 def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
-
-
-def _kept(path: Path) -> int:
-    return _part(path).stat().st_size if _part(path).exists() else 0
-
-
-def _note(path: Path) -> Path:
-    return path.with_name(path.name + ".part.json")

@@ -10,10 +10,7 @@ import zipfile
 from pathlib import Path
 
 from benchmark.fault import Fault
-
-ZIP_START = b"PK\x03\x04"
-PAGES = (b"<!doctype", b"<html", b"<?xml")
-LONGEST_HEADER = 100_000_000  # bytes, safetensors' own bound
+from benchmark.zoo.filetype import LONGEST_HEADER, WEB_PAGES, ZIP_STARTS
 
 
 def check_whole(path: Path, name: str, container: str) -> None:
@@ -22,9 +19,9 @@ def check_whole(path: Path, name: str, container: str) -> None:
     damaged = f"cut off or damaged ({size:,} bytes)"
     with path.open("rb") as file:
         start = file.read(64)
-    if start.lstrip().lower().startswith(PAGES):
+    if start.lstrip().lower().startswith(WEB_PAGES):
         raise Fault(f"{name} is a web page, not a weight file (a dead link, or one that asks for a login)")
-    if start.startswith(ZIP_START) and not zipfile.is_zipfile(path):
+    if start.startswith(ZIP_STARTS) and not zipfile.is_zipfile(path):
         raise Fault(f"{name} is a zip without its end: {damaged}")
     if container == "safetensors" or name.endswith(".safetensors"):
         planned = _planned(path)

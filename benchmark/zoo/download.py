@@ -1,0 +1,221 @@
+"""A file from an http(s) server, over lines that break and from servers that may mean ill. Torch-free.
+
+What arrives lies in a part file, with the server's validator beside it (`.json`), so that the next request, of this call
+or the next, asks for the rest alone, if the server still has the same file. Servers may redirect to http(s) alone; one that
+sends less than LEAST_BYTES in STALL_SECONDS counts as a broken line, whatever it sends; none of its words is shown as it is.
+"""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from email.message import Message
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmark import __version__
+from benchmark.disk import DiskFull, space_for, write_whole
+from benchmark.fault import Fault, shortened, shown
+
+TRIES = 4
+LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
+STALL_SECONDS = 30.0
+LEAST_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any line that weights are fetched over
+CHUNK = 1 << 18
+LONGEST_LENGTH = 18  # digits of a Content-Length
+SCHEMES = ("http", "https")
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
+
+
+def download(source: str, partial_file: Path, progress: Progress) -> None:
+    """Brings the part file to its full length, over several tries; what arrived stays for the next.
+
+    Raises Fault with the reason where it cannot, DiskFull where there is no room.
+    """
+    reason, asked_for = "", 0.0
+    for number in range(TRIES):
+        if number:
+            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(asked_for, LONGEST_WAIT)))
+        asked_for = 0.0
+        try:
+            if _request(source, partial_file, progress):
+                return
+            reason = f"cut after {size_of(partial_file):,} bytes"
+        except urllib.error.HTTPError as error:
+            reason = f"HTTP {error.code} {error.reason}"
+            told = error.headers.get("Retry-After") or ""  # seconds, or a date, which counts as nothing told
+            asked_for = float(told) if told.isdecimal() else 0.0
+            if error.code == 416:  # nothing after our last byte: the file is whole, or it was another file's start
+                have = size_of(partial_file)
+                if have and error.headers.get("Content-Range") == f"bytes */{have}":
+                    return
+                partial_file.unlink(missing_ok=True)
+            elif error.code < 500 and error.code != 429:
+                break
+        except urllib.error.URLError as error:
+            reason = f"{urlsplit(source).hostname} is not reachable ({error.reason})"
+            if "resolution" in str(error.reason) or "not known" in str(error.reason):
+                break
+        except ValueError as error:  # what is no URL
+            reason = str(error)
+            break
+        except (TimeoutError, ConnectionError, HTTPException) as error:
+            reason = str(error) or type(error).__name__
+    raise Fault(shortened(" ".join(reason.split()), 200))
+
+
+def size_of(partial_file: Path) -> int:
+    """Returns how many bytes have arrived."""
+    return partial_file.stat().st_size if partial_file.exists() else 0
+
+
+def note_of(partial_file: Path) -> Path:
+    """Returns where the server's validator is kept."""
+    return partial_file.with_name(partial_file.name + ".json")
+
+
+def _request(source: str, partial_file: Path, progress: Progress) -> bool:
+    """One request, from where the part file ends if the server still has the same file. Returns whether it is whole."""
+    have, validator = size_of(partial_file), ""
+    request = urllib.request.Request(source, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        validator = str(json.loads(note_of(partial_file).read_text())["validator"])
+    if have and validator:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", validator)  # another file in its place comes from its start
+    with _watched() as watch, watch.opened(request) as reply:
+        if reply.headers.get_content_type() == "text/html":
+            raise Fault("the server sent an HTML page, not a weight file (a dead link, or one that asks for a login)")
+        continued = reply.status == 206
+        if continued and not (reply.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
+            partial_file.unlink()  # what comes is no continuation of it
+            raise ConnectionError(f"the server sent another part of the file than from byte {have:,} on")
+        length = reply.headers.get("Content-Length") or ""
+        known = length.isascii() and length.isdecimal() and len(length) <= LONGEST_LENGTH
+        done = have if continued else 0
+        total = done + int(length) if known else None
+        if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
+            partial_file.unlink(missing_ok=True)
+            _keep_validator(partial_file, reply.headers)
+        try:
+            with space_for(partial_file), partial_file.open("ab") as file:
+                progress(done, total)
+                while chunk := watch.received(reply):
+                    file.write(chunk)
+                    done += len(chunk)
+                    progress(done, total)
+        except DiskFull as fault:
+            kept = f"{size_of(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
+            raise DiskFull(f"{fault}; {kept}") from fault
+    return total is None or done == total
+
+
+def _keep_validator(partial_file: Path, headers: Message) -> None:
+    etag = headers.get("ETag") or ""
+    # a weak validator may not be used with If-Range (RFC 9110, section 13.1.5)
+    validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
+    write_whole(note_of(partial_file), json.dumps({"validator": validator}))
+
+
+class _Watch:
+    """Breaks off a connection that brings less than LEAST_BYTES in STALL_SECONDS.
+
+    A timeout of the socket is not enough: it begins anew with every byte.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.over = threading.Event()
+        self.slow = False
+        self.socket: socket.socket | None = None
+
+    def opened(self, request: urllib.request.Request) -> HTTPResponse:
+        """Returns the reply to the request."""
+        opener = urllib.request.build_opener(_Redirects, _Http(self), _Https(self))
+        reply: HTTPResponse = opener.open(request, timeout=STALL_SECONDS)
+        return reply
+
+    def received(self, reply: HTTPResponse) -> bytes:
+        """Returns what has arrived next, nothing at the end."""
+        try:
+            chunk = reply.read1(CHUNK)
+        except OSError as error:  # a lost route or a broken TLS record is a cut connection too
+            raise ConnectionError(str(error) or type(error).__name__) from error
+        self.count += len(chunk)
+        return chunk
+
+    def run(self) -> None:
+        """Looks once in STALL_SECONDS, until it is over."""
+        before = 0
+        while not self.over.wait(STALL_SECONDS):
+            if self.count - before < LEAST_BYTES and self.socket is not None:
+                self.slow = True
+                with suppress(OSError):
+                    socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # under TLS too: nobody waits for its goodbye
+            before = self.count
+
+
+@contextmanager
+def _watched() -> Iterator[_Watch]:
+    watch = _Watch()
+    thread = threading.Thread(target=watch.run, daemon=True)
+    thread.start()
+    stalled = f"stalled: less than {LEAST_BYTES:,} bytes in {STALL_SECONDS:g} seconds"
+    try:
+        yield watch
+        if watch.slow:
+            raise ConnectionError(stalled)
+    except (OSError, HTTPException) as error:
+        timed_out = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+        if watch.slow or timed_out:
+            raise ConnectionError(stalled) from error
+        raise
+    finally:
+        watch.over.set()
+        thread.join()
+
+
+class _Watched(urllib.request.AbstractHTTPHandler):
+    """A handler that tells a watch of its connections' sockets."""
+
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def do_open(self, http_class: Any, req: Any, **options: Any) -> Any:
+        def made(host: str, **more: Any) -> HTTPConnection:
+            connection: HTTPConnection = http_class(host, **more)
+            connect = connection.connect
+
+            def connect_watched() -> None:
+                connect()
+                self.watch.socket = connection.sock  # the connection forgets it once the headers are there
+
+            connection.connect = connect_watched  # type: ignore[method-assign]
+            return connection
+
+        return super().do_open(made, req, **options)
+
+
+class _Http(_Watched, urllib.request.HTTPHandler):
+    pass
+
+
+class _Https(_Watched, urllib.request.HTTPSHandler):
+    pass
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to http(s) alone."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if urlsplit(newurl).scheme not in SCHEMES:
+            told = f"redirects to {shown(newurl)}, which is not http(s)"
+            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
