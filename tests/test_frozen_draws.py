@@ -18,6 +18,7 @@ from test_splits import an_index
 
 from benchmark.cell import KEY_FORMAT, Purpose, stream
 from benchmark.data.cache import open_cache
+from benchmark.data.dealt import Share, deal
 from benchmark.data.decoding import Source, Working
 from benchmark.data.index import Index
 from benchmark.data.labels import training_labels
@@ -141,6 +142,19 @@ def test_draws_of_uncertain_labels_are_frozen():
     drawn = training_labels(table, ("a",), "lsr-ones", stream(5, Purpose.UNCERTAIN))
 
     assert drawn[:, 0].tolist() == pytest.approx(UNCERTAIN, abs=1e-6)
+
+
+def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
+    index = replace(findings(), labels=("A", "B"))
+    index.table.loc[::5, "A"] = -1.0
+    task = tasks["DXC5"].model_copy(update={"split": Split(**RANDOM)})
+
+    dealt = deal(index, task, task.complete_recipe(), Share(fraction=0.5), seed=5)
+
+    wanted = training_labels(index.table, ("A", "B"), "lsr-ones", stream(5, Purpose.UNCERTAIN))
+    rows = index.table.index[dealt.parts == "train"]
+    assert np.array_equal(dealt.learned, wanted)
+    assert dealt.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
 
 
 def test_crops_flips_and_rotations_are_frozen():

@@ -147,6 +147,16 @@ def test_training_images_of_one_class_are_refused_before_anything_runs(places, c
     assert not list(places.results.glob("cells/*"))
 
 
+def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(places):
+    cells = cells_of(places, ONE, "APTOS", fractions="0.1", seeds="4")
+    grid = Wish.of(places, ONE, "APTOS").grid()
+
+    _, notes = check_splits(cells, indexes_of(grid, faults=[]), {task.name: task for task in grid.tasks})
+
+    assert notes
+    assert all(re.search(r"\(in [1-4] of 4 splits\)$", note) for note in notes)
+
+
 def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(places, cli):
     """Forty phantoms of five grades: neither four images nor three for validation can have all."""
     line = r"the validation part has no image of [^;]+; other parts have some"

@@ -156,6 +156,16 @@ def test_subgroups_are_scored_alone_and_ages_in_bands():
     assert len(truth) == 120
 
 
+def test_subgroups_are_scored_over_the_same_classes():
+    _, predictions = drawn("multiclass", num=120, sex=["F", "M"] * 60)
+    judging = Judging(unscored=("none", "worst"))
+
+    found = group_scores(predictions, judging)["sex"]["F"]
+
+    women = predictions.rows(np.flatnonzero(predictions.groups["sex"] == "F"))
+    assert found["mean_auc"] == scores_of(women, judging)[0]["mean_auc"] != scores_of(women)[0]["mean_auc"]
+
+
 def test_a_group_of_many_values_or_of_one_is_no_subgroup():
     _, predictions = drawn(num=40, study=[f"s{n}" for n in range(40)], view=["PA"] * 40, case=["c", "d"] * 20)
 

@@ -77,6 +77,20 @@ def test_xray_images_and_masks_are_reflected_at_their_borders():
     assert [type(warp).__name__ for warp in warps] == ["Elastic", "GridDistortion", "OpticalDistortion"]
 
 
+def test_a_distorted_grid_may_leave_the_image():
+    """Five cells of 44 pixels, each stretched by up to 0.3: where they end has a spread of 44 x 0.3 / sqrt 3 x sqrt 5 = 17
+    pixels in albumentations 0.4.3; normalised, as version 2 has it, they would always end at the border.
+    """
+    _, grid, _ = xray_warps(224)
+    ends = []
+    for seed in range(200):
+        grid.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        ends.append(grid.get_params_dependent_on_data({"shape": (224, 224, 1)}, {})["map_x"][0, 219])
+
+    assert np.mean(ends) == pytest.approx(219, abs=5)
+    assert np.std(ends) == pytest.approx(17, rel=0.2)
+
+
 def test_a_warp_reflects_at_the_border_pixel_itself():
     """reflect_101: the pixel at the border is the mirror and is not repeated."""
     ramp = np.tile(np.arange(96, dtype=np.uint8)[None, :, None], (96, 1, 1))
