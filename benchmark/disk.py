@@ -226,6 +226,11 @@ class Places:
         return self.home / "pixels"
 
     @property
+    def sources(self) -> Path:
+        """What the data sets' files were when they were first decoded: it outlives caches that are removed."""
+        return self.home / "sources"
+
+    @property
     def features(self) -> Path:
         """What frozen encoders gave, kept as long as nobody deletes it."""
         return self.home / "features"

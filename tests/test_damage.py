@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -96,8 +97,10 @@ def test_a_changed_image_leaves_the_cell_pending_until_it_is_as_it_was(places, t
     image.write_bytes(images[1].read_bytes())
     assert cell_of(places, tasks["TXC"], max_epochs=1).key == cell.key
 
-    with pytest.raises(TemporaryFault, match=rf"1 file changed since .*{image.name}"):
-        recorded(places, cell, tmp_path / "changed")
+    for _ in range(2):
+        with pytest.raises(TemporaryFault, match=rf"1 file changed since .*{image.name}"):
+            recorded(places, cell, tmp_path / "changed")
+        shutil.rmtree(places.pixels, ignore_errors=True)  # and not only beside the decoded images
     image.write_bytes(content)
 
     assert Store(tmp_path / "changed").get(cell) is None

@@ -67,6 +67,7 @@ def prepare(
                         name=name,
                         progress=progress,
                         threads=threads or os.cpu_count() or 2,
+                        ledgers=places.sources,
                     )
                 typer.echo(f"{name}: {cache.contents['bytes'] / 1e9:,.2f} GB in {cache.folder}")
                 for row, reason in list(cache.unreadable.items())[:20]:

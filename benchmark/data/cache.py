@@ -181,9 +181,10 @@ def open_cache(
     progress: Progress,
     tell: Tell = lambda _: None,
     threads: int = 2,
+    ledgers: Path | None = None,
 ) -> Cache:
     """The cache of these images at this size, built where it is not there or its index is damaged. `tell` is called with
-    lines for who waits.
+    lines for who waits; `ledgers`: the folder of what source files were (`home`, where it is not given).
 
     Raises Fault for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
     images changed since they were first decoded.
@@ -197,7 +198,7 @@ def open_cache(
         **({"tolerant": True} if source.tolerant else {}),
     }
     folder = home / f"{name}-{working.title}-{digest_of(identity)[:16]}"
-    ledger = home / f"{name}-files-{source.data_digest}"
+    ledger = (ledgers or home) / f"{name}-files-{source.data_digest}"
     files = SourceFiles(ledger=ledger, root=source.root, verified=source.verified)
     if (index := _index_of(folder, identity)) is not None:
         files.check(source.files, threads=threads, progress=progress)

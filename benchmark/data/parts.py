@@ -171,7 +171,14 @@ def images_of(
     if not task.keep_pixels:
         return Uncached(source=source, working=working)
     return open_cache(
-        source, working, places.pixels, name=task.name, progress=progress, tell=tell, threads=max(2, threads)
+        source,
+        working,
+        places.pixels,
+        name=task.name,
+        progress=progress,
+        tell=tell,
+        threads=max(2, threads),
+        ledgers=places.sources,
     )
 
 

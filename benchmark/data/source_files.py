@@ -1,7 +1,6 @@
 """What a data set's files were when they were first decoded, so that a changed image is noticed.
 
-The digest in a cell's key reads the table and a few of the files; here are all of them. The ledger of a data set lies beside
-its pixel caches, a line for each file: the line's checksum, the file's size, its time of change (nanoseconds), the checksum
+The digest in a cell's key reads the table and a few of the files; here are all of them. A data set has a ledger, a line for each file: the line's checksum, the file's size, its time of change (nanoseconds), the checksum
 of its content, its name. Lines are appended, a later one replaces an earlier one, a damaged one counts as missing.
 """
 
@@ -64,7 +63,7 @@ class SourceFiles:
             raise TemporaryFault(
                 f"{self.root}: {plural(len(changed), 'file')} changed since the images were first decoded "
                 f"({first_few(changed)}), so that cells of one key would see different images: put the files back; or, where "
-                f"the change is meant, remove {self.ledger}, the caches beside it and the task's results"
+                f"the change is meant, remove {self.ledger}, the task's pixel and feature caches, and its results"
             )
         self.verified.update(names)
 
@@ -108,6 +107,8 @@ class SourceFiles:
             return False
         self._known[name] = state
         content = b"%d %d %08x %s" % (state.size, state.time, state.checksum, os.fsencode(name))
+        with suppress(OSError):
+            self.ledger.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError), self.ledger.open("ab") as file:  # what cannot be remembered is read again the next time
             file.write(b"\n%08x %s" % (zlib.crc32(content), content))  # first the break: a line cut off ends there
         return True
