@@ -1,7 +1,8 @@
 """What a data set's files were when they were first decoded, so that a changed image is noticed.
 
-The digest in a cell's key reads the table and a few of the files; here are all of them. A data set has a ledger, a line for each file: the line's checksum, the file's size, its time of change (nanoseconds), the checksum
-of its content, its name. Lines are appended, a later one replaces an earlier one, a damaged one counts as missing.
+The digest in a cell's key reads the table and a few of the files; here are all of them. A data set has a ledger, a line for
+each file: the line's checksum, the file's size, its time of change (nanoseconds), the checksum of its content, its name.
+Lines are appended, a later one replaces an earlier one, a damaged one counts as missing.
 """
 
 import os
