@@ -24,7 +24,7 @@ from pydantic import (
 
 from benchmark.disk import digest_of
 from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen
+from benchmark.frozen import Frozen, ShownName
 
 KEY_FORMAT = 2
 # of one cell on a CPU, on every machine and beside any number of other cells: sums are taken in as many parts as there are
@@ -130,10 +130,10 @@ class Weights(Frozen):
     to another image size, where not as timm does it (zoo.positions).
     """
 
-    name: str
-    architecture: str
+    name: ShownName
+    architecture: ShownName
     sha256: str = ""
-    naming: str
+    naming: ShownName
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     features: Literal["class-tokens-4"] | None = None  # the class tokens of the last four blocks, joined
@@ -155,11 +155,11 @@ class Cell(Frozen):
     """
 
     weights: tuple[Weights, ...]
-    task: str
+    task: ShownName
     task_digest: str
     data: Literal["official", "phantom"]
     data_digest: str
-    protocol: str = "finetune"
+    protocol: ShownName = "finetune"
     recipe: Recipe
     search: dict[str, tuple[int | float | str | None, ...]] | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from benchmark.fault import did_you_mean, shortened, shown
+from benchmark.fault import did_you_mean, printable, shortened, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,7 +27,20 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_shown(name: str) -> str:
+    """Returns a name of a record, from wherever it comes, that can be shown and stand in a file's name. Raises ValueError."""
+    if (
+        not 0 < len(name) <= LONGEST_NAME
+        or printable(name) != name
+        or set(name) & {"/", "\\", "\n", "\t"}
+        or name[0] == "."
+    ):
+        raise ValueError(f"wanted a name of 1 to {LONGEST_NAME} letters that begins with no dot and holds no slash")
+    return name
+
+
 Name = Annotated[str, AfterValidator(check_name)]
+ShownName = Annotated[str, AfterValidator(check_shown)]
 
 
 class Frozen(BaseModel):

@@ -11,7 +11,7 @@ from benchmark.report.page import page as page_of
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")]
-HOSTILE = "<script>document.title='taken'</script>"
+HOSTILE = "<img src=x onerror=document.title='taken'>"
 MODELS = ["scratch", "imagenet", "swav", "barlow-twins"]
 
 

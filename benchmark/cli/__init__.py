@@ -7,6 +7,7 @@ import typer
 
 from benchmark import __version__
 from benchmark.cli import compare, data, export, merge, pretrain, report, run, tasks, zoo
+from benchmark.disk import fault_of
 from benchmark.fault import Fault
 from benchmark.logs import warnings_hidden
 
@@ -58,8 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with warnings_hidden():
             app(args=arguments, prog_name="benchmark")
-    except Fault as fault:
+    except (Fault, OSError) as error:
         if os.environ.get("BENCHMARK_DEBUG"):
             raise
+        fault = error if isinstance(error, Fault) else fault_of(error)
         typer.secho(f"error: {fault}", err=True, fg="red")
         sys.exit(2)

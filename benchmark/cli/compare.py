@@ -43,6 +43,7 @@ def compare(
     """
     from benchmark.disk import write_whole
     from benchmark.report.compare import answer, answer_of_replication
+    from benchmark.report.table_writers import frame_csv
     from benchmark.tasks import known_tasks
 
     if not 0 < margin < 100:
@@ -70,7 +71,7 @@ def compare(
         )
         _show(of_data, said, margin, first, second)
     if csv is not None:
-        write_whole(csv, rows.to_csv(index=False))
+        write_whole(csv, frame_csv(rows))
         typer.echo(f"{len(rows)} rows in {csv}")
     for line in unread:
         typer.echo(f"left out: {line}")

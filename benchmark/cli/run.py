@@ -24,7 +24,7 @@ from benchmark.cli.options import (
     Tasks,
     places_of,
 )
-from benchmark.fault import plural
+from benchmark.fault import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,7 +291,7 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
     lines = [line for cell, line in failed if (cell.task, cell.model) in counts]
     lines += [f"left out: {line}" for line in unread]
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _chosen(cells: "list[Cell]", places: "Places", tasks: str | None, models: str | None) -> set[tuple[str, str]]:

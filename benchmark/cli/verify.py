@@ -52,14 +52,12 @@ def verify(
 
 
 def _show(report: "Report", json_file: Path | None) -> None:
-    from rich.markup import escape
-
     from benchmark.cli.shown import out, table_of
 
     console = out()
     table = table_of("check", "verdict", "finding", "fix")
     for check in report.checks:
-        table.add_row(check.name, check.verdict, escape(check.finding), escape(check.fix))
+        table.add_row(check.name, check.verdict, check.finding, check.fix)
     console.print(table)
     unreadable = [line for check in report.checks for line in check.details.get("unreadable", ())]
     for line in unreadable[:PRINTED]:

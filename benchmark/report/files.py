@@ -24,7 +24,7 @@ from benchmark.report.paper_cells import Sources, filled
 from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out
 from benchmark.report.sweeps import sweep_grid, sweeps_of
-from benchmark.report.table_writers import Grid, latex_of, markdown_of
+from benchmark.report.table_writers import Grid, frame_csv, latex_of, markdown_of
 from benchmark.report.tables import grids
 from benchmark.selection import seeds_from, select
 from benchmark.tasks import TaskSpec
@@ -132,13 +132,13 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
             + "".join(f"\n{line}\n" for line in beside)
         ).encode(),
         "table.tex": latex_of(*shown).encode(),
-        "table.csv": rows.to_csv(index=False).encode(),
-        "cells.csv": held.frame.to_csv(index=False).encode(),
+        "table.csv": frame_csv(rows).encode(),
+        "cells.csv": frame_csv(held.frame).encode(),
     }
     for name, drawn in figures.items():
         files |= _drawn(name, drawn)
     if len(groups := groups_of(held.frame, records)):
-        files["groups.csv"] = groups.to_csv(index=False).encode()
+        files["groups.csv"] = frame_csv(groups).encode()
     return files
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.report.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, Filled
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS
-from benchmark.report.table_writers import Grid, Line, Span, Written
+from benchmark.report.table_writers import Grid, Line, Span, Written, frame_csv
 from benchmark.report.tables import SIGNIFICANT, TESTS, told_p
 
 SAME, SEEN = "†", "‡"
@@ -63,7 +63,7 @@ def grid_of(filled: Filled) -> Grid:
 
 def csv_of(filled: Filled) -> bytes:
     """The tidy cells: a row for each cell and reading, scores in 0..1, empty where there is no number."""
-    return filled.cells.drop(columns=["row_number", "column_number"]).to_csv(index=False).encode()
+    return frame_csv(filled.cells.drop(columns=["row_number", "column_number"])).encode()
 
 
 def _units(cells: pd.DataFrame) -> dict[tuple[str, str], str]:

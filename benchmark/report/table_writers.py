@@ -9,8 +9,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import pandas as pd
 from rich.table import Table
 from rich.text import Text
+
+from benchmark.fault import printable
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,24 @@ class Grid:
     notes: tuple[str, ...] = ()
 
 
+def frame_csv(frame: pd.DataFrame) -> str:
+    """Returns a table as CSV. Its texts may come from someone else's results, and spreadsheets compute what begins as a
+    formula does, so an apostrophe stands before such a text; numbers are as they are.
+    """
+    texts = [name for name in frame if frame[name].dtype.kind not in "iufb"]
+    return frame.assign(**{name: frame[name].map(_inert) for name in texts}).to_csv(index=False)
+
+
+def _inert(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def markdown_of(grid: Grid) -> str:
     """As Markdown (GitHub's): title, table, notes. Groups of columns are told in each of their heads."""
     heads = [*grid.stub, *(" · ".join(dict.fromkeys(filter(None, path))) for path in grid.columns)]
@@ -59,7 +80,7 @@ def markdown_of(grid: Grid) -> str:
 
 def _plain(text: str) -> str:
     """Text without what Markdown would take for its own: dividers of columns, stars that touch a word, tags."""
-    return re.sub(r"(\||\*(?=\S)|(?<=\S)\*|<(?=[A-Za-z/!]))", r"\\\1", text.replace("\n", " "))
+    return re.sub(r"(\||\*(?=\S)|(?<=\S)\*|<(?=[A-Za-z/!]))", r"\\\1", printable(text).replace("\n", " "))
 
 
 def _marked(span: Span) -> str:
@@ -72,18 +93,18 @@ def terminal_of(grid: Grid) -> Table:
     """As rich prints it; heads in as many lines as there are levels."""
     table = Table(box=None)
     for head in grid.stub:
-        table.add_column(Text(head), overflow="fold")
+        table.add_column(Text(printable(head)), overflow="fold")
     for path in grid.columns:
-        table.add_column(Text("\n".join(dict.fromkeys(filter(None, path)))), overflow="fold")
+        table.add_column(Text(printable("\n".join(dict.fromkeys(filter(None, path))))), overflow="fold")
     for line in grid.lines:
-        table.add_row(*(Text(head) for head in line.heads), *(_styled(cell) for cell in line.cells))
+        table.add_row(*(Text(printable(head)) for head in line.heads), *(_styled(cell) for cell in line.cells))
     return table
 
 
 def _styled(cell: Written) -> Text:
     text = Text()
     for span in cell:
-        text.append(span.text, " ".join(["bold"] * span.bold + ["underline"] * span.underlined))
+        text.append(printable(span.text), " ".join(["bold"] * span.bold + ["underline"] * span.underlined))
     return text
 
 
@@ -208,7 +229,7 @@ def escaped(text: str) -> str:
 
 
 def _letter(sign: str) -> str:
-    if sign.isascii():
+    if sign == "\0" or (sign.isascii() and sign.isprintable()):
         return sign
     parts = unicodedata.normalize("NFD", sign)
     if len(parts) == 2 and parts[0].isascii() and parts[1] in _ACCENTS:

@@ -19,6 +19,7 @@ from benchmark.report.figures.specs import SPECS, FigureSpec, figure_specs
 from benchmark.report.figures.style import bytes_of, styled
 from benchmark.report.figures.subgroups import plot_subgroups
 from benchmark.report.figures.sweep import plot_sweep
+from benchmark.report.table_writers import frame_csv
 
 PLOTS: dict[str, Callable[[Material, Any], Plot]] = {
     "seeds": plot_seeds,
@@ -46,7 +47,7 @@ def drawn(material: Material, spec: FigureSpec) -> Drawn:
     plot = plotted(material, spec)
     with styled():
         png, svg = bytes_of(plot.figure)
-    return Drawn(png=png, svg=svg, csv=plot.table.to_csv(index=False).encode(), caption=plot.caption)
+    return Drawn(png=png, svg=svg, csv=frame_csv(plot.table).encode(), caption=plot.caption)
 
 
 FIGURES: dict[str, Callable[[Material, FigureSpec], Drawn]] = dict.fromkeys(PLOTS, drawn)

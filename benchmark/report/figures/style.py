@@ -4,6 +4,7 @@ Colours are Okabe and Ito's (2008); what they tell, markers, lines and fills tel
 """
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 
+from benchmark.fault import printable, shortened
 from benchmark.report.figures.material import PHANTOM
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
@@ -40,6 +42,8 @@ SIZE = 8.0  # points
 DPI = 150
 LINE_HEIGHT = SIZE * 1.45 / 72
 WIDEST = 12.0
+LONGEST_TEXT = 400  # letters
+NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # bytes that XML 1.0 knows in no spelling
 ROUNDING = 0.97  # of a room that text may fill: on the canvas, signs stand on whole pixels
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -76,7 +80,7 @@ def bytes_of(figure: Figure) -> tuple[bytes, bytes]:
     for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=form, metadata=metadata)
-        written.append(buffer.getvalue())
+        written.append(buffer.getvalue() if form == "png" else NO_XML.sub(b"?", buffer.getvalue()))
     return written[0], written[1]
 
 
@@ -95,10 +99,10 @@ def width_of(text: str, size: float = SIZE) -> float:
 def wrapped(text: str, width: float, size: float = SIZE) -> str:
     """Broken to lines of at most that width: after spaces and the signs that names have, else anywhere.
 
-    What matplotlib would take for mathematics is kept as it is written.
+    What matplotlib would take for mathematics is kept as it is written; what is longer than any name is cut off.
     """
     width *= ROUNDING
-    text = text.replace("$", r"\$")
+    text = shortened(printable(text), LONGEST_TEXT).replace("$", r"\$")
     for sign in "-_:+@,/=":
         text = text.replace(sign, sign + "\0")
     pieces = [piece + end for words in text.split(" ") for piece, end in _ends(words.split("\0"))]
