@@ -54,7 +54,7 @@ def frame_csv(frame: pd.DataFrame) -> str:
     """Returns a table as CSV. Its texts may come from someone else's results, and spreadsheets compute what begins as a
     formula does, so an apostrophe stands before such a text; numbers are as they are.
     """
-    texts = [name for name in frame if frame[name].dtype.kind not in "iufb"]
+    texts = [str(name) for name in frame if frame[name].dtype.kind not in "iufb"]
     return frame.assign(**{name: frame[name].map(_inert) for name in texts}).to_csv(index=False)
 
 
