@@ -122,7 +122,7 @@ class Cache:
     def _repair(self, row: int) -> None:
         name = self.source.images[row]
         try:
-            pixels, masks, _ = decode(self.source, self.working, row)
+            pixels, masks = (np.ascontiguousarray(some) for some in decode(self.source, self.working, row)[:2])
         except Fault as fault:
             raise TemporaryFault(
                 f"{self.folder}: {name} is damaged there and cannot be decoded again: {fault}"
