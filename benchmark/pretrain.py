@@ -15,7 +15,9 @@ from benchmark.runner import Runner
 from benchmark.store import Store
 from benchmark.tasks import TaskSpec
 from benchmark.zoo import backbone, fetch
-from benchmark.zoo.catalog import ZooEntry, add_entry, read_catalog
+from benchmark.zoo.catalog import ZooEntry, add_entry, check_entry_name, read_catalog
+
+NO_LICENCE = "not told"
 
 
 def supervised(
@@ -32,8 +34,9 @@ def supervised(
     """Train `start`'s encoder on a task, by the fine-tuning protocol, and add it to the user's zoo as `name`.
 
     It is a cell like any other, so an interrupted training continues; its test score is kept in the entry. The encoder
-    has seen the training and validation parts of the task's data set. Raises Fault where the name is taken.
+    has seen the training and validation parts of the task's data set. Raises Fault where the name is taken, or is none.
     """
+    check_entry_name(name)  # before hours of training
     places = runner.places
     sha256 = "" if start.is_scratch else fetch.fetch(start, places.weights, offline=True).sha256
     (cell,) = cells_of([[(start, sha256)]], [Asked(task=task, recipe=recipe)], {task.name: index}, [seed])
@@ -66,7 +69,7 @@ def _entry(
     return ZooEntry(
         name=name,
         title=title or f"{start.name}, then supervised on {task.name}",
-        family="in-domain" if start.is_scratch else "domain-adapted",
+        family=_family(start),
         method="supervised",
         architecture=start.architecture,
         pretrained_on=(*start.pretrained_on, seen),
@@ -74,7 +77,7 @@ def _entry(
         container="safetensors",
         naming="timm",
         positions=start.positions,
-        licence=start.licence if not start.is_scratch else task.licence,
+        licence=_licence(start, task),
         cite=f"made by `benchmark pretrain supervised` from {start.name} on {task.name}",
         fresh=tuple(fresh),
         made_by={
@@ -89,6 +92,19 @@ def _entry(
             "scores": scores,
         },
     )
+
+
+def _family(start: ZooEntry) -> str:
+    """Returns `in-domain` for an encoder that saw medical images alone, else `domain-adapted`."""
+    return "in-domain" if start.is_scratch or start.family == "in-domain" else "domain-adapted"
+
+
+def _licence(start: ZooEntry, task: TaskSpec) -> str:
+    """Returns the terms of both parents: the start's weights, and the task's images."""
+    images = f"{task.name}'s images: {task.licence or NO_LICENCE}"
+    if start.is_scratch:
+        return images
+    return start.licence if images in start.licence else f"{start.licence or NO_LICENCE}; {images}"
 
 
 def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, torch.Tensor], list[str]]:

@@ -148,7 +148,9 @@ def test_an_encoder_is_made_registered_and_used(cli, places):
     shown = cli("zoo", "show", "chest-fundus").text
     assert "made_by:" in shown
     assert "Shenzhen (phantom)" in shown
-    assert "domain-adapted" in shown
+    assert "family: in-domain" in shown, "it never saw other images"
+    for parent in ("TXC''s images: free for use with citation", "; VFS-CHASE''s images: CC BY 4.0"):
+        assert parent in shown
     # a U-Net trains no final convolution: those tensors stay fresh, by name, and the account says what share did not
     (last,) = [record for record in records(places) if record.cell.model == "chest-fundus"]
     assert 0 < last.weights_account[0]["share"] < 1
@@ -312,7 +314,9 @@ def test_zoo_add_takes_a_file_and_refuses_a_stray_tensor(cli, tmp_path):
 def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli, places, device, said):
     run = ("--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", "--device", device)
     ran = cli("run", *run)
-    pretrained = cli("pretrain", "supervised", "--from", "scratch:test_resnet", "--task", "TXC", "--name", "x", *run[-2:])
+    pretrained = cli(
+        "pretrain", "supervised", "--from", "scratch:test_resnet", "--task", "TXC", "--name", "x", *run[-2:]
+    )
 
     for one in (ran, pretrained):
         assert one.code == 2

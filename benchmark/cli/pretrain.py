@@ -40,7 +40,9 @@ def supervised(
     """
     from benchmark.cli.request import Wish, bring_weights, indexes_of, refuse
     from benchmark.scheduler.device import check_device
+    from benchmark.zoo.catalog import check_entry_name
 
+    check_entry_name(name)
     check_device(device)
     places = places_of(results=results, data=data, project=project)
     grid = Wish.of(places, start, task, seeds=f"{seed},", settings=settings).grid()

@@ -64,13 +64,14 @@ def add(
     What is not told of architecture, naming and container is proposed by that account, and asked for.
     """
     from benchmark.zoo.architectures import check_architecture
-    from benchmark.zoo.catalog import add_entry, read_catalog
+    from benchmark.zoo.catalog import add_entry, check_entry_name, read_catalog
     from benchmark.zoo.fetch import REMOTE, admit_file, forget
     from benchmark.zoo.naming import NAMINGS
     from benchmark.zoo.unpack import CONTAINERS
 
+    check_entry_name(name)
     places = places_of(project=project)
-    if name in read_catalog(places.project / "model_zoo.yaml", places.own_zoo) or name.startswith("scratch"):
+    if name in read_catalog(places.project / "model_zoo.yaml", places.own_zoo):
         raise Fault(
             f"the zoo has an entry {name!r} already: choose another name, or `benchmark zoo remove {name}` where it is yours"
         )

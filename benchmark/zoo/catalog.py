@@ -88,6 +88,16 @@ def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
     )
 
 
+def check_entry_name(name: str) -> None:
+    """Raises Fault for a name that no entry of the user's can have: it becomes a folder's, and stands in `--models`."""
+    if name == "all" or name.startswith(("scratch", "family:")):
+        raise Fault(f"name: {name!r} is a word of --models: choose another name")
+    try:
+        ZooEntry.model_validate({**scratch().model_dump(), "name": name})
+    except ValidationError as error:
+        raise Fault(explain(error, ZooEntry)) from error
+
+
 def read_zoo(path: Path) -> dict[str, ZooEntry]:
     """Entries of one zoo file (a YAML list under `entries`), by name. Raises Fault with file, entry, key, value."""
     content = from_yaml(path)
