@@ -16,9 +16,9 @@ def warnings_hidden() -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.addFilter(lambda _: bool(os.environ.get("BENCHMARK_DEBUG")))  # known only once the options are read
     logger.addHandler(handler)
-    logging.captureWarnings(True)  # noqa: FBT003 - the standard library's own argument
+    logging.captureWarnings(True)
     try:
         yield
     finally:
-        logging.captureWarnings(False)  # noqa: FBT003
+        logging.captureWarnings(False)
         logger.removeHandler(handler)

@@ -42,6 +42,8 @@ class Survey:
 
 
 Seen = Callable[[int, int], None]
+# facts of an environment that decide over the last digits of sums
+ARITHMETIC = ("device", "cpu", "torch", "threads")
 
 
 def survey(sources: Iterable[Store], into: Store, seen: Seen = lambda _done, _total: None) -> Survey:
@@ -115,7 +117,12 @@ def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: 
         if one.environment.get(name) != other.environment.get(name)
     ]
     where = f"{its_store.folder(one.cell)} (finished {one.finished}) and {other_store.root} (finished {other.finished})"
+    unlike_machines = [name for name in ARITHMETIC if one.environment.get(name) != other.environment.get(name)]
     about = first_few(environments, 6) or "their environments are alike"
+    if unlike_machines:
+        about += f": another {' and '.join(unlike_machines)} may round otherwise, which a training makes visible"
+    else:
+        about += ": equal machines give equal bits, so one of the two was not made by this cell's own run"
     return f"{one.key}, {one.cell.title}: {what}; in {where}; {about}"
 
 

@@ -184,7 +184,7 @@ def cells_of(
             data="phantom" if indexes[one.task.name].phantom else "official",
             data_digest=indexes[one.task.name].digest,
             protocol=one.protocol,
-            recipe=one.recipe,
+            recipe=_recipe_for(one, model),
             search=one.search,
             fraction=fraction,
             subset=None if subset is None else one.task.subset_size(subset),
@@ -194,6 +194,15 @@ def cells_of(
         )
         cells.append(cell if seed_matters(cell) else cell.model_copy(update={"seed": 0}))
     return list({cell.key: cell for cell in cells}.values())  # two names may stand for one size
+
+
+def _recipe_for(asked: Asked, model: Model) -> Recipe:
+    """The recipe of a model's cells: how first weights are drawn is no question where none are drawn by that rule."""
+    drawn = any(entry.is_scratch for entry, _ in model)
+    headed = asked.task.kind != "segmentation" and not find_protocol(asked.protocol).deterministic
+    if drawn or headed:
+        return asked.recipe
+    return asked.recipe.model_copy(update={"initialization": Recipe().initialization})
 
 
 def seed_matters(cell: Cell) -> bool:

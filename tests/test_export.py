@@ -119,7 +119,8 @@ def test_parquet_has_types_nulls_and_metadata(cli, tmp_path):
     table = pq.read_table(tmp_path / "cells.parquet")
     arrow = {"string": "string", "int64": "int64", "float64": "double", "bool": "bool"}
     assert {field.name: str(field.type) for field in table.schema} == {n: arrow[f.dtype] for n, f in CELLS.items()}
-    assert (table.schema.metadata[b"schema"].decode(), table.schema.metadata[b"version"]) == (SCHEMA, str(SCHEMA_VERSION).encode())
+    metadata = table.schema.metadata
+    assert (metadata[b"schema"].decode(), metadata[b"version"].decode()) == (SCHEMA, str(SCHEMA_VERSION))
     assert table.schema.field("score").metadata[b"unit"] == b"0..1"
     assert not table.schema.field("key").nullable
     rows = {(row["task"], row["model"]): row for row in table.to_pylist()}

@@ -325,7 +325,7 @@ def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli
 
 
 @pytest.mark.slow
-def test_numbers_do_not_depend_on_how_many_workers_there_are(cli, places, tmp_path):
+def test_numbers_do_not_depend_on_how_many_workers_there_are(cli, tmp_path):
     """Two cells one after the other, and side by side: the same bits."""
     asked = ("run", "--models", "scratch:resnet18", "--tasks", "TXC", "--seeds", "2", *TINY)
 

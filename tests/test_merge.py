@@ -88,7 +88,12 @@ def test_other_scores_are_an_error_that_shows_both_and_copies_nothing(cli, one, 
         for words in (*told, str(one.root), str(two.root)):
             assert words in ran.text
         assert "device" not in ran.text
+        assert "another torch may round otherwise, which a training makes visible" in ran.text
         assert files_of(two) == before
+    kept = cli("merge", str(one.root), "--results", str(two.root), "--keep")
+    assert kept.code == 0
+    assert "1 cell taken; 1 cell with other numbers kept as it is" in kept.text
+    assert two.get(cell).scores == {"auc": 0.92}
 
 
 def test_a_score_of_a_label_or_subgroup_counts_too(cli, one, two):

@@ -26,9 +26,16 @@ def merge(
             show_default=False,
         ),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Where both have a cell with other numbers, keep the one that is there already."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
 ) -> None:
     """Join results folders: cells are copied whole; the same cell with other numbers is an error, and nothing is copied.
+
+    Cells end bit-equal on machines of one kind. Another processor, GPU or version of torch rounds otherwise: the line about
+    such a cell says so, and --keep keeps what is there.
 
     A done cell takes the place of a failed one, never the other way. Unfinished cells, reports and encoders stay behind.
     """
@@ -52,8 +59,10 @@ def merge(
             typer.echo(f"left out: {line}")
         if len(found.unread) > MOST_LINES:
             typer.echo(f"left out: {len(found.unread) - MOST_LINES:,} more")
-        if found.conflicts:
+        if found.conflicts and not keep:
             _refuse(found)
+        for line in found.conflicts[:MOST_LINES]:
+            typer.echo(f"kept as it is: {line}")
         if dry_run:
             typer.echo(f"{_told(found, 'to take')} into {into.root}; nothing was written (--dry-run)")
             return
@@ -76,7 +85,10 @@ def _refuse(found: "Survey") -> None:
     more = len(found.conflicts) - 1
     others = f" (and {plural(more, 'other cell')}, listed above)" if 0 < more < MOST_LINES else ""
     others = others or f" (and {more:,} other cells)" * bool(more)
-    raise Fault(f"the same cell with other numbers; nothing was copied: {found.conflicts[0]}{others}")
+    raise Fault(
+        "the same cell with other numbers; nothing was copied (--keep leaves them as they are): "
+        f"{found.conflicts[0]}{others}"
+    )
 
 
 def _told(found: "Survey", word: str, count: int | None = None) -> str:
@@ -87,6 +99,7 @@ def _told(found: "Survey", word: str, count: int | None = None) -> str:
     beside += [f"{replaced:,} in place of failed ones"] * bool(replaced)
     beside += [f"{found.same:,} there already with the same numbers"] * bool(found.same)
     beside += [f"{plural(found.kept, 'failed cell')} not taken: done, failed or begun here"] * bool(found.kept)
+    beside += [f"{plural(len(found.conflicts), 'cell')} with other numbers kept as it is"] * bool(found.conflicts)
     beside += [f"{plural(found.unfinished, 'unfinished cell')} not taken"] * bool(found.unfinished)
     beside += [f"{plural(len(found.unread), 'unreadable record')} left out"] * bool(found.unread)
     return "; ".join([f"{plural(count, 'cell')} {word}", *beside])

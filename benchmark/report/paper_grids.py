@@ -186,9 +186,9 @@ def _legend(cells: pd.DataFrame) -> str:
     if cells["not_different"].any() or cells["published_not_different"].any():
         told.append(f"{SAME} not different from the best ({TESTS['student'].words}, p ≥ {SIGNIFICANT})")
     if (cells["overlap"] & (cells["state"] == RUN)).any():
-        told.append(f"{SEEN} trained on the images of this task before, not compared")
+        told.append(f"{SEEN} trained on images of this task before, not compared")
     if (cells["state"] == NOT_APPLICABLE).any():
-        told.append(f"{SIGNS[NOT_APPLICABLE]} trained on the images of this task before, not run")
+        told.append(f"{SIGNS[NOT_APPLICABLE]} trained on images of this task before, not run")
     if (cells["state"] == NOT_RUN).any():
         told.append(f"{SIGNS[NOT_RUN]} not run")
     text = "; ".join(told)

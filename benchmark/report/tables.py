@@ -220,7 +220,7 @@ def caption(rows: pd.DataFrame) -> str:
             "(95 % percentile interval): what other patients could have given, of these trained models."
         )
     if rows["overlap"].any():
-        sentences.append(f"{SEEN} trained on the images of this task before: no fair comparison.")
+        sentences.append(f"{SEEN} trained on images of this task before: no fair comparison.")
     return " ".join(filter(None, sentences))
 
 

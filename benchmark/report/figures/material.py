@@ -170,7 +170,7 @@ def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool =
         num = f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
         told.append(f"Beside the training images, {num} labelled validation images choose the epoch.")
     if len(seen):
-        told.append(f"{SEEN} trained on the images of the task before: no fair comparison.")
+        told.append(f"{SEEN} trained on images of the task before: no fair comparison.")
     told += data_sentences(shown.frame)
     return " ".join(filter(None, told))
 

@@ -96,7 +96,7 @@ function cellBody(block, model, cell) {
       make('h2', { id: 'cell-title', tabindex: -1 }, `${model} on ${block.task}`, cell.overlap ? ' †' : ''),
       make('small', {}, [block.title, block.protocol, block.setting].filter(Boolean).join(', '), ' ', block.data === 'official' ? '' : make('span', { class: 'badge' }, block.data))), close),
     phantom ? make('p', {}, make('strong', {}, 'Phantom images: these numbers say nothing about medicine.')) : '',
-    cell.overlap ? make('p', {}, '† The weights were trained on the images of this task: no fair comparison.') : '',
+    cell.overlap ? make('p', {}, '† The weights were trained on images of this task: no fair comparison.') : '',
     headline(block, cell, runs), plots(block, model, cell, runs),
     told.length ? make('div', {}, make('h3', {}, 'Notes'), make('ul', { class: 'notes' }, told)) : '',
     runTable(runs),
