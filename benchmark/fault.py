@@ -63,7 +63,7 @@ def first_few(names: Iterable[object], limit: int = 3) -> str:
     """`a, b, c (and 4 more)`: enough of a list to find the rest."""
     listed = [str(n) for n in names]
     more = f" (and {len(listed) - limit} more)" if len(listed) > limit else ""
-    return ", ".join(shortened(n) for n in listed[:limit]) + more
+    return ", ".join(shortened(printable(n)) for n in listed[:limit]) + more
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:

@@ -492,3 +492,12 @@ def test_a_zip_of_no_known_version_or_with_a_password_is_one_line(tmp_path, plac
 
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_more_tensors_than_any_network_has_are_refused(tmp_path):
+    """All names are tried in all namings: a hundred thousand would take minutes."""
+    path = tmp_path / "net.pth"
+    one = torch.zeros(1)
+    torch.save({f"x{number}": one for number in range(20_001)}, path)
+
+    assert "holds 20,001 tensors, wanted at most 20,000" in refusal(path)

@@ -9,12 +9,15 @@ from io import StringIO
 import matplotlib.figure
 import pandas as pd
 import pytest
+import timm
+import torch
 from made_up import made_up_cell, made_up_record
 from pydantic import ValidationError
 from rich.console import Console
 
 from benchmark.cell import Weights
 from benchmark.checksums import write_json
+from benchmark.cli.progress import bytes_bar
 from benchmark.cli.shown import out, table_of
 from benchmark.fault import Fault, first_few, printable, shown
 from benchmark.report.figures.style import bytes_of, styled, wrapped
@@ -173,3 +176,39 @@ def test_what_the_system_refuses_is_one_line_of_every_verb(cli, verb, said):
     assert said in ran.err
     assert ran.err.count("\n") == 1
     assert ran.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("name", ["../kept", "../../kept", "/etc/kept", "..", ""])
+def test_no_task_of_elsewhere_is_removed_by_its_name(cli, places, name):
+    places.own_tasks.mkdir(parents=True)
+    for folder in (places.own_tasks.parent, places.home.parent):
+        (folder / "kept.yaml").write_text("mine")
+
+    ran = cli("tasks", "remove", name)
+
+    assert ran.code == 2
+    assert "no task " in ran.err
+    assert (places.own_tasks.parent / "kept.yaml").exists()
+    assert (places.home.parent / "kept.yaml").exists()
+
+
+def test_names_of_a_files_tensors_are_shown_letter_by_letter(cli, tmp_path):
+    state = timm.create_model("test_resnet", num_classes=2).state_dict()
+    torch.save({"state_dict": state, "\x1b[31m[/]": 1, "x" * 900: 2}, tmp_path / "net.pth")
+
+    ran = cli("zoo", "add", str(tmp_path / "net.pth"), "--name", "mine", "--architecture", "test_resnet", "--yes")
+
+    assert ran.code == 0
+    assert r"beside them \x1b[31m[/], xxx" in ran.out
+    assert "\x1b" not in ran.out
+    assert len(ran.out) < 1500
+
+
+def test_the_progress_of_a_url_is_shown_as_it_is_written(monkeypatch, capfd):
+    """Braces and brackets would be taken for fields and markup."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with bytes_bar("https://host/{x}/[/].pth") as show:
+        show(1, 2)
+
+    assert "{x}/[/]" in capfd.readouterr().err

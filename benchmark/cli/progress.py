@@ -168,7 +168,7 @@ def bytes_bar(name: str) -> Iterator[Any]:
     """A download's progress: call with bytes so far and in all."""
     console = Console(stderr=True)
     with Progress(
-        TextColumn(name),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,

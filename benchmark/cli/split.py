@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Data, Project, places_of
-from benchmark.fault import Fault, plural
+from benchmark.fault import Fault, plural, printable
 
 
 def split(
@@ -60,5 +60,5 @@ def split(
         table.add_row(part, f"{its['images']:,}", f"{its['patients']:,}", prevalence)
     console().print(table)
     for note in index.notes:
-        typer.echo(f"{task}: {note}")
+        typer.echo(printable(f"{task}: {note}"))
     typer.echo(f"{plural(len(index.table), 'example')} in {path} (sha256 {told['sha256'][:16]})")

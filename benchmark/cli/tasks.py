@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Data, Project, places_of
-from benchmark.fault import Fault, plural
+from benchmark.fault import Fault, did_you_mean, plural, printable
 
 if TYPE_CHECKING:
     from benchmark.disk import Places
@@ -37,7 +37,8 @@ def show(name: str = typer.Argument(help="A task's name."), project: Project = N
     places = places_of(project=project)
     task = find_task(name, places)
     shipped = places.project / "tasks" / f"{name}.yaml"
-    typer.echo((shipped if shipped.is_file() else places.own_tasks / f"{name}.yaml").read_text())
+    sheet = shipped if shipped.is_file() else places.own_tasks / f"{name}.yaml"
+    typer.echo(printable(sheet.read_text(encoding="utf-8")))
     recipe = task.complete_recipe()
     typer.echo(
         "# the recipe in full\n" + "\n".join(f"# {field}: {value}" for field, value in recipe.model_dump().items())
@@ -73,10 +74,11 @@ def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
 @app.command()
 def remove(name: str = typer.Argument(help="A task of your own."), project: Project = None) -> None:
     """Forget a fact sheet that `add` kept. Data and results stay."""
-    kept = places_of(project=project).own_tasks / f"{name}.yaml"
-    if not kept.is_file():
-        raise Fault(f"no task {name!r} of your own in {kept.parent}")
-    kept.unlink()
+    folder = places_of(project=project).own_tasks
+    kept = {path.stem: path for path in folder.glob("*.yaml")}  # a name of elsewhere is none of these
+    if name not in kept:
+        raise Fault(f"no task {name!r} of your own in {folder}: {did_you_mean(name, kept)}")
+    kept[name].unlink()
     typer.echo(f"{name} is forgotten")
 
 
@@ -113,6 +115,6 @@ def _checked(sheet: str, places: "Places") -> "TaskSpec":
     console.print(f"{task.name}: {task.kind}, scored by {task.metric}; {index.root}", markup=False)
     console.print(table)
     for note in index.notes:
-        console.print(f"{task.name}: {note}", markup=False)
+        console.print(printable(f"{task.name}: {note}"), markup=False)
     console.print(f"{plural(looked, 'image')} opened; `benchmark data verify` opens all", markup=False)
     return task

@@ -8,7 +8,7 @@ import typer
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
 from benchmark.cli.options import Offline, Project, places_of
 from benchmark.disk import Places
-from benchmark.fault import Fault, first_few
+from benchmark.fault import Fault, first_few, printable
 
 if TYPE_CHECKING:
     from benchmark.zoo.catalog import ZooEntry
@@ -44,9 +44,8 @@ def show(name: Name, project: Project = None) -> None:
 
     places = places_of(project=project)
     entry = find_entry(name, _catalog(places))
-    typer.echo(
-        yaml.safe_dump(entry.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True).rstrip()
-    )
+    facts = yaml.safe_dump(entry.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    typer.echo(printable(facts.rstrip()))
     if not entry.is_scratch:
         file = located(entry, places.weights)
         typer.echo(f"file: {file.path}\nfile_sha256: {file.sha256}" if file else "file: not here")

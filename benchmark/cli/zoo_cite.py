@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Project, Results, places_of
-from benchmark.fault import Fault, plural
+from benchmark.fault import Fault, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ def cite(
 
         models, asked = select(names or "all", {e.name: e.family for e in entries.values()}, noun="model"), []
     for line in bibliography(models, asked, entries, tasks):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def bibliography(

@@ -23,7 +23,7 @@ from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
 from benchmark.data.labels import classes_of
 from benchmark.data.pixels import RLE, Pixels, read_image, read_mask
 from benchmark.data.splits import assign_parts
-from benchmark.fault import Fault, plural
+from benchmark.fault import Fault, plural, printable, shortened
 from benchmark.tasks import TaskSpec
 
 # of Okabe and Ito (2008), told apart by the colour-blind and light enough for radiographs; line widths in points
@@ -37,6 +37,7 @@ COLUMNS = 4  # images beside each other, where they are not shown augmented
 SHOWN = 600  # pixels of a panel's longer side
 SIDE, LINE = 2.2, 0.125  # a panel and a caption's line, in inches
 LETTERS = 38  # of such a line
+LONGEST_LINE = 400  # letters of a text from a table or a sheet, before it is fitted or wrapped
 STYLE: Any = {"font.size": 7, "figure.dpi": 150, "axes.titlesize": 7, "text.parse_math": False}
 Masks = dict[str, NDArray[np.uint8]]
 View = tuple[Pixels, Masks]
@@ -215,7 +216,8 @@ def _caption(index: Index, task: TaskSpec, row: Any, part: str, *, unreadable: b
 
 
 def _fitted(text: str) -> str:
-    """The text, its middle left out where it is wider than a panel."""
+    """Returns the text, its middle left out where it is wider than a panel."""
+    text = shortened(printable(text), LONGEST_LINE)
     font, kept = FontProperties(size=STYLE["font.size"]), text
     while text_to_path.get_text_width_height_descent(kept, font, ismath=False)[0] > 72 * SIDE:
         half = (len(kept) - 2) // 2
@@ -232,7 +234,8 @@ def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lin
     side = 1.3 * SIDE if outlined else SIDE  # vessels want more
     height = side + LINE * max(caption.count("\n") + 1 for caption in captions) + 0.15
     width = max(4.6, columns * (side + 0.1))
-    wrapped = [piece for line in lines for piece in textwrap.wrap(line, int(width * 13))]
+    shown = [shortened(printable(line), LONGEST_LINE) for line in lines]
+    wrapped = [piece for line in shown for piece in textwrap.wrap(line, int(width * 13))]
     spaced = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.05)  # inches
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, num_rows * height + 0.18 * len(wrapped) + 0.7), layout=spaced)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from benchmark.fault import Fault, first_few
 from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage, names_in
-from benchmark.zoo.bundle import read_bundle
+from benchmark.zoo.bundle import MOST_TENSORS, read_bundle
 from benchmark.zoo.filetype import FileType, file_type
 from benchmark.zoo.inert import Hostile, Record, flat, mapping, read_pickle
 from benchmark.zoo.inert_numpy import array_of
@@ -59,9 +59,11 @@ class OpenedFile:
     def arrays(self, inside: str = "") -> Arrays:
         """Returns the arrays under `inside`: a dotted path of keys, empty where they lie at the top or under `state_dict`.
 
-        Raises Fault where there are none.
+        Raises Fault where there are none, or more than MOST_TENSORS.
         """
         arrays = self.read(inside)
+        if len(arrays.tensors) > MOST_TENSORS:
+            raise Fault(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MOST_TENSORS:,}")
         if not arrays.tensors:
             raise Fault(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
         return arrays
