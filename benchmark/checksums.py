@@ -1,7 +1,7 @@
 """Damage is seen before it is used: checksums of blocks, of archives, and of JSON files that hold their own digest.
 
 Blocks have a CRC-32 (zlib), which finds every damage of up to 32 neighbouring bits and lets one in 4,294,967,296 of all
-others pass. On one core of an Intel Xeon (Sapphire Rapids) it reads 3.9 GB/s, sha256 1.4 GB/s; no library is needed.
+others pass. It reads about three times as fast as sha256 does, and needs no library.
 """
 
 import json
