@@ -17,7 +17,7 @@ from scipy import stats
 from benchmark.cell import Weights
 from benchmark.fault import Fault
 from benchmark.plan import read_suite
-from benchmark.record import Predictions
+from benchmark.record import Predictions, SearchTrial
 from benchmark.report.figures import FIGURES, PLOTS, SPECS, Attention, Features, Material, embed, figure_specs, plotted
 from benchmark.report.figures.embedding import classes_of
 from benchmark.report.figures.quality import median_with_censored
@@ -170,7 +170,31 @@ def held(tasks):
         "sizes": material(some, tasks),
         "paper": material(made_up(tasks, PAPER, seeds=3), tasks),
         "paper in sizes": material(sizes(PAPER), tasks),
+        "two swept": material(swept(tasks, PAPER[:2]), tasks),
+        "long swept": material(swept(tasks, LONG), tasks),
+        "paper swept": material(swept(tasks, PAPER), tasks),
     }
+
+
+def swept(tasks, models):
+    """Runs at three learning rates, and runs that search two fields."""
+    records = []
+    for record in made_up(tasks, models, ("TXC",), 2):
+        recipe, metric = record.cell.recipe, tasks["TXC"].metric
+        for number, rate in enumerate((1e-4, 1e-3, 1e-2)):
+            cell = record.cell.model_copy(update={"recipe": recipe.model_copy(update={"learning_rate": rate})})
+            scores = {metric: record.scores[metric] - 0.02 * number}
+            records.append(record.model_copy(update={"cell": cell, "key": cell.key, "validation": scores}))
+        search = {"learning_rate": (1e-4, 1e-3), "weight_decay": (None, 1e-4)}
+        cell = record.cell.model_copy(
+            update={"recipe": recipe.model_copy(update={"learning_rate": 1e-4}), "search": search}
+        )
+        trials = [
+            SearchTrial(settings=settings, score=0.8 + 0.01 * number, loss=0.4, chosen=number == 3)
+            for number, (settings, _) in enumerate(cell.candidates())
+        ]
+        records.append(record.model_copy(update={"cell": cell, "key": cell.key, "search": trials}))
+    return records
 
 
 def texts_of(figure):
@@ -216,6 +240,8 @@ def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
     of = held["sizes"] if kind == "label-efficiency" and which == "long" else held[which]
     if kind == "label-efficiency" and which != "long":
         of = held[f"{which} in sizes"]
+    if kind == "sweep":
+        of = held[f"{which} swept"]
     one_task = {"tasks": ("TXC",), "models": tuple(dict.fromkeys(of.frame["model"]))[:5]}
 
     plot = plotted(of, SPECS[kind](**one_task) if kind in ("tsne", "attention") else SPECS[kind]())
@@ -225,7 +251,7 @@ def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
 
 @pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_a_figure_is_png_svg_and_csv_and_the_same_bytes_each_time(held, kind):
-    of = held["two in sizes" if kind == "label-efficiency" else "two"]
+    of = held[{"label-efficiency": "two in sizes", "sweep": "two swept"}.get(kind, "two")]
 
     first, second = (FIGURES[kind](of, SPECS[kind]()) for _ in range(2))
 

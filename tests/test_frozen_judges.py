@@ -72,20 +72,20 @@ def test_nothing_is_chosen_on_the_test_part(held, tmp_path, judge):  # noqa: F81
     one, other = question_of(held, tmp_path), question_of(held, tmp_path)
     other.test.targets[:] = 1 - other.test.targets
 
-    assert np.array_equal(judge(one).predictions.score, judge(other).predictions.score)
+    assert np.array_equal(judge(one).test().predictions.score, judge(other).test().predictions.score)
 
 
 def test_a_label_that_never_varies_is_told_with_its_share(held, tmp_path):  # noqa: F811
     question = question_of(held, tmp_path)
     question.train.targets[:, 1] = 1.0
 
-    assert (logistic(question).predictions.score[:, 1] == 1).all()
+    assert (logistic(question).test().predictions.score[:, 1] == 1).all()
 
 
 def test_uncertain_labels_train_as_both_answers_in_their_shares(held, tmp_path):  # noqa: F811
     question = question_of(held, tmp_path, "multilabel", train=range(40))
     question.train.targets[:, 0] = np.where(np.isnan(question.train.targets[:, 0]), np.nan, 0.25)
 
-    score = logistic(question).predictions.score[:, 0]
+    score = logistic(question).test().predictions.score[:, 0]
 
     assert score.mean() == pytest.approx(0.25, abs=0.02)

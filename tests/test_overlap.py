@@ -161,7 +161,7 @@ def test_allowed_it_is_run_noted_and_marked(cli, own, places):
         "seen": ["overlap: seen was trained on the images of this task (Shenzhen (phantom))"],
     }
     assert "seen †" in reported.text
-    assert "† trained on the images of this task before" in reported.text
+    assert "† trained on images of this task before" in reported.text
     table = pd.read_csv(places.results / "reports" / "TXC" / "table.csv")
     assert dict(zip(table["model"], table["overlap"], strict=True)) == {"seen": True, "scratch:test_resnet": False}
     again = cli("plan", *grid)
@@ -215,7 +215,7 @@ def test_the_mark_stands_in_the_table_and_its_caption(tasks):
 
     assert "| imagenet † | 90.00" in text
     assert f"| {SCRATCH.name} |" in text
-    assert text.count("† trained on the images of this task before: no fair comparison.") == 1
+    assert text.count("† trained on images of this task before: no fair comparison.") == 1
     clean = summary(frame_of([made_up_record(made_up_cell(SCRATCH))], tasks), SCRATCH.name)
     assert "†" not in markdown(clean)
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.fault import Fault
 from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.specs import SweepCurves
-from benchmark.report.figures.style import Room, grid_of_panels, key, title_of
+from benchmark.report.figures.style import Room, grid_of_panels, key, title_of, wrapped
 from benchmark.report.figures.told_apart import Look, legend_of, looks
 from benchmark.report.sweeps import Sweep, named, sweep_rows, sweeps_of
 from benchmark.report.tables import summary
@@ -33,7 +33,10 @@ def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
         if len(fields) == 1:
             panels.append((title, table, fields))
         else:
-            panels += [(f"{title}\n{model}", of, fields) for model, of in table.groupby("model", sort=False)]
+            panels += [
+                (f"{title}\n{wrapped(str(model), WIDTH)}", of, fields)
+                for model, of in table.groupby("model", sort=False)
+            ]
     models = tuple(model for model in shown.models if any(model in set(table["model"]) for _, table, _ in tables))
     look = looks(shown, models, material.baseline)
     curves = any(len(fields) == 1 for *_, fields in panels)
