@@ -155,6 +155,8 @@ def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
     rows = index.table.index[dealt.parts == "train"]
     assert np.array_equal(dealt.learned, wanted)
     assert dealt.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
+    few = deal(index, task, task.complete_recipe(), Share(subset=12), seed=5)
+    assert few.training.equals(subset_of(index, rows, 12, stream(5, Purpose.SUBSET), balanced=False))
 
 
 def test_crops_flips_and_rotations_are_frozen():
