@@ -22,10 +22,16 @@ _SHORT.maxstring = _SHORT.maxother = LONGEST_SHOWN
 
 
 class Fault(Exception):
-    """One line that a user can act on. Control characters in it, of a file or a server, become escapes."""
+    """One line that a user can act on, and, where a list belongs to it, further `lines`.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+    Line breaks and control characters in them, of a file or a server, become escapes.
+    """
+
+    def __init__(self, message: str, *lines: str) -> None:
+        super().__init__(*(printable(line).replace("\n", "\\n") for line in (message, *lines)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@ no figure that breaks, no report that never ends.
 """
 
 import json
+import pickle
 import xml.etree.ElementTree as ET
 from io import StringIO
 
@@ -49,7 +50,14 @@ def test_a_fault_shows_no_control_characters(text):
 def test_lines_and_letters_of_all_languages_stay_as_they_are():
     text = "first\nsecond\tΔ 日本語 é ± – …"
 
-    assert printable(text) == text == str(Fault(text))
+    assert printable(text) == text == str(Fault(*text.split("\n")))
+
+
+def test_a_fault_is_one_line_whatever_is_told_in_it_and_stays_so_on_its_way_from_a_worker():
+    fault = Fault("a name of\ntwo lines", "and a list", "of\nits own")
+
+    assert str(fault) == "a name of\\ntwo lines\nand a list\nof\\nits own"
+    assert str(pickle.loads(pickle.dumps(fault))) == str(fault)  # noqa: S301 - our own
 
 
 def grid(text: str) -> Grid:

@@ -5,14 +5,13 @@ link is. What would grow far beyond the archive's own size is refused before it 
 """
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import shutil
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -31,17 +30,6 @@ COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\xfd7zXZ\0": lzma.LZMAFile,
 }
 Opener = Callable[[], IO[bytes] | None]
-BROKEN = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    EOFError,
-    OSError,
-    zlib.error,
-    lzma.LZMAError,
-    ValueError,
-    struct.error,
-    RuntimeError,  # a zip with a password, or (NotImplementedError) of a version that does not exist
-)
 
 
 def copied(path: Path, member: str, copy: Path) -> Path:
@@ -73,16 +61,27 @@ def names_in(path: Path) -> list[str]:
 def is_tar(path: Path) -> bool:
     """Returns whether the file begins as a tar does, compressed or not."""
     try:
-        with _tar(path):
+        with damage_told(path, "tar archive"), _tar(path):
             return True
-    except (*BROKEN, Fault):
+    except Fault:
         return False
 
 
-def damage(path: Path, error: BaseException) -> str:
-    """Returns the words for a file that its reader could not read to the end."""
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return f"cut off or damaged ({path.stat().st_size:,} bytes): fetch it again ({reason})"
+@contextmanager
+def damage_told(path: Path, kind: str) -> Iterator[None]:
+    """Turns whatever a reader of that kind of file meets inside into one line; the disk's own errors stay what they are."""
+    try:
+        yield
+    except Fault:
+        raise
+    except Exception as error:  # a walk over untrusted bytes meets every error that there is
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
+            raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        size = path.stat().st_size
+        raise Fault(
+            f"{path.name}: not a {kind}, cut off or damaged ({size:,} bytes): fetch it again ({reason})"
+        ) from error
 
 
 def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
@@ -130,7 +129,7 @@ def _read(path: Path) -> Iterator[Iterator[tuple[str, Opener]]]:
     """Yields the archive's members, one after another, each with a way to read it."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # not `is_zipfile`: a tar whose last member is a zip would be one
-    try:
+    with damage_told(path, "zip archive" if zipped else "tar archive"):
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 check_zip(path, archive)
@@ -138,8 +137,6 @@ def _read(path: Path) -> Iterator[Iterator[tuple[str, Opener]]]:
         else:
             with _tar(path) as archive:
                 yield _of_tar(path, archive)
-    except BROKEN as error:
-        raise Fault(f"{path.name}: not a {'zip' if zipped else 'tar'} archive, {damage(path, error)}") from error
 
 
 @contextmanager

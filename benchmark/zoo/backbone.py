@@ -193,7 +193,7 @@ def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch
     stray = [n for n in tensors if n not in wanted]
     misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
     if missing or stray or misshapen:
-        raise Fault(_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
+        raise Fault(*_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
     sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
     share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
     account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
@@ -281,7 +281,7 @@ def _both_sides(
     missing: list[str],
     stray: list[str],
     misshapen: list[str],
-) -> str:
+) -> list[str]:
     lines = [f" - {n} {tuple(wanted[n].shape)}: the file lacks it" for n in missing]
     lines += [f" + {names[n]} {tuple(tensors[n].shape)}: {entry.architecture} has no such tensor" for n in stray]
     lines += [
@@ -293,4 +293,4 @@ def _both_sides(
         f"{len(missing)} missing, {len(stray)} stray, {len(misshapen)} of another shape, of {len(wanted)} wanted"
     )
     shown = lines[:12] + ([f" … and {len(lines) - 12} more"] if len(lines) > 12 else [])
-    return "\n".join([head, *shown])
+    return [head, *shown]

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from benchmark.fault import Fault, first_few
-from benchmark.zoo.archive import BROKEN, damage, is_tar
+from benchmark.zoo.archive import damage_told, is_tar
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: a zip without members
 WEB_PAGES = (b"<!doctype", b"<html", b"<?xml")
@@ -57,11 +57,8 @@ def file_type(path: Path) -> FileType:
 
 
 def _zip_type(path: Path) -> FileType:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            counts = Counter(archive.namelist())
-    except BROKEN as error:
-        raise Fault(f"{path.name}: not a zip archive, {damage(path, error)}") from error
+    with damage_told(path, "zip archive"), zipfile.ZipFile(path) as archive:
+        counts = Counter(archive.namelist())
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise Fault(
             f"{path.name}: refused, a zip that holds {first_few(repeated)} twice: programs differ in which of the two they read"

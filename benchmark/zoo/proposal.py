@@ -132,8 +132,9 @@ def propose(
         if architecture and naming:
             raise
         raise Fault(
-            f"{path.name}: nothing that was tried accounts for every tensor; the nearest:\n{fault}\n"
-            f"give --architecture (timm's name) and --naming ({', '.join(NAMINGS)}) where it is something else"
+            f"{path.name}: nothing that was tried accounts for every tensor; the nearest:",
+            *str(fault).split("\n"),
+            f"give --architecture (timm's name) and --naming ({', '.join(NAMINGS)}) where it is something else",
         ) from fault
 
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.fault import Fault, first_few
-from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage, names_in
+from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage_told, names_in
 from benchmark.zoo.bundle import MOST_TENSORS, read_bundle
 from benchmark.zoo.filetype import FileType, file_type
 from benchmark.zoo.inert import Hostile, Record, flat, mapping, read_pickle
@@ -145,14 +145,11 @@ def _torch(source: _Source) -> Callable[[str], Arrays]:
 
 def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
     """Returns what `read` does. Raises Fault for whatever an inert reader meets."""
-    try:
-        return read()
-    except Fault:
-        raise
-    except Hostile as error:
-        raise Fault(f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}") from error
-    except Exception as error:  # a walk over untrusted bytes meets every error that there is
-        raise Fault(f"{path.name}: not a {kind}, {damage(path, error)}") from error
+    with damage_told(path, kind):
+        try:
+            return read()
+        except Hostile as error:
+            raise Fault(f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}") from error
 
 
 def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
