@@ -114,11 +114,7 @@ def read_zip(archive: zipfile.ZipFile) -> tuple[Any, Storage]:
 
     @cache
     def storage(key: str) -> bytearray:
-        held = bytearray(archive.getinfo(f"{root}data/{key}").file_size)
-        with archive.open(f"{root}data/{key}") as file:
-            if file.readinto(held) != len(held) or file.read(1):
-                raise ValueError(f"storage {key} is not as long as the archive says")
-        return held
+        return bytearray(archive.read(f"{root}data/{key}"))
 
     return content, storage
 

@@ -95,7 +95,7 @@ def propose(
             name=name,
             family="own",
             architecture=architecture,
-            container=found_container,  # type: ignore[arg-type]  # one of CONTAINERS, which the entry checks
+            container=found_container,
             member=member,
             naming=naming,
             licence="–",
