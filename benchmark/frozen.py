@@ -27,6 +27,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Returns whether `check_name` takes it: only such a name may become a file's path."""
+    try:
+        return bool(check_name(name))
+    except ValueError:
+        return False
+
+
 def check_shown(name: str) -> str:
     """Returns a name of a record, from wherever it comes, that can be shown and stand in a file's name. Raises ValueError."""
     if (

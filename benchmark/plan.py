@@ -16,7 +16,7 @@ from benchmark.data.index import Index
 from benchmark.data.splits import assign_parts
 from benchmark.disk import from_yaml
 from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, Name, explain
+from benchmark.frozen import Frozen, Name, explain, is_name
 from benchmark.protocol import find_protocol, unfit
 from benchmark.record import RunRecord
 from benchmark.store import Store
@@ -99,7 +99,7 @@ def suite_recipe(suite: Suite, task: TaskSpec, protocol: str, model: str) -> Rec
 def read_suite(name: str, folder: Path) -> Suite:
     """The suite of that name, or at that path. Raises Fault."""
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
-    if not path.is_file():
+    if not (name.endswith(".yaml") or is_name(name)) or not path.is_file():
         known = [file.stem for file in folder.glob("*.yaml")]
         raise Fault(f"no suite {name!r}: {did_you_mean(name, known)}")
     try:

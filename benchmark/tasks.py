@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 from benchmark.cell import Recipe
 from benchmark.disk import Places, digest_of, from_yaml
 from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, Name, explain
+from benchmark.frozen import Frozen, Name, explain, is_name
 from benchmark.protocol import KNOWN, unused_fields
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
@@ -292,7 +292,7 @@ def known_tasks(places: Places) -> dict[str, TaskSpec]:
 def find_task(name: str, places: Places) -> TaskSpec:
     """One task by name. Raises Fault with "did you mean"."""
     own, shipped = places.own_tasks / f"{name}.yaml", places.project / "tasks" / f"{name}.yaml"
-    if shipped.is_file() and not own.is_file():
+    if is_name(name) and shipped.is_file() and not own.is_file():
         return read_task(shipped)  # the others need not be read
     tasks = known_tasks(places)
     if name not in tasks:

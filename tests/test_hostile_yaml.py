@@ -1,12 +1,14 @@
 """Task, suite and zoo files that someone else wrote: whatever is wrong with them is one line, in no time."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.disk import from_yaml
 from benchmark.fault import Fault
 from benchmark.frozen import LONGEST_NAME
 from benchmark.plan import read_suite
-from benchmark.tasks import read_task
+from benchmark.tasks import find_task, read_task
 from benchmark.zoo.catalog import read_zoo
 
 TASK = "name: lesions\nreader: table\nroot: x\nkind: binary\nlabels: [a]\nsplit: {method: random, test: 0.2}\n"
@@ -118,3 +120,17 @@ def test_aliases_that_say_little_are_read_as_yaml_has_them(tmp_path):
     assert read["b"] == {"x": 2, "y": [1, 2]}
     assert read["c"] == [{"x": 1, "y": [1, 2]}] * 2
     assert read["e"] == 90
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", "a/../../outside", "", "x" * 300])
+def test_a_name_reads_no_file_outside_of_its_folder(places, tmp_path, name):
+    for folder in ("tasks/suites", "home/tasks"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in (".", "tasks", "home"):
+        (tmp_path / folder / "outside.yaml").write_text("{}")
+
+    with pytest.raises(Fault, match="no suite "):
+        read_suite(name, tmp_path / "tasks" / "suites")
+    (tmp_path / "tasks" / "outside.yaml").unlink()
+    with pytest.raises(Fault, match="no task "):
+        find_task(name, replace(places, project=tmp_path, home=tmp_path / "home"))
