@@ -279,6 +279,13 @@ def test_an_entry_that_was_read_or_fed_otherwise_is_another_model(tasks, changed
     assert rows["model"].nunique() == 2
 
 
+@pytest.mark.parametrize("changed", [{"naming": "timm"}, {"architecture": "resnet34"}, {"sha256": "cd" * 32}])
+def test_an_entry_that_was_replaced_between_tasks_is_not_one_model_over_both(tasks, changed):
+    cells = [made_up_cell(IMAGENET), made_up_cell(IMAGENET.model_copy(update=changed), task="PXS")]
+
+    assert frame_of([made_up_record(cell) for cell in cells], tasks)["model"].nunique() == 2
+
+
 def test_a_fusion_whose_second_file_changed_is_another_model(tasks):
     second = IMAGENET.model_copy(update={"name": "other", "sha256": "cd" * 32})
     pairs = [(IMAGENET, second), (IMAGENET, second.model_copy(update={"sha256": "ef" * 32}))]
