@@ -6,7 +6,7 @@ import signal
 def main() -> None:
     """Runs the command line of this process and exits."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from benchmark.cli import main as run
+    from benchmark.cli.main import main as run
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run()

@@ -5,26 +5,15 @@ key are one question, wherever they are asked. The spelling of keys is frozen by
 with None meaning "as before", since None is left out of the key.
 """
 
-import hashlib
 import itertools
-from collections.abc import Iterable
-from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from benchmark.disk import digest_of
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, ShownName
+from benchmark.files import digest_of
+from benchmark.recipe import Recipe
+from benchmark.strict import ShownName, StrictModel
 
 KEY_FORMAT = 2
 # of one cell on a CPU, on every machine and beside any number of other cells: sums are taken in as many parts as there are
@@ -34,94 +23,10 @@ NUM_FOLDS = 5  # Truong 2021, appendix A
 Side = Annotated[int, Field(ge=16)]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-Initialization = Literal["torchvision", "timm"]
 Positions = Literal["bicubic", "bicubic-offset"]
 
 
-class Recipe(Frozen):
-    """Hyper-parameters. The defaults are the first paper's for X-ray classification (Hosseinzadeh Taher 2021,
-    appendix B; what only its code tells is marked "code"); a task's own recipe changes them, `--set` changes both.
-
-    Sizes are in pixels.
-    """
-
-    optimizer: Literal["adam", "sgd"] = "adam"  # betas 0.9 and 0.999; momentum 0.9
-    weight_decay: PositiveFloat | None = None  # 0 is None: both mean no decay
-    learning_rate: PositiveFloat = 2e-4
-    batch_size: PositiveInt = 32  # code
-    min_epochs: PositiveInt | None = None  # before these are over, nothing stops early
-    max_epochs: PositiveInt = 200
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    plateau_patience: NonNegativeInt = 5  # epochs without a lower validation loss; code
-    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    early_stop: PositiveInt | None = 10  # epochs without a lower validation loss; code
-    loss: Literal["bce", "ce", "dice"] = "bce"
-    # what uncertain labels train as (data.labels); None for tasks that have none
-    uncertain: Literal["lsr-ones", "lsr-zeros", "ones", "zeros", "ignore"] | None = None
-    # oversample: each epoch, the images of every class are repeated until they are as many as the largest class's
-    sampling: Literal["oversample"] | None = None
-    # Departs: weights that start at random are drawn by the rule of the first paper's code (ResNets as torchvision draws
-    # them, linear heads from N(0, 0.01) with zero bias) for the two other papers too, which name none, unless
-    # initialization=timm takes timm's rule and PyTorch's.
-    initialization: Initialization = "torchvision"
-    image_size: Side = 224  # what the encoder sees, square
-    # whole: an image is resized to image_size as it is; else to `evaluation_size`, and its centre is cut out
-    framing: Literal["whole"] | None = None
-    # Departs: training crops are cut from images whose short side is reduced to 512, unless train_resolution=native.
-    train_resolution: Side | Literal["native"] = 512
-    # Departs: crops are resized and rotated in one OpenCV warp, not by PIL in two steps, unless pixels=exact.
-    pixels: Literal["fast", "exact"] = "fast"
-    augmentation: Literal[
-        "crop-flip-rotate",
-        "crop-flip-rotate-tone",
-        "crop-flip-rotate-colour",
-        "flips",
-        "xray-segmentation",
-        "fundus-segmentation",
-        "none",
-    ] = "crop-flip-rotate"
-    resize: Literal["nearest", "bilinear"] = "bilinear"  # images to working size, in segmentation
-    test_crops: Literal[1, 10] = 10  # in classification; code
-    precision: Literal["fp32", "bf16"] = "fp32"  # of forward and backward passes
-    input: Literal["imagenet", "native"] = "imagenet"  # whose input statistics: the papers' control, or the entry's own
-
-    @field_validator("weight_decay", mode="before")
-    @classmethod
-    def _no_decay_is_none(cls, value: Any) -> Any:
-        return None if value in (0, "0", "0.0") else value
-
-    @property
-    def evaluation_size(self) -> int:
-        """Side to which classification images are resized before crops: 256 for 224, in proportion for others."""
-        return self.image_size if self.framing == "whole" else round(self.image_size * 256 / 224)
-
-    @classmethod
-    def complete(cls, *layers: dict[str, Any], settings: Iterable[str] = ()) -> "Recipe":
-        """The defaults, changed by each layer in turn, then by `name=value` settings. Raises Fault."""
-        fields: dict[str, Any] = {}
-        for layer in layers:
-            fields |= layer
-        for setting in settings:
-            name, equals, value = setting.partition("=")
-            if not equals:
-                raise Fault(f"--set {setting}: wanted NAME=VALUE, such as --set image_size=96")
-            name, value = name.strip(), value.strip()
-            # augmentation=none is a word; only where nothing is allowed does none stand for it
-            optional = name in cls.model_fields and type(None) in get_args(cls.model_fields[name].annotation)
-            number = int(value) if value.isdecimal() else value  # pydantic reads other numbers from text, not choices
-            fields[name] = None if optional and value.lower() in ("none", "null") else number
-        for name in fields:
-            if name not in cls.model_fields:
-                raise Fault(f"recipe has no field {name!r}: {did_you_mean(name, cls.model_fields)}")
-        try:
-            # strings come from the command line, so "96" may stand for 96
-            return cls.model_validate(fields, strict=False)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise Fault(f"recipe field {first['loc'][0]}: found {first['input']!r}: {first['msg']}") from error
-
-
-class Weights(Frozen):
+class Weights(StrictModel):
     """The encoder's weights as a cell knows them: the file by its digest, never by its path.
 
     `sha256` is empty for fresh weights. `mean` and `std` are the input statistics that this cell feeds (RGB, of
@@ -145,7 +50,7 @@ class Weights(Frozen):
         return not self.sha256
 
 
-class Cell(Frozen):
+class Cell(StrictModel):
     """One question. `data_digest` stands for the examples (table and a sample of the images' bytes), `fraction` for
     the share of the training part that is used, `subset` for a number of its images, balanced over the classes; with
     `fold` of `folds` (five, where None), that fold of the training and validation parts validates and the others
@@ -220,26 +125,3 @@ class Cell(Frozen):
         if self.subset is not None:
             return f"{self.subset:,} training images"
         return f"{100 * self.fraction:g} % of the training patients" if self.fraction < 1 else ""
-
-
-class Purpose(str, Enum):
-    """What a random stream is for. The values are part of every draw: they are frozen as keys are."""
-
-    AUGMENTATION = "augmentation"  # of one training image in one epoch
-    DROPOUT = "dropout"
-    ENCODER = "encoder"  # the first weights of an encoder
-    HEAD = "head"  # the first weights of what stands on an encoder
-    ORDER = "order"  # of the training images in one epoch
-    SUBSET = "subset"  # which training images a fraction or a subset has
-    UNCERTAIN = "uncertain"  # what uncertain labels train as
-
-
-def stream(seed: int, purpose: Purpose, *where: int) -> int:
-    """Returns the seed (63 bits) of a named random stream: a pure function of the cell's seed, the purpose, and where in
-    the run it is drawn (epoch, example).
-
-    A draw depends on nothing drawn before it, so a resumed run, another model and another number of threads see
-    the same order, crops and subset. Raises ValueError for what is no purpose.
-    """
-    text = "/".join([str(seed), Purpose(purpose).value, *map(str, where)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

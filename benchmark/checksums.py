@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from benchmark.disk import digest_of, write_whole
+from benchmark.files import digest_of, write_whole
 
 DIGEST = "digest"  # the key under which a JSON file holds the sha256 of the rest of its content
 

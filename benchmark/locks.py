@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.disk import TemporaryFault
+from benchmark.files import TemporaryError
 
 WAIT_SECONDS = 5.0  # before it is said what is waited for
 HELD = "another process holds this lock; where none is at work, delete the file"
@@ -36,7 +36,7 @@ def locked(path: Path, *, timeout: float = -1, waiting: Callable[[str], None] = 
         raise
     except OSError as error:
         hint = "remove the folder" if path.is_dir() else "wanted a folder that can be written, on a disk that has locks"
-        raise TemporaryFault(f"{path}: cannot be locked ({error.strerror or error}): {hint}") from error
+        raise TemporaryError(f"{path}: cannot be locked ({error.strerror or error}): {hint}") from error
     try:
         yield
     finally:

@@ -5,15 +5,16 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from benchmark.cell import Cell, Recipe
+from benchmark.cell import Cell
 from benchmark.data.index import Index
-from benchmark.disk import write_whole
-from benchmark.evaluate import scores_of
-from benchmark.fault import Fault
-from benchmark.plan import Asked, cells_of
-from benchmark.runner import Runner
-from benchmark.store import Store
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.cells import TaskRun, cells_of
+from benchmark.files import write_whole
+from benchmark.recipe import Recipe
+from benchmark.results.store import Store
+from benchmark.runner.runner import Runner
+from benchmark.scoring.evaluate import scores_of
+from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo import backbone, fetch
 from benchmark.zoo.catalog import ZooEntry, add_entry, check_entry_name, read_catalog
 
@@ -39,16 +40,17 @@ def supervised(
     check_entry_name(name)  # before hours of training
     places = runner.places
     sha256 = "" if start.is_scratch else fetch.fetch(start, places.weights, offline=True).sha256
-    (cell,) = cells_of([[(start, sha256)]], [Asked(task=task, recipe=recipe)], {task.name: index}, [seed])
+    (cell,) = cells_of([[(start, sha256)]], [TaskRun(task=task, recipe=recipe)], {task.name: index}, [seed])
     taken = read_catalog(places.project / "model_zoo.yaml", places.own_zoo).get(name)
     if taken is not None:
         if taken.made_by and taken.made_by["key"] == cell.key and fetch.located(taken, places.weights):
             return taken
-        raise Fault(
+        raise BenchmarkError(
             f"the zoo has an entry {name!r} already, made otherwise: choose another name, or `benchmark zoo remove {name}`"
         )
     scratch = Store(places.results).encoder_scratch(cell.key)
     answer, _ = runner.answer(cell, scratch)
+    assert answer.encoder is not None  # noqa: S101 - fine-tuning hands its encoder on
     scores, _ = scores_of(answer.test().predictions, task.judging)
     tensors, fresh = encoder_in_full(answer.encoder, start.architecture)
     made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})

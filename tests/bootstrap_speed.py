@@ -15,7 +15,7 @@ import time
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmark.measures.bootstrap import auc_statistic, bootstrap_difference, resampled
+from benchmark.stats.bootstrap import auc_statistic, bootstrap_difference, resampled
 
 
 def main() -> None:

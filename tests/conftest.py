@@ -12,13 +12,14 @@ import hypothesis
 import pytest
 from shelf import serving
 
-from benchmark.cli import main
-from benchmark.data.phantom import Order
-from benchmark.data.readers import read_index, write_phantom
-from benchmark.disk import Places
-from benchmark.fault import Fault
-from benchmark.memory import prepare_for_torch
-from benchmark.tasks import TaskSpec, read_tasks
+from benchmark.cli.main import main
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.registry import read_tasks
+from benchmark.tasks.spec import TaskSpec
+from benchmark.torch_setup import prepare_for_torch
+from benchmark.workspace import Workspace
 from benchmark.zoo import download as downloading
 
 prepare_for_torch()
@@ -76,7 +77,7 @@ def refused(tasks, tmp_path):
     """What is said when the damaged folder is read: one line."""
 
     def read(name: str) -> str:
-        with pytest.raises(Fault) as raised:
+        with pytest.raises(BenchmarkError) as raised:
             read_index(tasks[name], tmp_path / "data")
         assert "\n" not in str(raised.value)
         return str(raised.value)
@@ -85,9 +86,9 @@ def refused(tasks, tmp_path):
 
 
 @pytest.fixture
-def places(tmp_path, phantoms) -> Places:
+def places(tmp_path, phantoms) -> Workspace:
     """Places of a test's own: the checkout's zoo and tasks, phantoms as data, empty results and home."""
-    return Places(project=CHECKOUT, results=tmp_path / "results", home=tmp_path / "home", data=phantoms)
+    return Workspace(project=CHECKOUT, results=tmp_path / "results", home=tmp_path / "home", data=phantoms)
 
 
 @dataclass

@@ -24,7 +24,7 @@ import numpy as np
 import safetensors.torch
 import torch
 import torchvision
-from bundles import write_tar, write_zip
+from group_cells import write_tar, write_zip
 from torch import nn
 
 from benchmark.zoo.naming import NAMINGS
@@ -204,7 +204,7 @@ def _create_namedtuple(name: str, fields: list[str], module: str) -> type:
     raise AssertionError((name, fields, module))
 
 
-class Frozen:
+class StrictModel:
     """Haiku's FlatMapping: pickled as itself made of a dict."""
 
     def __init__(self, held: dict) -> None:
@@ -218,7 +218,7 @@ def write_byol(content: dict[str, Any], path: Path, *, by_dill: bool = True) -> 
     """DeepMind's checkpoint, of classes that do not exist when it is read."""
     state = namedtuple("_ByolExperimentState", BYOL_FIELDS)  # noqa: PYI024 - as theirs
 
-    class FlatMapping(Frozen):
+    class FlatMapping(StrictModel):
         pass
 
     places = {

@@ -53,9 +53,9 @@ def main() -> None:
 
 def measured(name: str, data: str) -> dict[str, Any]:
     """What indexing takes in this process, which has done nothing before."""
-    from benchmark.data.readers import read_index
-    from benchmark.data.splits import assign_parts
-    from benchmark.tasks import read_task
+    from benchmark.data.readers.registry import read_index
+    from benchmark.data.splitting import assign_parts
+    from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / f"{name}.yaml")
     before = peak_mb()
@@ -84,7 +84,7 @@ def peak_mb() -> float:
 
 def write_chestxray14(data: Path, share: float) -> None:
     """112,120 images of 30,805 patients, one finding in two."""
-    from benchmark.tasks import read_task
+    from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / "DXC14.yaml")
     root, rng = data / task.root, np.random.default_rng(0)
@@ -115,7 +115,7 @@ def write_chestxray14(data: Path, share: float) -> None:
 def write_rsna_pe(data: Path, share: float) -> None:
     """7,000 studies of 256 slices, 1,792,000 in all, named by 12 hex digits as the official ones are."""
     from benchmark.data.readers.rsna_pe import FOLDER, OF_EXAM, SERIES, SLICE, STUDY, TABLE
-    from benchmark.tasks import read_task
+    from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / "ECC.yaml")
     root, rng = data / task.root, np.random.default_rng(0)

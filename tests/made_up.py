@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from benchmark.cell import Cell, Recipe, Weights
-from benchmark.record import Predictions, RunRecord
+from benchmark.cell import Cell, Weights
+from benchmark.recipe import Recipe
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import RunRecord
 
 SCRATCH = Weights(name="scratch:resnet18", architecture="resnet18", naming="none")
 IMAGENET = Weights(name="imagenet", architecture="resnet18", sha256="ab" * 32, naming="torchvision")

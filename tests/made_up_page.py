@@ -8,14 +8,15 @@ import pandas as pd
 from conftest import CHECKOUT
 
 from benchmark.cell import Cell, Weights
-from benchmark.plan import read_suites
-from benchmark.record import Predictions, RunRecord
+from benchmark.experiment.suite import read_suites
 from benchmark.report.against_paper import Papers, compare_with_papers
 from benchmark.report.frame import frame_of
-from benchmark.report.page import Contents, Figure
+from benchmark.report.page.page import Contents, Figure
 from benchmark.report.published import COLUMNS as PUBLISHED
 from benchmark.report.tables import summary
-from benchmark.tasks import read_tasks
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import RunRecord
+from benchmark.tasks.registry import read_tasks
 from benchmark.zoo.catalog import read_zoo
 
 TASKS = read_tasks(CHECKOUT / "tasks")

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.cell import Cell, Weights
-from benchmark.record import RunRecord
-from benchmark.store import Store
-from benchmark.tasks import TaskSpec, read_tasks
+from benchmark.results.record import RunRecord
+from benchmark.results.store import Store
+from benchmark.tasks.registry import read_tasks
+from benchmark.tasks.spec import TaskSpec
 
 CHECKOUT = Path(__file__).parent.parent
 TASKS = ("DXC14", "CheXpert5", "NIHCXR4", "TXC", "PXS", "LXS", "VFS")

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import fetch
 
@@ -140,7 +140,7 @@ def sha256(content: bytes) -> str:
 
 def refusal(entry, weights, **more) -> str:
     """The one line that a fetch is refused with."""
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         fetch(entry, weights, **more)
     assert "\n" not in str(raised.value)
     return str(raised.value)

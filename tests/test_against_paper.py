@@ -9,7 +9,7 @@ from made_up_page import SUITES, TASKS, made_up_answers, made_up_run
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from benchmark.cell import Recipe
+from benchmark.recipe import Recipe
 from benchmark.report.against_paper import Moments, Papers, compare_with_papers, welch_with_test_sets
 from benchmark.report.frame import frame_of
 from benchmark.report.published import COLUMNS

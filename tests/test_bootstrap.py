@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from benchmark.evaluate import by_case, scores_of
-from benchmark.fault import Fault
-from benchmark.measures.bootstrap import (
+from benchmark.errors import BenchmarkError
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import by_case, scores_of
+from benchmark.scoring.resampling import band_of, difference_of
+from benchmark.stats.bootstrap import (
     auc_statistic,
     bootstrap_difference,
     interval,
@@ -21,11 +23,9 @@ from benchmark.measures.bootstrap import (
     resampled,
     whole,
 )
-from benchmark.measures.metrics import auc
-from benchmark.measures.resampled_auc import bootstrap_auc, jackknife_auc
-from benchmark.record import Predictions
-from benchmark.report.resampling import band_of, difference_of
-from benchmark.tasks import METRICS, Judging
+from benchmark.stats.formulas import auc
+from benchmark.stats.resampled_auc import bootstrap_auc, jackknife_auc
+from benchmark.tasks.spec import METRICS, ScoringRules
 
 
 def labelled(seed=0, num=60, labels=1):
@@ -279,7 +279,7 @@ def score_of(predictions, judging, metric):
 @pytest.mark.parametrize(("kind", "metric", "columns"), EACH)
 def test_a_replicates_metric_is_the_judges_of_the_copied_images(kind, metric, columns):
     one, two = (predicted(kind, columns=columns, model=model) for model in (0, 1))
-    judging = Judging(scored=columns[:2] if len(columns) > 2 else None)
+    judging = ScoringRules(scored=columns[:2] if len(columns) > 2 else None)
 
     found = difference_of(one, two, judging, metric, by="image", replicates=25, kind="bca")
 
@@ -293,10 +293,10 @@ def test_a_replicates_metric_is_the_judges_of_the_copied_images(kind, metric, co
 
 @pytest.mark.parametrize(("kind", "metric", "columns"), EACH)
 def test_the_jackknife_is_the_judges_of_the_patients_that_stay(kind, metric, columns):
-    from benchmark.report import resampling
+    from benchmark.scoring import resampling
 
     held = predicted(kind, columns=columns)
-    patients, judging = held.groups["patient"], Judging(unscored=("Other",))
+    patients, judging = held.groups["patient"], ScoringRules(unscored=("Other",))
 
     found = resampling._judged([held], judging, metric).statistic.left_out(numbered(patients))
 
@@ -312,19 +312,19 @@ def test_where_cases_are_judged_cases_are_drawn():
     cases = [by_case(side, "case") for side in (one, two)]
 
     for metric in METRICS["multiclass"]:
-        found = difference_of(one, two, Judging(case="case"), metric, by="image", replicates=40)
-        plain = difference_of(*cases, Judging(), metric, by="image", replicates=40)
+        found = difference_of(one, two, ScoringRules(case="case"), metric, by="image", replicates=40)
+        plain = difference_of(*cases, ScoringRules(), metric, by="image", replicates=40)
         assert (found.replicates == plain.replicates).all()
         assert found.units == len(cases[0].ids)
-        overall = [scores_of(side, Judging(case="case"))[0][metric] for side in (one, two)]
+        overall = [scores_of(side, ScoringRules(case="case"))[0][metric] for side in (one, two)]
         assert found.difference == pytest.approx(overall[0] - overall[1])
-    by_patient = difference_of(one, two, Judging(case="case"), "accuracy", by="patient")
+    by_patient = difference_of(one, two, ScoringRules(case="case"), "accuracy", by="patient")
     assert by_patient.units == len(set(cases[0].groups["patient"])) < found.units
 
 
 def test_where_exams_are_judged_exams_are_drawn():
     one, two = (predicted("classification", columns=("embolism",), model=model) for model in (0, 1))
-    judging = Judging(exam="exam")
+    judging = ScoringRules(exam="exam")
 
     for metric in ("exam_auc_max", "exam_auc_top10"):
         found = difference_of(one, two, judging, metric, by="image")
@@ -336,8 +336,8 @@ def test_where_exams_are_judged_exams_are_drawn():
 def test_runs_of_a_model_are_compared_by_their_mean_on_the_same_replicates():
     runs = [predicted("classification", model=model) for model in range(5)]
 
-    together = difference_of(runs[:3], runs[3:], Judging(), "mean_auc")
-    pairs = [difference_of(a, b, Judging(), "mean_auc") for a in runs[:3] for b in runs[3:]]
+    together = difference_of(runs[:3], runs[3:], ScoringRules(), "mean_auc")
+    pairs = [difference_of(a, b, ScoringRules(), "mean_auc") for a in runs[:3] for b in runs[3:]]
 
     assert together.replicates == pytest.approx(np.mean([pair.replicates for pair in pairs], axis=0))
     assert together.difference == pytest.approx(np.mean([pair.difference for pair in pairs]))
@@ -347,12 +347,12 @@ def test_one_models_band_holds_its_score():
     held = predicted("ordinal", columns=("0", "1", "2"))
 
     for kind in ("percentile", "bca"):
-        value, low, high = band_of(held, Judging(), "accuracy", kind=kind)
+        value, low, high = band_of(held, ScoringRules(), "accuracy", kind=kind)
         assert value == pytest.approx(scores_of(held)[0]["accuracy"])
         assert low < value < high
     labelled_rows = held.rows(np.arange(39))
     hits = labelled_rows.truth.argmax(1) == labelled_rows.score.argmax(1)
-    _, low, high = band_of(labelled_rows, Judging(), "accuracy", by="image", replicates=4000)
+    _, low, high = band_of(labelled_rows, ScoringRules(), "accuracy", by="image", replicates=4000)
     scipys = stats.bootstrap((hits,), np.mean, method="percentile", random_state=np.random.default_rng(0))
     assert (low, high) == pytest.approx((scipys.confidence_interval.low, scipys.confidence_interval.high), abs=0.03)
 
@@ -360,7 +360,7 @@ def test_one_models_band_holds_its_score():
 def test_the_same_seed_gives_the_same_band_another_another():
     one, two = (predicted("classification", model=model) for model in (0, 1))
 
-    found, again, other = (difference_of(one, two, Judging(), "mean_auc", seed=seed) for seed in (1, 1, 2))
+    found, again, other = (difference_of(one, two, ScoringRules(), "mean_auc", seed=seed) for seed in (1, 1, 2))
 
     assert (found.low, found.high, found.p) == (again.low, again.high, again.p)
     assert (found.low, found.high) != (other.low, other.high)
@@ -371,7 +371,7 @@ def test_the_order_of_the_images_does_not_matter():
     shuffled = two.rows(np.random.default_rng(0).permutation(40))
 
     for by in ("image", "patient"):
-        found, other = (difference_of(one, side, Judging(), "mean_auc", by=by) for side in (two, shuffled))
+        found, other = (difference_of(one, side, ScoringRules(), "mean_auc", by=by) for side in (two, shuffled))
         assert (found.replicates == other.replicates).all()
 
 
@@ -393,8 +393,8 @@ def faults():
 
 @pytest.mark.parametrize(("one", "two", "metric", "told"), list(faults()))
 def test_what_cannot_be_compared_is_told_in_one_line(one, two, metric, told):
-    with pytest.raises(Fault, match=told) as caught:
-        difference_of(one, two, Judging(), metric)
+    with pytest.raises(BenchmarkError, match=told) as caught:
+        difference_of(one, two, ScoringRules(), metric)
 
     assert "\n" not in str(caught.value)
 
@@ -403,7 +403,7 @@ def test_units_of_another_name_are_refused():
     one = predicted("classification")
 
     with pytest.raises(ValueError, match="'patient' or 'image'"):
-        difference_of(one, one, Judging(), "mean_auc", by="hospital")
+        difference_of(one, one, ScoringRules(), "mean_auc", by="hospital")
 
 
 def test_the_whole_test_set_is_the_replicate_that_draws_each_once():

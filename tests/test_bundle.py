@@ -7,7 +7,8 @@ import zipfile
 
 import pytest
 import torch
-from bundles import (
+from forged import FORGED, known_encoder, write
+from group_cells import (
     STEM,
     THEIR_TENSORS,
     WRITTEN_BY_TENSORFLOW,
@@ -24,12 +25,11 @@ from bundles import (
     varint,
     zipped,
 )
-from forged import FORGED, known_encoder, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.fault import Fault
-from benchmark.zoo import bundle as reader
+from benchmark.errors import BenchmarkError
+from benchmark.zoo import tensorflow as reader
 from benchmark.zoo.backbone import encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.crc32c import crc32c
@@ -49,7 +49,7 @@ def written(tmp_path):
 
 
 def refusal(path, member="") -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         unpack(path, "tensorflow", member=member)
     message = str(raised.value)
     assert message.startswith("net.zip: ")
@@ -155,7 +155,7 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
     write("simclr-tf", content, tmp_path / "net.zip")
     told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
 
     head, *lines = str(raised.value).splitlines()
@@ -320,7 +320,7 @@ def test_a_damaged_index_is_read_or_refused_whatever_the_damage(folder, data):
 
     try:
         unpack(path, "tensorflow")
-    except Fault as fault:
+    except BenchmarkError as fault:
         assert "\n" not in str(fault)  # noqa: PT017 - one of the two must hold
 
 
@@ -331,5 +331,5 @@ def test_a_member_of_a_zip_is_read_as_one_of_a_tar_is(written):
 
     assert torch.equal(unpack(path, "torch", member="pt/a.pth").tensors["a"], torch.ones(3))
     for member, said in (("pt/b", "no member 'pt/b'"), ("pt/folder", "is no regular file"), ("../a", "points out of")):
-        with pytest.raises(Fault, match=said):
+        with pytest.raises(BenchmarkError, match=said):
             unpack(path, "torch", member=member)

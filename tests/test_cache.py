@@ -18,13 +18,13 @@ from PIL import Image
 from torchvision.transforms import Resize
 
 from benchmark.data.cache import Cache, open_cache
-from benchmark.data.decoding import Source, Working
-from benchmark.data.pixels import write_mask
-from benchmark.disk import DiskFull, TemporaryFault
-from benchmark.fault import Fault
+from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.image_files import write_mask
+from benchmark.errors import BenchmarkError
+from benchmark.files import DiskFullError, TemporaryError
 
-NATIVE = Working(shape="short_side", size=1024)
-MASKED = Working(shape="square", size=20, resize="nearest", masks=("mask", "field_of_view"))
+NATIVE = StoredSize(shape="short_side", size=1024)
+MASKED = StoredSize(shape="square", size=20, resize="nearest", masks=("mask", "field_of_view"))
 COUNT = 150  # three chunks of a build: 64, 64, 22
 
 
@@ -63,7 +63,7 @@ class Heard(list):
         self.append((done, total))
 
 
-def opened(source: Source, working: Working, home: Path, heard: Heard | None = None) -> Cache:
+def opened(source: Source, working: StoredSize, home: Path, heard: Heard | None = None) -> Cache:
     """As a process of its own opens it: nothing was verified before."""
     source = replace(source, verified=set())
     return open_cache(source, working, home, name="T", progress=Heard() if heard is None else heard)
@@ -92,7 +92,7 @@ def test_images_no_larger_than_the_working_size_come_back_bit_equal(mixed, tmp_p
 
 
 def test_the_short_side_is_resized_as_torchvision_does_and_never_enlarged(mixed, tmp_path):
-    cache = opened(mixed, Working(shape="short_side", size=31), tmp_path / "home")
+    cache = opened(mixed, StoredSize(shape="short_side", size=31), tmp_path / "home")
 
     for row in range(6):
         image = pil(mixed, row)
@@ -102,7 +102,7 @@ def test_the_short_side_is_resized_as_torchvision_does_and_never_enlarged(mixed,
 
 @pytest.mark.parametrize("size", [31, 61, 128])
 def test_the_square_is_resized_as_torchvision_does(mixed, tmp_path, size):
-    cache = opened(mixed, Working(shape="square", size=size), tmp_path / "home")
+    cache = opened(mixed, StoredSize(shape="square", size=size), tmp_path / "home")
 
     for row in range(6):
         assert np.asarray(Resize((size, size))(pil(mixed, row))).tolist() == np.squeeze(cache.image(row)).tolist()
@@ -163,8 +163,8 @@ def test_another_size_other_images_other_masks_and_other_data_are_other_caches(m
     sources_and_sizes = [
         (mixed, NATIVE),
         (mixed, replace(NATIVE, size=31)),
-        (mixed, Working(shape="square", size=31)),
-        (mixed, Working(shape="square", size=31, resize="nearest")),
+        (mixed, StoredSize(shape="square", size=31)),
+        (mixed, StoredSize(shape="square", size=31, resize="nearest")),
         (fewer, NATIVE),
         (replace(mixed, images=mixed.images[::-1]), NATIVE),
         (replace(mixed, data_digest="e" * 16), NATIVE),
@@ -198,7 +198,7 @@ def test_a_build_that_meets_a_broken_image_names_it_and_is_continued(tmp_path, m
     broken.write_bytes(content[:60])
     home, first, second = tmp_path / "home", Heard(), Heard()
 
-    with pytest.raises(Fault, match="unreadable image") as raised:
+    with pytest.raises(BenchmarkError, match="unreadable image") as raised:
         opened(source, working, home, first)
     left = [path.name for path in home.rglob("cache.json")]
     for image in source.images[:64]:
@@ -274,7 +274,7 @@ def test_a_disk_too_small_is_refused_after_the_first_images(tmp_path, monkeypatc
     source, home, first, second = many(tmp_path / "pictures"), tmp_path / "home", Heard(), Heard()
     with monkeypatch.context() as small:
         small.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000))
-        with pytest.raises(DiskFull, match="BENCHMARK_HOME") as raised:
+        with pytest.raises(DiskFullError, match="BENCHMARK_HOME") as raised:
             opened(source, NATIVE, home, first)
 
     opened(source, NATIVE, home, second)
@@ -296,7 +296,7 @@ def test_a_mask_of_another_image_is_refused_with_both_names(mixed, tmp_path):
     source = with_masks(mixed)
     swapped = replace(source, masks=[source.masks[1], *source.masks[1:]])
 
-    with pytest.raises(Fault, match="the mask is 71 x 33 but its image is 40 x 40") as raised:
+    with pytest.raises(BenchmarkError, match="the mask is 71 x 33 but its image is 40 x 40") as raised:
         opened(swapped, MASKED, tmp_path / "home")
 
     assert str(source.root / "000.png") in str(raised.value)
@@ -403,7 +403,7 @@ def test_a_damaged_image_that_cannot_be_decoded_again_is_one_line(mixed, tmp_pat
     path.write_bytes(bytes(path.stat().st_size))
     (mixed.root / "001.png").unlink()
 
-    with pytest.raises(TemporaryFault, match=r"001\.png is damaged there and cannot be decoded again: .*no such image"):
+    with pytest.raises(TemporaryError, match=r"001\.png is damaged there and cannot be decoded again: .*no such image"):
         opened(mixed, NATIVE, home).image(1)
 
 
@@ -420,7 +420,7 @@ def test_an_image_that_changed_after_it_was_decoded_is_refused_by_name(mixed, tm
 
     for size in (working, replace(working, size=24)):
         with pytest.raises(
-            TemporaryFault, match=rf"1 file changed since .*\({path.name}\).*put the files back"
+            TemporaryError, match=rf"1 file changed since .*\({path.name}\).*put the files back"
         ) as fault:
             opened(source, size, home)
         assert "\n" not in str(fault.value)
@@ -454,7 +454,7 @@ def test_each_file_is_looked_at_once_by_a_process(mixed, tmp_path):
         (mixed.root / name).write_bytes(b"something else")
 
     open_cache(mixed, NATIVE, home, name="T", progress=Heard())
-    with pytest.raises(TemporaryFault, match="6 files changed"):
+    with pytest.raises(TemporaryError, match="6 files changed"):
         opened(mixed, NATIVE, home)
 
 
@@ -470,7 +470,7 @@ def test_a_damaged_ledger_of_source_files_is_made_again(mixed, tmp_path, damage)
     path = mixed.root / "000.png"
     path.write_bytes(path.read_bytes() + b"more")
 
-    with pytest.raises(TemporaryFault, match="1 file changed"):
+    with pytest.raises(TemporaryError, match="1 file changed"):
         opened(mixed, NATIVE, home)
 
 
@@ -493,7 +493,7 @@ def test_a_build_that_was_damaged_while_it_stood_still_is_continued_from_what_is
 def test_a_builds_progress_grows_by_what_a_chunk_adds(tmp_path, monkeypatch):
     """A million images must not rewrite what is known of all images before, every 64 images."""
     source, written = many(tmp_path / "pictures"), []
-    from benchmark import disk
+    from benchmark import files as disk
 
     whole_file = disk.whole_file
     monkeypatch.setattr(

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import CHECKOUT, in_new_process
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.catalog import (
     InputStatistics,
     ZooEntry,
@@ -76,7 +76,7 @@ def write(tmp_path):
 
 
 def refusal(path) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_zoo(path)
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -116,7 +116,7 @@ def test_all_stands_for_the_resnet_50_study_of_the_first_paper(shipped):
 def test_all_may_name_entries_alone(write):
     path = write(yaml.safe_dump({"all": ["minee"], "entries": [MINE]}))
 
-    with pytest.raises(Fault, match="all: 'minee' is no entry: did you mean mine"):
+    with pytest.raises(BenchmarkError, match="all: 'minee' is no entry: did you mean mine"):
         default_models(path)
 
 
@@ -233,7 +233,7 @@ def test_without_a_file_of_their_own_users_have_the_shipped_entries(shipped, tmp
 def test_a_name_in_both_files_is_refused(shipped, write):
     own = write([MINE, {**MINE, "name": "swav"}])
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_catalog(shipped, own)
 
     assert str(raised.value) == f"{own}: swav is an entry of model_zoo.yaml too: give yours another name"
@@ -264,7 +264,7 @@ def test_adding_a_taken_name_is_refused_and_leaves_the_file_as_it_was(tmp_path):
     add_entry(own, ZooEntry(**MINE))
     before = own.read_bytes()
 
-    with pytest.raises(Fault, match="has an entry 'mine' already"):
+    with pytest.raises(BenchmarkError, match="has an entry 'mine' already"):
         add_entry(own, ZooEntry(**MINE))
 
     assert own.read_bytes() == before
@@ -273,7 +273,7 @@ def test_adding_a_taken_name_is_refused_and_leaves_the_file_as_it_was(tmp_path):
 def test_adding_to_a_damaged_file_is_refused_and_leaves_it_as_it_was(write):
     own = write("entries: [")
 
-    with pytest.raises(Fault, match="not YAML"):
+    with pytest.raises(BenchmarkError, match="not YAML"):
         add_entry(own, FULL)
 
     assert own.read_text(encoding="utf-8") == "entries: ["
@@ -345,7 +345,7 @@ def test_an_entry_is_found_by_name_or_coined_for_a_fresh_architecture(shipped):
     assert entries["swav"] is find_entry("swav", entries)
     assert coined == scratch("vgg16")
     assert (coined.name, coined.architecture, coined.is_scratch) == ("scratch:vgg16", "vgg16", True)
-    with pytest.raises(Fault, match=r"^no model 'SwaV': did you mean swav\?, or scratch:ARCHITECTURE$"):
+    with pytest.raises(BenchmarkError, match=r"^no model 'SwaV': did you mean swav\?, or scratch:ARCHITECTURE$"):
         find_entry("SwaV", entries)
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from benchmark.cell import Cell, Purpose, Recipe, Weights, stream
-from benchmark.fault import Fault
+from benchmark.cell import Cell, Weights
+from benchmark.errors import BenchmarkError
+from benchmark.random_streams import Purpose, stream
+from benchmark.recipe import Recipe
 
 
 def cell(**changed) -> Cell:
@@ -118,7 +120,7 @@ def test_evaluation_size_keeps_the_papers_proportion():
     ],
 )
 def test_wrong_settings_are_told_in_one_line(setting, told):
-    with pytest.raises(Fault, match=told) as fault:
+    with pytest.raises(BenchmarkError, match=told) as fault:
         Recipe.complete(settings=[setting])
 
     assert "\n" not in str(fault.value)

@@ -22,7 +22,7 @@ from forged import (
     write,
 )
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.backbone import build, encoder_tensors, load
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, rename
@@ -107,7 +107,7 @@ def assert_same(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor])
 
 
 def refusal(entry, path) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         encoder_tensors(entry, path)
     return str(raised.value)
 
@@ -218,7 +218,7 @@ def test_bottlenecks_and_deeper_nets_are_renamed_to_the_last_tensor(architecture
     ],
 )
 def test_a_name_that_a_naming_does_not_know_is_refused_and_not_guessed_at(naming, name):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         rename([name], naming)
 
     assert f"naming {naming!r} wants tensors named {NAMINGS[naming].like}, found {name}: " in str(raised.value)
@@ -233,7 +233,7 @@ def test_a_first_layer_that_haiku_numbered_is_the_first_layer():
 
 def test_two_tensors_of_one_name_are_refused():
     with pytest.raises(
-        Fault, match=r"^naming 'dino-teacher': module\.backbone\.a and backbone\.a of the file are both a of"
+        BenchmarkError, match=r"^naming 'dino-teacher': module\.backbone\.a and backbone\.a of the file are both a of"
     ):
         rename(["module.backbone.a", "backbone.a"], "dino-teacher")
 
@@ -360,7 +360,7 @@ def test_a_wrong_file_becomes_no_encoder_in_either_form(saved, form):
     """Neither where the wrong tensor has no place in the pyramid."""
     path = saved({**known_encoder(), "fc.weight": torch.zeros(1000, 512)})
 
-    with pytest.raises(Fault, match=r"\+ fc\.weight"):
+    with pytest.raises(BenchmarkError, match=r"\+ fc\.weight"):
         load(entry_of(), path, form, seed=0)
 
 
@@ -410,7 +410,7 @@ def test_a_naming_of_another_kind_is_refused_with_what_was_found(saved, naming, 
 
 
 def test_a_naming_that_there_is_not_is_refused_with_the_nearest():
-    with pytest.raises(Fault, match=r"^no naming 'mocco': did you mean moco or moco-v3\?$"):
+    with pytest.raises(BenchmarkError, match=r"^no naming 'mocco': did you mean moco or moco-v3\?$"):
         rename(["conv1.weight"], "mocco")
 
 

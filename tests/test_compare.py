@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind
 
-from benchmark.measures.bootstrap import resampled
 from benchmark.report.compare import answer, sides_of
 from benchmark.report.frame import frame_of
-from benchmark.store import Store
+from benchmark.results.store import Store
+from benchmark.stats.bootstrap import resampled
 
 RNG = np.random.default_rng(5)
 NOISE = RNG.normal(0, 0.005, (3, 2, 8))

@@ -12,13 +12,13 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from benchmark.data import contact_sheet as sheets
-from benchmark.data import parts as parting
+from benchmark.data import datasets as parting
 from benchmark.data.contact_sheet import EPOCHS, contact_sheet, given_to_the_network, pick
-from benchmark.data.pixels import read_image
-from benchmark.data.readers import read_index
-from benchmark.data.splits import assign_parts
-from benchmark.disk import Places
-from benchmark.fault import Fault
+from benchmark.data.image_files import read_image
+from benchmark.data.readers.registry import read_index
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
+from benchmark.workspace import Workspace
 
 
 def recipe_of(task):
@@ -86,7 +86,7 @@ def test_what_is_shown_is_what_trains(tasks, phantoms, tmp_path, name):
         recipe=recipe,
         share=parting.Share(),
         seed=seed,
-        places=Places(project=CHECKOUT, results=tmp_path, home=tmp_path, data=phantoms),
+        places=Workspace(project=CHECKOUT, results=tmp_path, home=tmp_path, data=phantoms),
         device=torch.device("cpu"),
         threads=1,
         progress=lambda _done, _total: None,
@@ -218,7 +218,7 @@ def test_an_unreadable_image_is_a_fault_unless_the_sheet_leaves_such_out(tasks, 
     task = tasks["TXC"]
     for image in (damaged("TXC") / "CXR_png").glob("*_1.png"):
         image.write_bytes(b"")
-    with pytest.raises(Fault, match="unreadable image"):
+    with pytest.raises(BenchmarkError, match="unreadable image"):
         drawn(task, tmp_path / "data", monkeypatch)
     lenient = task.model_copy(update={"unreadable": "leave out"})
     _, figure, _ = drawn(lenient, tmp_path / "data", monkeypatch, augmented=True)

@@ -11,12 +11,12 @@ import torch
 from conftest import in_new_process
 from forged import FORGED, container_of, drawn, known_encoder, write
 
-from benchmark.disk import DiskFull
-from benchmark.fault import Fault
-from benchmark.zoo import converted
+from benchmark.errors import BenchmarkError
+from benchmark.files import DiskFullError
+from benchmark.zoo import conversions as converted
 from benchmark.zoo.backbone import encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.converted import encoder_of
+from benchmark.zoo.conversions import encoder_of
 from benchmark.zoo.fetch import admit_file, forget, verified
 
 MOCO = next(iter(FORGED["moco"]))
@@ -113,7 +113,7 @@ def test_another_way_to_read_the_file_is_another_conversion(admitted, unpacked, 
     other = entry_of(**{"naming": "plain", **changed})
 
     if "architecture" in changed:
-        with pytest.raises(Fault, match="does not hold exactly a resnet34"):
+        with pytest.raises(BenchmarkError, match="does not hold exactly a resnet34"):
             encoder_of(other, file)
     else:
         assert_same(encoder_of(other, file), encoder_tensors(other, file.path))
@@ -183,7 +183,7 @@ def test_a_full_disk_costs_the_conversion_alone(moco, monkeypatch):
     entry, file = moco
 
     def full(*_, **__):
-        raise DiskFull("disk full")
+        raise DiskFullError("disk full")
 
     monkeypatch.setattr(converted, "write_json", full)
 
@@ -232,7 +232,7 @@ def test_threads_that_load_at_once_convert_once(moco, unpacked):
 LOADING = """
 import os, sys
 from pathlib import Path
-from benchmark.zoo import converted
+from benchmark.zoo import conversions as converted
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import located
 

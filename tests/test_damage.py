@@ -12,11 +12,11 @@ import torch
 from mounts import mounted, remount
 from test_resume import begin, cell_of, finish
 
-from benchmark.disk import TemporaryFault
-from benchmark.fault import Fault
-from benchmark.runner import Runner
+from benchmark.errors import BenchmarkError
+from benchmark.files import TemporaryError
+from benchmark.results.store import Store
 from benchmark.runner.failures import DeviceLost, temporary
-from benchmark.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.training.loop import Diverged
 
 
@@ -98,7 +98,7 @@ def test_a_changed_image_leaves_the_cell_pending_until_it_is_as_it_was(places, t
     assert cell_of(places, tasks["TXC"], max_epochs=1).key == cell.key
 
     for _ in range(2):
-        with pytest.raises(TemporaryFault, match=rf"1 file changed since .*{image.name}"):
+        with pytest.raises(TemporaryError, match=rf"1 file changed since .*{image.name}"):
             recorded(places, cell, tmp_path / "changed")
         shutil.rmtree(places.pixels, ignore_errors=True)  # and not only beside the decoded images
     image.write_bytes(content)
@@ -152,7 +152,7 @@ def test_a_complete_home_that_cannot_be_written_serves_as_well(places, tasks, tm
         remount(home, "ro")
 
         after = [recorded(places, cell, tmp_path / "after")[0] for cell in (fine_tuned, frozen)]
-        with pytest.raises(TemporaryFault, match="Read-only file system"):
+        with pytest.raises(TemporaryError, match="Read-only file system"):
             recorded(places, larger, tmp_path / "after")
 
     assert all(same_numbers(one, other) for one, other in zip(before, after, strict=True))
@@ -161,7 +161,7 @@ def test_a_complete_home_that_cannot_be_written_serves_as_well(places, tasks, tm
 
 def unreadable_image(number):
     """How a reader of images tells what the operating system refused."""
-    fault = Fault("0001.png: unreadable image")
+    fault = BenchmarkError("0001.png: unreadable image")
     fault.__cause__ = OSError(number, os.strerror(number)) if number else OSError("image file is truncated")
     return fault
 
@@ -180,13 +180,13 @@ def unreadable_image(number):
         RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be"),
         RuntimeError("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"),
         RuntimeError("No CUDA GPUs are available"),
-        TemporaryFault("the images changed"),
+        TemporaryError("the images changed"),
     ],
 )
 def test_what_the_machine_is_to_blame_for_is_told_in_one_line(error):
     fault = temporary(error)
 
-    assert isinstance(fault, TemporaryFault)
+    assert isinstance(fault, TemporaryError)
     assert str(fault)
     assert "\n" not in str(fault)
     assert isinstance(fault, DeviceLost) == (
@@ -198,7 +198,7 @@ def test_what_the_machine_is_to_blame_for_is_told_in_one_line(error):
     "error",
     [
         Diverged("the training loss became nan in epoch 3"),
-        Fault("0001.png is a phantom in a folder that is not marked as one"),
+        BenchmarkError("0001.png is a phantom in a folder that is not marked as one"),
         unreadable_image(0),
         unreadable_image(errno.ENOENT),
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmark.data import phantom, pixels
-from benchmark.runner.told import Unreadable
-from benchmark.store import Store
+from benchmark.data import image_files as pixels
+from benchmark.data.phantoms import folder as phantom
+from benchmark.results.store import Store
+from benchmark.runner.records import Unreadable
 
 TINY = ("--set", "image_size=32", "--set", "max_epochs=1", "--set", "batch_size=8")
 MODEL = ("--models", "scratch:test_resnet", "--seeds", "1")

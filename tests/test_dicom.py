@@ -11,9 +11,9 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from benchmark.data.dicom import write_ct
-from benchmark.data.phantom import ct
-from benchmark.data.pixels import read_image
-from benchmark.fault import Fault
+from benchmark.data.image_files import read_image
+from benchmark.data.phantoms.folder import ct
+from benchmark.errors import BenchmarkError
 
 LUNG, EMBOLISM, MEDIASTINUM = (1500.0, -600.0), (700.0, 100.0), (400.0, 40.0)
 ALL = (LUNG, EMBOLISM, MEDIASTINUM)
@@ -49,7 +49,7 @@ def scanned(path, stored, **tags):
 
 
 def the_fault(path, windows=ALL) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_image(path, windows)
     assert "\n" not in str(raised.value)
     return str(raised.value)

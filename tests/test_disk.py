@@ -6,8 +6,10 @@ import os
 import pytest
 from conftest import in_new_process
 
-from benchmark.disk import DiskFull, canonical_json, find_places, sha256_of, space_for, whole_file, write_whole
-from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.files import DiskFullError, canonical_json, sha256_of, space_for, whole_file, write_whole
+from benchmark.text import first_few
+from benchmark.workspace import find_workspace
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -26,7 +28,7 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path):
     path = tmp_path / "state.pt"
 
     with (
-        pytest.raises(DiskFull, match=r"disk full while writing .*state.pt.*BENCHMARK_HOME") as fault,
+        pytest.raises(DiskFullError, match=r"disk full while writing .*state.pt.*BENCHMARK_HOME") as fault,
         whole_file(path) as partial,
     ):
         partial.write_bytes(b"some of it")
@@ -38,7 +40,7 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path):
 
 def test_only_a_write_of_whole_files_says_that_nothing_half_written_was_left(tmp_path):
     """A download keeps what arrived, a cache what was decoded."""
-    with pytest.raises(DiskFull, match="disk full while writing") as fault, space_for(tmp_path / "weights.part"):
+    with pytest.raises(DiskFullError, match="disk full while writing") as fault, space_for(tmp_path / "weights.part"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     assert "half-written" not in str(fault.value)
@@ -49,7 +51,7 @@ def test_what_killed_processes_left_half_written_is_removed_by_the_next_write(tm
     code = f"""
 import os, signal
 from pathlib import Path
-from benchmark.disk import whole_file
+from benchmark.files import whole_file
 with whole_file(Path({str(tmp_path)!r}) / "record.json") as partial:
     partial.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -109,7 +111,7 @@ def test_a_checkout_around_the_working_folder_is_the_project(tmp_path):
     checkout = project(tmp_path / "checkout")
     (checkout / "deep" / "inside").mkdir(parents=True)
 
-    places = find_places(environment={"HOME": str(tmp_path)}, here=checkout / "deep" / "inside")
+    places = find_workspace(environment={"HOME": str(tmp_path)}, here=checkout / "deep" / "inside")
 
     assert (places.project, places.results, places.data) == (checkout, checkout / "results", None)
 
@@ -123,8 +125,8 @@ def test_what_is_given_wins_over_the_environment(tmp_path):
         "BENCHMARK_DATA": str(tmp_path / "d"),
     }
 
-    from_environment = find_places(environment=environment, here=tmp_path)
-    from_options = find_places(project=given, results=tmp_path / "r2", data=tmp_path / "d2", environment=environment)
+    from_environment = find_workspace(environment=environment, here=tmp_path)
+    from_options = find_workspace(project=given, results=tmp_path / "r2", data=tmp_path / "d2", environment=environment)
 
     assert (from_environment.project, from_environment.results) == (told, tmp_path / "r")
     assert (from_environment.home, from_environment.data) == (tmp_path / "h", tmp_path / "d")
@@ -132,8 +134,8 @@ def test_what_is_given_wins_over_the_environment(tmp_path):
 
 
 def test_a_folder_that_is_no_project_is_refused(tmp_path):
-    with pytest.raises(Fault, match=r"wanted model_zoo.yaml and tasks/ in it"):
-        find_places(project=tmp_path, environment={})
+    with pytest.raises(BenchmarkError, match=r"wanted model_zoo.yaml and tasks/ in it"):
+        find_workspace(project=tmp_path, environment={})
 
 
 def test_nearest_names_are_offered():

@@ -10,15 +10,15 @@ from conftest import CHECKOUT, in_new_process
 from forged import drawn
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
-from benchmark.fault import Fault
-from benchmark.models.intake import Intake
+from benchmark.errors import BenchmarkError
 from benchmark.models.networks import Segmenter, feature_width
+from benchmark.models.normalization import Normalization
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.backbone import Account, build, load, pyramid_places
 from benchmark.zoo.catalog import ZooEntry, read_zoo, scratch
 
 FORMS = ["pooled", "pyramid"]
-INTAKE = Intake(IMAGENET_MEAN, IMAGENET_STD)
+INTAKE = Normalization(IMAGENET_MEAN, IMAGENET_STD)
 
 
 def entry_of(architecture) -> ZooEntry:
@@ -67,7 +67,7 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
     ],
 )
 def test_an_architecture_without_a_pyramid_is_a_fault_of_one_line(architecture):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         build(architecture, "pyramid", seed=0)
 
     assert str(raised.value).startswith(f"{architecture} gives no feature maps that a U-Net can decode (")
@@ -178,7 +178,7 @@ def test_a_net_that_cannot_stretch_says_at_which_size_it_works(tmp_path):
     whole = timm.create_model("mixer_s32_224").state_dict()
     torch.save(whole, tmp_path / "net.pth")
 
-    with pytest.raises(Fault, match="these weights work at the size they were trained at alone"):
+    with pytest.raises(BenchmarkError, match="these weights work at the size they were trained at alone"):
         load(entry_of("mixer_s32_224"), tmp_path / "net.pth", "pooled", 0, image_size=64)
 
 
@@ -214,7 +214,7 @@ def test_nets_of_one_scale_segment_at_the_size_that_they_are_made_for(architectu
 def test_a_pyramid_that_the_weights_do_not_fill_is_a_fault_with_its_names():
     pyramid = ["model.conv1.weight", "model.blocks_0.0.weight", "model.bn1.num_batches_tracked", "model.gate"]
 
-    with pytest.raises(Fault, match=r"tensors that the weights do not name: model\.gate$"):
+    with pytest.raises(BenchmarkError, match=r"tensors that the weights do not name: model\.gate$"):
         pyramid_places(pyramid, ["conv1.weight", "blocks.0.0.weight", "head.weight"])
     assert pyramid_places(pyramid[:3], ["conv1.weight", "blocks.0.0.weight", "head.weight"]) == {
         "conv1.weight": "model.conv1.weight",
@@ -274,7 +274,7 @@ def test_shipped_entries_are_of_architectures_that_timm_has(home):
     ],
 )
 def test_an_unknown_architecture_is_refused_with_the_nearest_that_timm_has(home, name, meant):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         check_architecture(name, home)
 
     told = str(raised.value)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmark.evaluate import scores_of, unscored
-from benchmark.record import Predictions
-from benchmark.tasks import Judging
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import scores_of, unscored
+from benchmark.tasks.spec import ScoringRules
 
 
 def classified(truth, score, columns):
@@ -71,7 +71,7 @@ def test_a_mean_over_some_labels_leaves_the_others_scored_but_out():
     predictions = classified(truth, score, ("a", "b", "c"))
 
     everything, per_label = scores_of(predictions)
-    some, per_label_too = scores_of(predictions, Judging(scored=("c", "a")))
+    some, per_label_too = scores_of(predictions, ScoringRules(scored=("c", "a")))
 
     assert per_label_too == per_label
     assert some["mean_auc"] == pytest.approx((per_label["a"]["auc"] + per_label["c"]["auc"]) / 2)

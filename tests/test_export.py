@@ -13,7 +13,7 @@ from conftest import in_new_process
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.report.export import CELLS, SCHEMA, SCHEMA_VERSION, SCORES, documentation, to_json
-from benchmark.store import Store
+from benchmark.results.store import Store
 
 # what readers of version 1 rely on: a change here needs a new SCHEMA_VERSION, an addition goes to the end
 QUESTION = (

@@ -10,9 +10,9 @@ import pytest
 from conftest import in_new_process
 from mounts import mounted, remount
 
-from benchmark.disk import DiskFull
-from benchmark.fault import Fault
-from benchmark.features import FeatureCache
+from benchmark.data.feature_cache import FeatureCache
+from benchmark.errors import BenchmarkError
+from benchmark.files import DiskFullError
 
 NUM, WIDTH, BATCH = 40, 24, 8
 IDS = [f"image-{row}" for row in range(NUM)]
@@ -105,7 +105,7 @@ DYING = """
 import os, signal
 import numpy as np
 from pathlib import Path
-from benchmark.features import FeatureCache
+from benchmark.data.feature_cache import FeatureCache
 left = {steps}
 def step(*_):
     global left
@@ -178,7 +178,9 @@ def test_a_full_disk_is_one_line_and_what_was_computed_is_kept(tmp_path):
     with mounted(small, "256k"):
         cache, wide = FeatureCache(small / "features"), 8192
         computing = iter([(ALL[n : n + 4], np.ones((4, wide))) for n in range(0, NUM, 4)])
-        with pytest.raises(DiskFull, match=r"disk full while writing .*features that were computed so far are kept"):
+        with pytest.raises(
+            DiskFullError, match=r"disk full while writing .*features that were computed so far are kept"
+        ):
             cache.read(ALL, IDS, lambda _: computing)
         remount(small, "size=4m")
         again: list[int] = []
@@ -195,9 +197,9 @@ def test_a_full_disk_is_one_line_and_what_was_computed_is_kept(tmp_path):
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):
-    with pytest.raises(Fault, match="beyond half precision"):
+    with pytest.raises(BenchmarkError, match="beyond half precision"):
         FeatureCache(tmp_path / "b").read(ALL, IDS, lambda m: iter([(m, np.full((len(m), 3), 1e6))]))
-    with pytest.raises(Fault, match="beyond half precision"):
+    with pytest.raises(BenchmarkError, match="beyond half precision"):
         FeatureCache(tmp_path / "c").read(ALL, IDS, lambda m: iter([(m, np.array([[1, np.nan]] * len(m)))]))
 
 

@@ -15,12 +15,21 @@ from PIL import Image
 from scipy import stats
 
 from benchmark.cell import Weights
-from benchmark.fault import Fault
-from benchmark.plan import read_suite
-from benchmark.record import Predictions, SearchTrial
-from benchmark.report.figures import FIGURES, PLOTS, SPECS, Attention, Features, Material, embed, figure_specs, plotted
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.suite import read_suite
 from benchmark.report.figures.embedding import classes_of
 from benchmark.report.figures.quality import median_with_censored
+from benchmark.report.figures.registry import (
+    FIGURES,
+    PLOTS,
+    SPECS,
+    Attention,
+    Features,
+    Material,
+    embed,
+    figure_specs,
+    plotted,
+)
 from benchmark.report.figures.specs import (
     Convergence,
     CriticalDifference,
@@ -35,6 +44,8 @@ from benchmark.report.figures.specs import (
 )
 from benchmark.report.figures.style import styled, width_of, wrapped
 from benchmark.report.frame import frame_of
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import SearchTrial
 
 PAPER = [
     "imagenet",
@@ -456,7 +467,7 @@ def test_ranks_are_of_tasks_that_all_models_have_or_of_models_that_have_all(task
 def test_a_task_in_two_settings_is_not_ranked_twice(tasks):
     records = made_up(tasks, PAPER[:3], ("TXC", "PXS"), 2) + made_up(tasks, PAPER[:3], ("TXC",), 2, fraction=0.1)
 
-    with pytest.raises(Fault, match="TXC has 2 settings"):
+    with pytest.raises(BenchmarkError, match="TXC has 2 settings"):
         plotted(material(records, tasks), CriticalDifference())
 
     assert set(plotted(material(records, tasks), CriticalDifference(share="")).table["tasks"]) == {2}
@@ -470,7 +481,7 @@ def test_features_are_embedded_by_seed_and_near_ones_stay_near():
     np.testing.assert_array_equal(first, second)
     gaps = np.linalg.norm(first[:, None] - first, axis=2) + np.diag(np.full(60, np.inf))
     assert (gaps.argmin(axis=1) % 3 == np.arange(60) % 3).all()
-    with pytest.raises(Fault, match="perplexity 60 wants more examples"):
+    with pytest.raises(BenchmarkError, match="perplexity 60 wants more examples"):
         embed(features, perplexity=60, seed=0)
 
 
@@ -520,14 +531,14 @@ def test_what_does_not_exist_is_refused_with_its_reason(tasks, kind, reason):
     records = [made_up_record(made_up_cell(weights("imagenet"), seed)) for seed in range(3)]
     nothing = {"predictions": None, "features": None, "attention": None}
 
-    with pytest.raises(Fault, match=reason) as raised:
+    with pytest.raises(BenchmarkError, match=reason) as raised:
         FIGURES[kind](material(records, tasks, **nothing), SPECS[kind]())
 
     assert "\n" not in str(raised.value)
 
 
 def test_figures_of_tasks_that_were_not_run_say_how_to_run_them(held):
-    with pytest.raises(Fault, match="benchmark run --tasks APTOS"):
+    with pytest.raises(BenchmarkError, match="benchmark run --tasks APTOS"):
         plotted(held["two"], Seeds(tasks=("APTOS",)))
 
 
@@ -541,7 +552,7 @@ def test_figures_of_tasks_that_were_not_run_say_how_to_run_them(held):
     ],
 )
 def test_a_figure_that_nobody_could_draw_is_refused(figure, reason):
-    with pytest.raises(Fault, match=re.escape(reason)):
+    with pytest.raises(BenchmarkError, match=re.escape(reason)):
         figure_specs({"1": figure})
 
 

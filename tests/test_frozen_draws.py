@@ -16,18 +16,19 @@ from made_up import IMAGENET, SCRATCH, made_up_cell
 from PIL import Image
 from test_splits import an_index
 
-from benchmark.cell import KEY_FORMAT, Purpose, stream
+from benchmark.cell import KEY_FORMAT
+from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.augmentation import Elastic, draw
 from benchmark.data.cache import open_cache
-from benchmark.data.dealt import Share, deal
-from benchmark.data.decoding import Source, Working
+from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.feature_cache import cache_of
+from benchmark.data.feature_dataset import VectorPart
 from benchmark.data.index import Index
 from benchmark.data.labels import training_labels
-from benchmark.data.splits import assign_parts, fraction_of, subset_of
-from benchmark.data.transforms import Elastic, draw
-from benchmark.data.vectors import VectorPart
-from benchmark.features import cache_of
+from benchmark.data.splitting import assign_parts, fraction_of, subset_of
 from benchmark.models.networks import linear_head
-from benchmark.tasks import Split
+from benchmark.random_streams import Purpose, stream
+from benchmark.tasks.spec import Split
 from benchmark.zoo.backbone import build
 
 # do not edit: add a version
@@ -149,13 +150,13 @@ def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
     index.table.loc[::5, "A"] = -1.0
     task = tasks["DXC5"].model_copy(update={"split": Split(**RANDOM)})
 
-    dealt = deal(index, task, task.complete_recipe(), Share(fraction=0.5), seed=5)
+    dealt = assign_examples(index, task, task.complete_recipe(), Share(fraction=0.5), seed=5)
 
     wanted = training_labels(index.table, ("A", "B"), "lsr-ones", stream(5, Purpose.UNCERTAIN))
     rows = index.table.index[dealt.parts == "train"]
     assert np.array_equal(dealt.learned, wanted)
     assert dealt.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
-    few = deal(index, task, task.complete_recipe(), Share(subset=12), seed=5)
+    few = assign_examples(index, task, task.complete_recipe(), Share(subset=12), seed=5)
     assert few.training.equals(subset_of(index, rows, 12, stream(5, Purpose.SUBSET), balanced=False))
 
 
@@ -192,9 +193,9 @@ def test_names_of_pixel_caches_are_frozen(tmp_path):
     Image.new("L", (20, 20)).save(tmp_path / "a.png")
     source = Source(root=tmp_path, images=["a.png"], data_digest="0" * 16, phantom=True)
     sizes = [
-        Working(shape="square", size=16),
-        Working(shape="short_side", size=16),
-        Working(shape="native", size=16),
+        StoredSize(shape="square", size=16),
+        StoredSize(shape="short_side", size=16),
+        StoredSize(shape="native", size=16),
     ]
 
     caches = [open_cache(source, size, tmp_path, name="T", progress=lambda *_: None) for size in sizes]

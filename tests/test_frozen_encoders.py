@@ -7,14 +7,15 @@ import pytest
 import timm
 import torch
 
-from benchmark.bundles import bundles
-from benchmark.cell import Purpose, Recipe, stream
-from benchmark.cli.request import Wish, indexes_of
-from benchmark.data.readers import read_index
-from benchmark.models.intake import Intake
+from benchmark.data.readers.registry import read_index
+from benchmark.experiment.groups import group_cells
+from benchmark.experiment.request import RunRequest, indexes_of
 from benchmark.models.networks import Segmenter
-from benchmark.runner import Runner
-from benchmark.store import Store
+from benchmark.models.normalization import Normalization
+from benchmark.random_streams import Purpose, stream
+from benchmark.recipe import Recipe
+from benchmark.results.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.zoo.backbone import build
 
 NET = "scratch:test_resnet"
@@ -23,12 +24,14 @@ TINY = ["image_size=32", "max_epochs=4", "min_epochs=1"]
 
 def ask(places, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **asked):
     """A grid's cells, run in this process, bundle by bundle; the records by key, and the runner."""
-    wish = Wish.of(places, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked})
+    wish = RunRequest.of(
+        places, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked}
+    )
     grid = wish.grid()
     cells = grid.cells(indexes_of(grid, faults=[]))
     runner = Runner(places=places, device=torch.device("cpu"), watch=watch)
     done = {}
-    for bundle in bundles(cells, {task.name: task for task in grid.tasks}):
+    for bundle in group_cells(cells, {task.name: task for task in grid.tasks}):
         for cell, record in runner.run_together(bundle):
             assert record.status == "done", record.traceback
             done[cell.key] = record
@@ -61,7 +64,7 @@ def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(places, tasks)
     look = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
     images = torch.stack([look(Image.open(index.root / name)) for name in index.table["image"]])
     with torch.inference_mode():
-        wanted = net(Intake(record.cell.weights[0].mean, record.cell.weights[0].std)(images))
+        wanted = net(Normalization(record.cell.weights[0].mean, record.cell.weights[0].std)(images))
     np.testing.assert_allclose(held, wanted, rtol=5e-3, atol=5e-3)
 
 
@@ -174,7 +177,7 @@ def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(places):
     """Weights, and the running statistics of its batch norms: as before, after training a U-Net over it."""
     encoder = build("test_resnet", "pyramid", 0, 32)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    model = Segmenter(encoder, Intake((0.0,) * 3, (1.0,) * 3), seed=0, frozen=True)
+    model = Segmenter(encoder, Normalization((0.0,) * 3, (1.0,) * 3), seed=0, frozen=True)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)
 
     model.train()

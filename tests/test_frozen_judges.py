@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from test_linear_heads import held, question_of  # noqa: F401 - a fixture
 
-from benchmark.protocols.plain import PENALTIES, TEMPERATURE, knn, logistic
+from benchmark.training.closed_form import PENALTIES, TEMPERATURE, knn, logistic
 
 
 def of(part):

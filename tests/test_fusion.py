@@ -8,10 +8,10 @@ from test_linear_heads import NUM, held, question_of  # noqa: F401 - a fixture
 from timm.layers import Attention as TimmAttention
 from torch import nn
 
-from benchmark.models.frozen import ClassTokens
+from benchmark.models.feature_extractor import ClassTokens
 from benchmark.models.fusion import WIDTH, Attention, FusedClassifier, Fusion
-from benchmark.models.intake import Intake
-from benchmark.protocols.fuse import dvme, dvme_no_attention
+from benchmark.models.normalization import Normalization
+from benchmark.training.dvme import dvme, dvme_no_attention
 
 PAPER = (2048, 2048, 1536)  # SimCLR, SwAV, DINO
 GRADES = 5  # of APTOS; NIH has as many classes
@@ -127,7 +127,7 @@ def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, 
 
 def test_end_to_end_each_encoder_is_fed_its_own_statistics():
     encoders = tuple(timm.create_model("test_resnet", num_classes=0).eval() for _ in range(2))
-    intakes = (Intake((0.0,) * 3, (1.0,) * 3), Intake((0.5,) * 3, (0.25,) * 3))
+    intakes = (Normalization((0.0,) * 3, (1.0,) * 3), Normalization((0.5,) * 3, (0.25,) * 3))
     model = FusedClassifier(encoders, intakes, outputs=3, seed=0).eval()
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
 

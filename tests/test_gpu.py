@@ -4,9 +4,9 @@ import pytest
 import torch
 from test_resume import cell_of
 
-from benchmark.runner import Runner
+from benchmark.results.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.scheduler.local import LocalScheduler
-from benchmark.store import Store
 
 pytestmark = [
     pytest.mark.gpu,

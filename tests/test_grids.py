@@ -5,27 +5,34 @@ import re
 import pytest
 import yaml
 
-from benchmark.bundles import MOST_TOGETHER, bundles
-from benchmark.cli.grid import portions_from, swept
-from benchmark.cli.request import Wish, indexes_of
-from benchmark.fault import Fault
-from benchmark.plan import check_splits, read_suite
-from benchmark.protocol import KNOWN, unfit
-from benchmark.protocols import DECODERS, PROTOCOLS, TOGETHER
-from benchmark.store import Store
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.grid import portions_from, swept
+from benchmark.experiment.groups import MAX_GROUP, group_cells
+from benchmark.experiment.plan import check_splits
+from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.experiment.suite import read_suite
+from benchmark.protocols.registry import PROTOCOLS, incompatibility
+from benchmark.recipe import Recipe
+from benchmark.results.store import Store
 
 ONE, TWO = "scratch:resnet18", "scratch:resnet34"
 
 
 def cells_of(places, models, tasks, **asked):
-    grid = Wish.of(places, models, tasks, **{"seeds": "1", **asked}).grid()
+    grid = RunRequest.of(places, models, tasks, **{"seeds": "1", **asked}).grid()
     return grid.cells(indexes_of(grid, faults=[]))
 
 
-def test_every_protocol_that_is_described_is_there():
-    assert KNOWN.keys() == PROTOCOLS.keys() | TOGETHER.keys()
-    assert {name for name, its in KNOWN.items() if its.together} == TOGETHER.keys()
-    assert {name for name, its in KNOWN.items() if its.frozen and its.segments} == DECODERS.keys()
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
+def test_every_protocol_says_what_trains_and_changes_known_fields_alone(protocol):
+    assert protocol.train or protocol.train_together
+    assert protocol.title
+    assert {*protocol.recipe, *protocol.unused} <= Recipe.model_fields.keys()
+    assert not protocol.train_together or protocol.frozen, "cells are trained together on features alone"
+
+
+def test_protocols_are_listed_by_their_rank():
+    assert list(PROTOCOLS)[:4] == ["finetune", "linear", "logistic", "knn"]
 
 
 @pytest.mark.parametrize(("text", "wanted"), [
@@ -46,7 +53,7 @@ def test_fractions_and_subsets_are_lists(text, wanted):
     ((None, " , "), "names no size"),
 ])  # fmt: skip
 def test_a_wrong_portion_is_one_line(text, said):
-    with pytest.raises(Fault, match=said):
+    with pytest.raises(BenchmarkError, match=said):
         portions_from(*text)
 
 
@@ -54,7 +61,7 @@ def test_sweeps_are_all_combinations_and_want_two_values():
     assert swept([]) == [()]
     assert swept(["a=1,2", "b=3,4"]) == [("a=1", "b=3"), ("a=1", "b=4"), ("a=2", "b=3"), ("a=2", "b=4")]
     for wrong in ("a", "a=1", "a="):
-        with pytest.raises(Fault, match="wanted NAME=A,B"):
+        with pytest.raises(BenchmarkError, match="wanted NAME=A,B"):
             swept([wrong])
 
 
@@ -89,7 +96,7 @@ def test_a_fusions_encoders_are_in_one_order_however_they_are_named(places):
     (f"{ONE}+nothing", "dvme", "TXC", "no model 'nothing'"),
 ])  # fmt: skip
 def test_a_combination_that_makes_no_sense_is_refused_with_the_reason(places, models, protocol, task, said):
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(BenchmarkError) as refused:
         cells_of(places, models, task, protocol=protocol)
 
     assert said in str(refused.value)
@@ -98,7 +105,7 @@ def test_a_combination_that_makes_no_sense_is_refused_with_the_reason(places, mo
 
 @pytest.mark.parametrize("setting", ["test_crops=10", "augmentation=crop-flip-rotate"])
 def test_features_that_would_have_to_be_computed_anew_are_refused(places, setting):
-    with pytest.raises(Fault, match="computes each image's features once"):
+    with pytest.raises(BenchmarkError, match="computes each image's features once"):
         cells_of(places, ONE, "TXC", protocol="linear", settings=[setting])
 
 
@@ -108,8 +115,8 @@ def test_of_several_protocols_each_model_is_asked_by_those_that_take_it(places):
     assert {(cell.model, cell.protocol) for cell in cells} == {
         (ONE, "linear"), (ONE, "finetune"), (f"{ONE}+{TWO}", "dvme"),
     }  # fmt: skip
-    assert unfit("dvme", "binary", ONE)
-    assert not unfit("dvme-finetune", "binary", f"{ONE}+{TWO}")
+    assert incompatibility("dvme", "binary", ONE)
+    assert not incompatibility("dvme-finetune", "binary", f"{ONE}+{TWO}")
 
 
 def test_a_protocols_recipe_is_its_own_and_what_is_set_goes_before_it(places):
@@ -127,7 +134,7 @@ def test_a_protocols_recipe_is_its_own_and_what_is_set_goes_before_it(places):
 
 def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs(places, cli):
     cells = cells_of(places, ONE, "APTOS", subsets="500", folds=2)
-    grid = Wish.of(places, ONE, "APTOS").grid()
+    grid = RunRequest.of(places, ONE, "APTOS").grid()
     indexes = indexes_of(grid, faults=[])
 
     (line,), notes = check_splits(cells, indexes, {task.name: task for task in grid.tasks})
@@ -149,7 +156,7 @@ def test_training_images_of_one_class_are_refused_before_anything_runs(places, c
 
 def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(places):
     cells = cells_of(places, ONE, "APTOS", fractions="0.1", seeds="4")
-    grid = Wish.of(places, ONE, "APTOS").grid()
+    grid = RunRequest.of(places, ONE, "APTOS").grid()
 
     _, notes = check_splits(cells, indexes_of(grid, faults=[]), {task.name: task for task in grid.tasks})
 
@@ -172,17 +179,17 @@ def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(places, cli):
 
 
 def test_heads_of_one_encoder_are_put_together_and_nothing_else(places):
-    tasks = {task.name: task for task in Wish.of(places, ONE, "TXC,APTOS,PXS").grid().tasks}
+    tasks = {task.name: task for task in RunRequest.of(places, ONE, "TXC,APTOS,PXS").grid().tasks}
     asked = {"seeds": "2", "folds": 2, "sweep": ["learning_rate=0.1,0.01"]}
     cells = cells_of(places, ONE, "TXC,APTOS", protocol="linear", **asked)
     others = cells_of(places, ONE, "PXS", protocol="linear") + cells_of(places, ONE, "TXC", protocol="knn,finetune")
 
-    made = bundles(cells + others, tasks)
+    made = group_cells(cells + others, tasks)
 
     assert sorted(len(bundle) for bundle in made) == [1, 1, 1, 4, 4, 4, 4]  # fresh weights are each seed's own
     assert [cell.key for bundle in made for cell in bundle if len(bundle) == 1] == [cell.key for cell in others]
     many = [cells[0].model_copy(update={"fold": 0, "folds": 9, "subset": number + 1}) for number in range(150)]
-    assert [len(bundle) for bundle in bundles(many, tasks)] == [MOST_TOGETHER, 150 - MOST_TOGETHER]
+    assert [len(bundle) for bundle in group_cells(many, tasks)] == [MAX_GROUP, 150 - MAX_GROUP]
 
 
 def test_a_suite_names_protocols_sizes_folds_and_what_some_models_change(places, tmp_path):
@@ -202,7 +209,7 @@ def test_a_suite_names_protocols_sizes_folds_and_what_some_models_change(places,
 
 def test_the_second_papers_suite_asks_what_its_tables_do(places):
     suite = read_suite("truong2021", places.project / "tasks" / "suites")
-    wish = Wish.of(places, None, "APTOS,NIHCXR4", suite="truong2021", subsets="20,F")
+    wish = RunRequest.of(places, None, "APTOS,NIHCXR4", suite="truong2021", subsets="20,F")
     grid = wish.grid()
     cells = grid.cells(indexes_of(grid, faults=[]))
 

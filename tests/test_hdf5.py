@@ -9,8 +9,8 @@ import pytest
 
 from benchmark.data import hdf5
 from benchmark.data.hdf5 import read_dataset, write_dataset
-from benchmark.data.pixels import read_image
-from benchmark.fault import Fault
+from benchmark.data.image_files import read_image
+from benchmark.errors import BenchmarkError
 
 
 def patches(count: int = 7, side: int = 12, seed: int = 0) -> np.ndarray:
@@ -26,7 +26,7 @@ def plain(path, **datasets):
 
 
 def the_fault(path) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_image(path)
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -160,5 +160,5 @@ def test_a_text_named_as_hdf5_and_a_missing_file_are_named(tmp_path):
 
     assert the_fault(tmp_path / "images.h5#0").startswith(f"{tmp_path / 'images.h5'}: unreadable HDF5 (")
     assert the_fault(tmp_path / "gone.h5#0") == f"{tmp_path / 'gone.h5'}: no such file"
-    with pytest.raises(Fault, match="no such file"):
+    with pytest.raises(BenchmarkError, match="no such file"):
         read_dataset(tmp_path / "gone.h5", "y")

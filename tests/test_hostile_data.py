@@ -5,11 +5,11 @@ import tracemalloc
 import pytest
 
 from benchmark.data.index import listing
-from benchmark.data.phantom import Order
-from benchmark.data.readers import read_index, write_phantom
+from benchmark.data.phantoms.folder import Order
 from benchmark.data.readers.own import MOST_CLASSES, files_below
-from benchmark.fault import Fault, did_you_mean
-from benchmark.tasks import TaskSpec
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.tasks.spec import TaskSpec
 
 SHEET = {"name": "Mine", "root": "mine", "split": {"method": "random", "test": 0.25}}
 TABLE = {**SHEET, "reader": "table", "kind": "multiclass",
@@ -22,7 +22,7 @@ def refusal(tmp_path):
     """The one line that a sheet is refused with."""
 
     def read(sheet) -> str:
-        with pytest.raises(Fault) as raised:
+        with pytest.raises(BenchmarkError) as raised:
             read_index(TaskSpec.model_validate(sheet), tmp_path)
         message = str(raised.value)
         assert "\n" not in message
@@ -77,7 +77,7 @@ def test_a_link_that_leads_back_ends_the_walk_in_one_line(mine, refusal, target)
     (mine / "a" / "b" / "back").symlink_to(target)
 
     for walk in (files_below, lambda folder: listing(folder, [".png"])):
-        with pytest.raises(Fault, match=r"are one folder, by a link: remove the link"):
+        with pytest.raises(BenchmarkError, match=r"are one folder, by a link: remove the link"):
             walk(mine)
     assert "are one folder, by a link" in refusal(FOLDERS)
 
@@ -90,14 +90,14 @@ def test_links_that_multiply_end_the_walk_too(mine):
             (mine / f"{number:02}" / name).symlink_to(mine / f"{number + 1:02}")
     (mine / "40").mkdir()
 
-    with pytest.raises(Fault, match="are one folder, by a link"):
+    with pytest.raises(BenchmarkError, match="are one folder, by a link"):
         files_below(mine / "00")
 
 
 def test_a_link_to_itself_is_one_line(mine):
     (mine / "itself").symlink_to("itself")
 
-    with pytest.raises(Fault, match="itself: Too many levels of symbolic links"):
+    with pytest.raises(BenchmarkError, match="itself: Too many levels of symbolic links"):
         files_below(mine)
 
 
@@ -129,7 +129,7 @@ def test_what_the_system_refuses_is_one_line(mine, refusal, changed):
 def test_phantoms_are_written_inside_the_data_sets_folder_alone(tmp_path, changed):
     task = TaskSpec.model_validate({**TABLE, **changed})
 
-    with pytest.raises(Fault, match="leads out of the data set's folder"):
+    with pytest.raises(BenchmarkError, match="leads out of the data set's folder"):
         write_phantom(task, tmp_path / "data", Order(num=8, size=32))
 
     assert list(tmp_path.iterdir()) == []

@@ -21,8 +21,8 @@ import torch
 from conftest import in_new_process
 from forged import known_encoder, resnet18
 
-from benchmark.fault import Fault
-from benchmark.zoo import inert
+from benchmark.errors import BenchmarkError
+from benchmark.zoo import safe_pickle as inert
 from benchmark.zoo.archive import copied
 from benchmark.zoo.backbone import encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
@@ -74,7 +74,7 @@ WAYS = {
 
 
 def refusal(path, container="torch", inside="", member="") -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         unpack(path, container, inside, member)
     message = str(raised.value)
     assert message.startswith(f"{path.name}: ")
@@ -132,7 +132,7 @@ def test_a_call_that_no_list_knows_is_not_made_either(tmp_path, written, way):
     try:
         found = unpack(path, container)
         assert list(found.tensors) == ["conv1.weight"]
-    except Fault as fault:
+    except BenchmarkError as fault:
         assert "\n" not in str(fault)  # noqa: PT017 - one of the two must hold
 
     assert not sentinel.exists()
@@ -231,7 +231,7 @@ def test_a_zip_bomb_is_refused_before_torch_unpacks_it(tmp_path):
 LOADED = """
 import os
 from pathlib import Path
-from benchmark.fault import Fault
+from benchmark.errors import Fault
 from benchmark.zoo.unpack import unpack
 
 for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
@@ -319,7 +319,7 @@ def test_400_kilobytes_called_resnet18_are_no_resnet18(written, naming, containe
     contents = [np.random.default_rng(0).bytes(400_000), *([other] if other else [])]
 
     for content in contents:
-        with pytest.raises(Fault) as raised:
+        with pytest.raises(BenchmarkError) as raised:
             encoder_tensors(entry, written(content, "resnet18.pth"))
         assert len(str(raised.value)) < 2000
 
@@ -399,7 +399,7 @@ MEASURED = """
 import json, os, resource, sys, time
 from pathlib import Path
 import torch
-from benchmark.fault import Fault
+from benchmark.errors import Fault
 from benchmark.zoo.unpack import unpack
 
 def peak():
@@ -455,7 +455,7 @@ def test_a_tensor_that_claims_more_than_the_file_has_is_refused(written, zipped,
 
     try:
         assert unpack(path, "torch").tensors["a"].tolist() == [1] * 4
-    except Fault as fault:
+    except BenchmarkError as fault:
         assert "cut off or damaged" in str(fault)  # noqa: PT017 - one of the two must hold
 
 
@@ -487,7 +487,7 @@ def test_a_zip_of_no_known_version_or_with_a_password_is_one_line(tmp_path, plac
     content[content.index(b"PK\x01\x02") + place] = value
     path.write_bytes(content)
 
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(BenchmarkError) as refused:
         copied(path, "weights.pth", tmp_path / "copy")
 
     assert said in str(refused.value)

@@ -21,12 +21,12 @@ from pydicom.uid import (
 
 from benchmark.data import dicom, hdf5
 from benchmark.data.hdf5 import read_dataset
-from benchmark.data.pixels import read_image
-from benchmark.fault import Fault
+from benchmark.data.image_files import read_image
+from benchmark.errors import BenchmarkError
 
 
 def refusal(path, windows=None) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_image(path, windows)
     message = str(raised.value)
     assert message.startswith(f"{path}".partition("#")[0])
@@ -232,7 +232,7 @@ def test_a_block_that_inflates_to_more_than_its_size_is_refused(stored, monkeypa
 def test_labels_without_end_are_refused(stored, told, said):
     path = stored(lambda file: file.create_dataset("y", **told)).with_name("x.h5")
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_dataset(path, "y")
 
     assert said in str(raised.value)

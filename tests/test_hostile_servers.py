@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from shelf import BODY, kept, refusal, sha256
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo import download as downloading
 from benchmark.zoo.download import download
 from benchmark.zoo.fetch import fetch, forget, located
@@ -101,7 +101,7 @@ def test_a_byte_now_and_then_is_a_stall(weights, monkeypatch, where):
              "chunks": OK + b"Transfer-Encoding: chunked\r\n\r\n"}[where]  # fmt: skip
     begun = time.monotonic()
 
-    with sending(start, *[b"a"] * 1000, seconds=0.02) as url, pytest.raises(Fault) as raised:
+    with sending(start, *[b"a"] * 1000, seconds=0.02) as url, pytest.raises(BenchmarkError) as raised:
         download(url, weights / "net.pth.part", lambda *_: None)
 
     assert str(raised.value) == "stalled: less than 30,000 bytes in 0.2 seconds"
@@ -162,7 +162,7 @@ def test_a_damaged_pin_is_named_where_nothing_else_vouches_for_the_file(shelf, w
     pin = file.path.with_name("net.pth.pin.json")
     pin.write_bytes(damage)
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         located(shelf.entry(), weights)
 
     assert str(raised.value).startswith(f"net: {pin} is damaged, and no digest is published that could vouch for")
@@ -175,7 +175,7 @@ def test_a_changed_file_with_a_damaged_pin_is_not_vouched_for(shelf, weights):
     file.path.write_bytes(BODY[::-1])
     file.path.with_name("net.pth.pin.json").write_bytes(b"")
 
-    with pytest.raises(Fault, match="another file, or a damaged one; delete it and fetch it again"):
+    with pytest.raises(BenchmarkError, match="another file, or a damaged one; delete it and fetch it again"):
         located(entry, weights)
 
 

@@ -18,11 +18,12 @@ from rich.console import Console
 
 from benchmark.cell import Weights
 from benchmark.checksums import write_json
+from benchmark.cli.console import out, table_of
 from benchmark.cli.progress import bytes_bar
-from benchmark.cli.shown import out, table_of
-from benchmark.fault import Fault, first_few, printable, shown
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.style import bytes_of, styled, wrapped
 from benchmark.report.table_writers import Grid, Line, Span, frame_csv, latex_of, markdown_of, terminal_of
+from benchmark.text import first_few, printable, shown
 
 HOSTILE = ["[/]", "[bold red]x", ":warning:", "\x1b[31mred\x1b]0;owned\x07", "a\u202eb", "a\x9bb", "\ud800", "\x00"]
 
@@ -41,7 +42,7 @@ def test_a_table_on_the_terminal_shows_every_letter_and_obeys_none(text, capfd):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_fault_shows_no_control_characters(text):
-    said = str(Fault(f"no model {text}: {first_few([text])}, {shown(text)}"))
+    said = str(BenchmarkError(f"no model {text}: {first_few([text])}, {shown(text)}"))
 
     assert said.isprintable()
     assert said.encode()
@@ -50,11 +51,11 @@ def test_a_fault_shows_no_control_characters(text):
 def test_lines_and_letters_of_all_languages_stay_as_they_are():
     text = "first\nsecond\tΔ 日本語 é ± – …"
 
-    assert printable(text) == text == str(Fault(*text.split("\n")))
+    assert printable(text) == text == str(BenchmarkError(*text.split("\n")))
 
 
 def test_a_fault_is_one_line_whatever_is_told_in_it_and_stays_so_on_its_way_from_a_worker():
-    fault = Fault("a name of\ntwo lines", "and a list", "of\nits own")
+    fault = BenchmarkError("a name of\ntwo lines", "and a list", "of\nits own")
 
     assert str(fault) == "a name of\\ntwo lines\nand a list\nof\\nits own"
     assert str(pickle.loads(pickle.dumps(fault))) == str(fault)  # noqa: S301 - our own

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.disk import from_yaml
-from benchmark.fault import Fault
-from benchmark.frozen import LONGEST_NAME
-from benchmark.plan import read_suite
-from benchmark.tasks import find_task, read_task
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.suite import read_suite
+from benchmark.files import from_yaml
+from benchmark.strict import LONGEST_NAME
+from benchmark.tasks.registry import find_task, read_task
 from benchmark.zoo.catalog import read_zoo
 
 TASK = "name: lesions\nreader: table\nroot: x\nkind: binary\nlabels: [a]\nsplit: {method: random, test: 0.2}\n"
@@ -57,7 +57,7 @@ def test_what_would_never_end_is_refused_in_one_line(tmp_path, name, hostile):
     path = tmp_path / name
     path.write_text(text + line)
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read(path)
 
     message = str(raised.value)
@@ -73,7 +73,9 @@ def test_a_file_in_another_encoding_is_told_to_be_saved_as_utf_8(tmp_path, name)
     path = tmp_path / name
     path.write_bytes((text + "# Läsionen\n").encode("cp1252"))
 
-    with pytest.raises(Fault, match=r": not UTF-8 \(byte \d+ is 0xe4\): wanted a text file in UTF-8, save it as that"):
+    with pytest.raises(
+        BenchmarkError, match=r": not UTF-8 \(byte \d+ is 0xe4\): wanted a text file in UTF-8, save it as that"
+    ):
         read(path)
 
 
@@ -82,7 +84,7 @@ def test_a_value_of_the_wrong_kind_is_not_told_in_full(tmp_path, value):
     path = tmp_path / "lesions.yaml"
     path.write_text(TASK.replace("kind: binary", f"kind: {value!r}").replace("'", '"'))
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_task(path)
 
     assert len(str(raised.value)) < len(str(path)) + 500
@@ -98,7 +100,9 @@ def test_a_name_that_would_become_a_path_elsewhere_is_refused(tmp_path, name, un
     path.write_text(named)
     assert named != text
 
-    with pytest.raises(Fault, match=f"name: (wanted a name of|String should match)|at most {LONGEST_NAME} letters"):
+    with pytest.raises(
+        BenchmarkError, match=f"name: (wanted a name of|String should match)|at most {LONGEST_NAME} letters"
+    ):
         read(path)
 
 
@@ -107,7 +111,7 @@ def test_so_is_the_name_of_a_suites_table_or_figure(tmp_path, kind):
     path = tmp_path / "grid.yaml"
     path.write_text(SUITE + f"{kind}: {{'../../x': {{}}}}\n")
 
-    with pytest.raises(Fault, match="wanted a name of letters"):
+    with pytest.raises(BenchmarkError, match="wanted a name of letters"):
         read_suite(str(path), tmp_path)
 
 
@@ -129,8 +133,8 @@ def test_a_name_reads_no_file_outside_of_its_folder(places, tmp_path, name):
     for folder in (".", "tasks", "home"):
         (tmp_path / folder / "outside.yaml").write_text("{}")
 
-    with pytest.raises(Fault, match="no suite "):
+    with pytest.raises(BenchmarkError, match="no suite "):
         read_suite(name, tmp_path / "tasks" / "suites")
     (tmp_path / "tasks" / "outside.yaml").unlink()
-    with pytest.raises(Fault, match="no task "):
+    with pytest.raises(BenchmarkError, match="no task "):
         find_task(name, replace(places, project=tmp_path, home=tmp_path / "home"))

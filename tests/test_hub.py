@@ -13,7 +13,7 @@ from conftest import in_new_process
 from huggingface_hub import constants
 from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo import hub
 from benchmark.zoo.fetch import admit_file, fetch, forget, located
 from benchmark.zoo.hub import HubFile, parse, resolved
@@ -241,7 +241,7 @@ def test_sources_of_other_kinds_are_left_as_they_are():
                                              ("resnet81.a1_in1k", "resnet18.a1_in1k"), ("", "resnet")])  # fmt: skip
 def test_a_name_without_its_tag_or_unknown_to_timm_is_refused(name, meant):
     """Timm's default tag moves from version to version."""
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         resolved(f"timm:{name}", "torch")
 
     assert "wanted timm:ARCHITECTURE.TAG of weights that timm" in str(raised.value)

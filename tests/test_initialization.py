@@ -9,11 +9,12 @@ import torchvision
 from made_up import IMAGENET, SCRATCH, made_up_cell
 from torch import nn
 
-from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Recipe
-from benchmark.features import cache_of
-from benchmark.models.intake import Intake
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
+from benchmark.data.feature_cache import cache_of
 from benchmark.models.networks import Classifier, linear_head
+from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
+from benchmark.recipe import Recipe
 from benchmark.zoo.backbone import build, pyramid_places
 
 
@@ -82,7 +83,7 @@ def test_pytorchs_own_head_is_there_by_option():
 
 @pytest.mark.parametrize("rule", ["torchvision", "timm"])
 def test_a_classifier_has_that_head(rule):
-    encoder, intake = build("test_resnet", "pooled", 0), Intake(IMAGENET_MEAN, IMAGENET_STD)
+    encoder, intake = build("test_resnet", "pooled", 0), Normalization(IMAGENET_MEAN, IMAGENET_STD)
 
     head = Classifier(encoder, intake, 3, seed=9, initialization=rule).head
 

@@ -5,12 +5,12 @@ import torch
 from torchvision.transforms.functional import normalize
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell
-from benchmark.cli.request import Wish, indexes_of
-from benchmark.models.intake import Intake
+from benchmark.experiment.request import RunRequest, indexes_of
 from benchmark.models.networks import Classifier, Segmenter
-from benchmark.runner import Runner
+from benchmark.models.normalization import Normalization
+from benchmark.results.store import Store
 from benchmark.runner.encoders import Encoders
-from benchmark.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.zoo import backbone
 from benchmark.zoo.catalog import InputStatistics, ZooEntry, add_entry
 from benchmark.zoo.fetch import admit_file
@@ -57,7 +57,7 @@ def seen(monkeypatch):
 
 def cell_of(places, task, *settings):
     """As the command line makes it."""
-    grid = Wish.of(places, "simclr", task, seeds="1", settings=[*TINY, *settings]).grid()
+    grid = RunRequest.of(places, "simclr", task, seeds="1", settings=[*TINY, *settings]).grid()
     (cell,) = grid.cells(indexes_of(grid, faults=[]))
     return cell
 
@@ -73,7 +73,7 @@ def test_the_encoder_gets_images_in_0_to_1_where_these_are_its_statistics(form, 
         encoder.register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs[0]))
         outputs = (2, 0) if network is Classifier else (0,)
         with torch.no_grad():
-            network(encoder, Intake(mean, std), *outputs).eval()(images)
+            network(encoder, Normalization(mean, std), *outputs).eval()(images)
 
         (reached,) = given
         torch.testing.assert_close(reached, normalize(colour, mean, std))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score, top_k_accuracy_score
 
-from benchmark.evaluate import by_case, group_scores, scores_of
-from benchmark.record import Predictions
-from benchmark.tasks import METRICS, Judging
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import by_case, group_scores, scores_of
+from benchmark.tasks.spec import METRICS, ScoringRules
 
 GRADES = ("none", "mild", "moderate", "severe", "worst")
 
@@ -72,7 +72,7 @@ def test_a_class_is_scored_whatever_its_name():
     assert overall["mean_sensitivity"] == pytest.approx((0.5 + 1 + 0.5) / 3)
 
 
-@pytest.mark.parametrize("judging", [Judging(scored=("BCC", "NEV")), Judging(unscored=("Other",))])
+@pytest.mark.parametrize("judging", [ScoringRules(scored=("BCC", "NEV")), ScoringRules(unscored=("Other",))])
 def test_means_leave_out_what_the_sheet_says(judging):
     """Azizi 2021, supplement B.1.1: mean sensitivity is over the 26 conditions."""
     truth, predictions = other_and_two()
@@ -90,7 +90,7 @@ def test_a_class_to_leave_out_that_the_data_have_not_leaves_out_none():
     """Fewer than 26 conditions leave none to be joined as Other."""
     _, predictions = drawn("multiclass")
 
-    assert scores_of(predictions, Judging(unscored=("Other",))) == scores_of(predictions)
+    assert scores_of(predictions, ScoringRules(unscored=("Other",))) == scores_of(predictions)
 
 
 def test_which_classes_count_is_said_by_the_sheets(tasks):
@@ -114,7 +114,7 @@ def test_a_case_is_judged_by_the_mean_of_its_images():
     assert joined.ids.tolist() == ["p1/1", "p2/1"]
     assert joined.score == pytest.approx(np.array([[1.7 / 3, 1.3 / 3], [0.2, 0.8]]))
     assert joined.groups["sex"].tolist() == ["F", "M"]
-    assert scores_of(predictions, Judging(case="case"))[0]["accuracy"] == 1.0
+    assert scores_of(predictions, ScoringRules(case="case"))[0]["accuracy"] == 1.0
     assert scores_of(predictions)[0]["accuracy"] == 0.5
 
 
@@ -134,7 +134,7 @@ def test_an_exam_is_judged_by_its_highest_slice_and_by_the_mean_of_its_ten_highe
     score = (rng.random(750) * 0.7 + 0.3 * truth).astype(np.float32)
     predictions = predicted("classification", ("pe",), truth[:, None], score[:, None], study=exams)
 
-    overall, _ = scores_of(predictions, Judging(exam="study"))
+    overall, _ = scores_of(predictions, ScoringRules(exam="study"))
 
     of_exam = truth.reshape(30, 25).any(1)
     by_exam = np.sort(score.reshape(30, 25), axis=1)
@@ -146,7 +146,7 @@ def test_an_exam_is_judged_by_its_highest_slice_and_by_the_mean_of_its_ten_highe
 def test_subgroups_are_scored_alone_and_ages_in_bands():
     truth, predictions = drawn(num=120, sex=["F", "M", ""] * 40, age=["35.0", "41", "59", ""] * 30, patient=["p"] * 120)
 
-    found = group_scores(predictions, Judging())
+    found = group_scores(predictions, ScoringRules())
     women = predictions.rows(np.flatnonzero(predictions.groups["sex"] == "F"))
 
     assert set(found) == {"sex", "age"}
@@ -158,7 +158,7 @@ def test_subgroups_are_scored_alone_and_ages_in_bands():
 
 def test_subgroups_are_scored_over_the_same_classes():
     _, predictions = drawn("multiclass", num=120, sex=["F", "M"] * 60)
-    judging = Judging(unscored=("none", "worst"))
+    judging = ScoringRules(unscored=("none", "worst"))
 
     found = group_scores(predictions, judging)["sex"]["F"]
 
@@ -169,7 +169,7 @@ def test_subgroups_are_scored_over_the_same_classes():
 def test_a_group_of_many_values_or_of_one_is_no_subgroup():
     _, predictions = drawn(num=40, study=[f"s{n}" for n in range(40)], view=["PA"] * 40, case=["c", "d"] * 20)
 
-    assert group_scores(predictions, Judging(exam="case")) == {}
+    assert group_scores(predictions, ScoringRules(exam="case")) == {}
 
 
 def test_every_metric_that_a_task_may_name_is_one_that_the_judge_gives(tasks):
@@ -193,6 +193,6 @@ def test_every_metric_that_a_task_may_name_is_one_that_the_judge_gives(tasks):
 
     assert set(METRICS) == set(of_kind)
     for kind, predictions in of_kind.items():
-        given = scores_of(predictions, Judging(exam="study" if kind == "binary" else None))[0]
+        given = scores_of(predictions, ScoringRules(exam="study" if kind == "binary" else None))[0]
         assert set(METRICS[kind]) <= set(given), kind
     assert all(task.metric in METRICS[task.kind] for task in tasks.values())

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.data.dealt import Share
+from benchmark.data.assignment import Share
+from benchmark.data.datasets import open_parts
 from benchmark.data.labels import POLICIES, judged_labels, training_labels
-from benchmark.data.parts import open_parts
-from benchmark.data.readers import read_index
-from benchmark.fault import Fault
+from benchmark.data.readers.registry import read_index
+from benchmark.errors import BenchmarkError
 
 LABELS = ("a", "b")
 TABLE = pd.DataFrame({"a": [1, 0, -1, np.nan, -1], "b": [-1, 0, 1, -1, 0]}, dtype=float)
@@ -92,5 +92,5 @@ def test_policies_are_those_that_a_recipe_may_name(tasks):
     ],
 )
 def test_a_policy_that_does_not_fit_the_task_is_refused(tasks, task, setting, told):
-    with pytest.raises(Fault, match=told):
+    with pytest.raises(BenchmarkError, match=told):
         tasks[task].complete_recipe(settings=(setting,))

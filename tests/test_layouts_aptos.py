@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data import phantom
-from benchmark.data.readers import aptos, read_index
-from benchmark.record import Predictions
+from benchmark.data.phantoms import folder as phantom
+from benchmark.data.readers import aptos
+from benchmark.data.readers.registry import read_index
+from benchmark.results.predictions import Predictions
 
 
 @pytest.fixture

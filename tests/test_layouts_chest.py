@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmark.data import pixels
-from benchmark.data.readers import read_index
-from benchmark.data.splits import assign_parts
+from benchmark.data import image_files as pixels
+from benchmark.data.readers.registry import read_index
+from benchmark.data.splitting import assign_parts
 
 
 def test_montgomery_lungs_are_both_masks_together(tasks, phantoms):

@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 
-from benchmark.data.phantom import Order
-from benchmark.data.readers import chexpert, read_index, write_phantom
-from benchmark.fault import Fault
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers import chexpert
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.errors import BenchmarkError
 
 
 def rewrite(path, change):
@@ -108,7 +109,7 @@ def test_a_layout_may_name_the_tables_and_then_there_are_no_parts(tasks, phantom
     ],
 )
 def test_a_layout_that_says_something_else_is_refused(tasks, phantoms, layout, told):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_index(tasks["CheXpert5"].model_copy(update={"layout": layout}), phantoms)
 
     assert told in str(raised.value)

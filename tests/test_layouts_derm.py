@@ -6,11 +6,11 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
-from benchmark.data import phantom
-from benchmark.data.phantom import Order
-from benchmark.data.readers import read_index, write_phantom
-from benchmark.data.splits import assign_parts
-from benchmark.fault import Fault
+from benchmark.data.phantoms import folder as phantom
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
 
 DERM = ("Derm27", "Derm27-ISIC")
 
@@ -86,7 +86,9 @@ def test_an_isic_image_of_no_listed_class_names_its_row(tasks, tmp_path):
 
     table.loc[2, list(tasks["Derm27-ISIC"].labels)] = 0
     path.write_text(table.assign(UNK=[0, 0, 1, 0, 0, 0, 0, 0]).to_csv(index=False))
-    with pytest.raises(Fault, match=r"GroundTruth\.csv: row 4: no class is 1: wanted one of the classes to be"):
+    with pytest.raises(
+        BenchmarkError, match=r"GroundTruth\.csv: row 4: no class is 1: wanted one of the classes to be"
+    ):
         read_index(tasks["Derm27-ISIC"], tmp_path)
 
 
@@ -94,7 +96,7 @@ def test_a_table_that_was_cut_off_names_its_last_row(tasks, tmp_path):
     path = write_phantom(tasks["Derm27"], tmp_path, Order(num=8, size=32)) / "metadata.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:6])[:-30])
 
-    with pytest.raises(Fault, match=r"metadata\.csv: row 6 has \d cells where the first has 8"):
+    with pytest.raises(BenchmarkError, match=r"metadata\.csv: row 6 has \d cells where the first has 8"):
         read_index(tasks["Derm27"], tmp_path)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data import phantom
-from benchmark.data.readers import read_index
-from benchmark.fault import Fault
+from benchmark.data.phantoms import folder as phantom
+from benchmark.data.readers.registry import read_index
+from benchmark.errors import BenchmarkError
 
 SPLIT = "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 QUOTED = '"OriginalImage[Width,Height]","OriginalImagePixelSpacing[x,y]"'
@@ -191,7 +191,7 @@ def test_a_class_that_the_tables_do_not_have_is_refused(tasks, phantoms):
     labels = ("Fracture", "Edema", "Other")
     task = tasks["NIHCXR4"].model_copy(update={"labels": labels})
 
-    with pytest.raises(Fault, match="NIHCXR4: no class Edema here: wanted Fracture, Pneumothorax"):
+    with pytest.raises(BenchmarkError, match="NIHCXR4: no class Edema here: wanted Fracture, Pneumothorax"):
         read_index(task, phantoms)
 
 

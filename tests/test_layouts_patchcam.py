@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.readers import patchcam, read_index
-from benchmark.record import Predictions
+from benchmark.data.readers import patchcam
+from benchmark.data.readers.registry import read_index
+from benchmark.results.predictions import Predictions
 
 
 def test_the_competitions_own_test_is_kept_apart_without_labels(tasks, phantoms):

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from benchmark.data import hdf5
-from benchmark.data.phantom import Order
-from benchmark.data.pixels import read_image
-from benchmark.data.readers import read_index, write_phantom
-from benchmark.data.splits import assign_parts
-from benchmark.fault import Fault
+from benchmark.data.image_files import read_image
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
 
 TASK = "PatchCam-H5"
 NAME = "camelyonpatch_level_2_split_"
@@ -191,7 +191,7 @@ def test_files_of_other_lengths_are_met_when_the_image_is_opened(tasks, root):
     change(path, "x", lambda images: images[:20])
     images = read_index(tasks[TASK], root.parent).table.set_index("id")["image"]
 
-    with pytest.raises(Fault, match="no row 23: it holds 20 images") as raised:
+    with pytest.raises(BenchmarkError, match="no row 23: it holds 20 images") as raised:
         read_image(root / images["train-000023"])
     assert str(path) in str(raised.value)
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pydicom
 import pytest
 
-from benchmark.data.phantom import Order
-from benchmark.data.pixels import read_image
-from benchmark.data.readers import read_index, write_phantom
-from benchmark.data.splits import assign_parts
+from benchmark.data.image_files import read_image
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.splitting import assign_parts
 
 LABEL = "pe_present_on_image"
 # the order of the competition's own table

@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.cell import Purpose, Recipe, stream
-from benchmark.data.vectors import VectorPart
+from benchmark.data.feature_dataset import VectorPart
 from benchmark.models.seeded import seeded
-from benchmark.protocol import FROZEN
-from benchmark.protocols.linear import linear
-from benchmark.protocols.question import Question
-from benchmark.protocols.supervised import supervised
-from benchmark.tasks import Judging
+from benchmark.protocols.registry import FROZEN
+from benchmark.random_streams import Purpose, stream
+from benchmark.recipe import Recipe
+from benchmark.tasks.spec import ScoringRules
+from benchmark.training.interface import TrainingInput
+from benchmark.training.linear_heads import linear
 from benchmark.training.loop import Diverged
+from benchmark.training.supervised import supervised
 
 NUM, WIDTH = 300, 24
 LABELS = {"multilabel": 3, "multiclass": 4, "binary": 1}
@@ -58,14 +59,14 @@ def question_of(held, folder, kind="multilabel", seed=0, train=range(170), watch
 
     loss = {"loss": "bce" if kind == "multilabel" else "ce"}
     folder.mkdir(exist_ok=True, parents=True)
-    return Question(
+    return TrainingInput(
         kind=kind,
         encoders=(),
         train=part(train, labels[np.array(train)].argmax(1) if recipe.get("sampling") else None),
         validation=part(range(170, 230)),
         test=part(range(230, 300)),
         columns=tuple("abcd"[: labels.shape[1]]),
-        judging=Judging(),
+        judging=ScoringRules(),
         recipe=Recipe.complete(FROZEN, loss, {"max_epochs": 12, "min_epochs": 2, "early_stop": 3, **recipe}),
         seed=seed,
         scratch=folder,
@@ -131,7 +132,7 @@ def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
 
 
 def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
-    module = sys.modules["benchmark.protocols.linear"]  # the package has a function of that name
+    module = sys.modules["benchmark.training.linear_heads"]  # the package has a function of that name
     monkeypatch.setattr(module, "SAVE_SECONDS", 0.0)
 
     def ask(folder, watch=lambda _: None):

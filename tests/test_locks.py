@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from benchmark import locks
-from benchmark.disk import TemporaryFault
+from benchmark.files import TemporaryError
 from benchmark.locks import is_locked, locked
 
 
@@ -81,7 +81,7 @@ def test_a_folder_in_place_of_a_lock_is_one_line(tmp_path):
     (tmp_path / ".lock").mkdir()
 
     with (
-        pytest.raises(TemporaryFault, match=r"\.lock: cannot be locked .*remove the folder"),
+        pytest.raises(TemporaryError, match=r"\.lock: cannot be locked .*remove the folder"),
         locked(tmp_path / ".lock"),
     ):
         pass

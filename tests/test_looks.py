@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cell import Recipe
-from benchmark.data.phantom import chest, skin
-from benchmark.data.transforms import CLASSIFICATION, SEGMENTATION, flips, render_fast, tone
-from benchmark.data.transforms import draw as drawn
+from benchmark.data.augmentation import CLASSIFICATION, SEGMENTATION, flips, render_fast, tone
+from benchmark.data.augmentation import draw as drawn
+from benchmark.data.phantoms.folder import chest, skin
+from benchmark.recipe import Recipe
 
 GREY = chest(np.random.default_rng(3), 96, ["Mass"]).pixels
 COLOUR = skin(np.random.default_rng(3), 96, 2, 0.4)

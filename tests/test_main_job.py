@@ -9,7 +9,7 @@ import torch
 
 from benchmark import __version__
 from benchmark.cell import THREADS
-from benchmark.store import Store
+from benchmark.results.store import Store
 
 TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_epochs=2")
 MODELS = "scratch:test_efficientnet,scratch:test_resnet"
@@ -208,7 +208,7 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(places, tasks, monkeyp
     from test_resume import cell_of
 
     from benchmark.models.networks import Classifier
-    from benchmark.runner import Runner
+    from benchmark.runner.runner import Runner
 
     forward = Classifier.forward
 

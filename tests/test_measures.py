@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, f1_score, recall_score, roc_auc_score, top_k_accuracy_score
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from benchmark.measures import metrics
-from benchmark.measures.significance import independent_t, sample_sd
+from benchmark.stats import formulas as metrics
+from benchmark.stats.significance import independent_t, sample_sd
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=4, max_size=60))

@@ -9,8 +9,8 @@ import time
 import pytest
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_predictions, made_up_record
 
-from benchmark.record import Predictions
-from benchmark.store import Store
+from benchmark.results.predictions import Predictions
+from benchmark.results.store import Store
 
 
 @pytest.fixture

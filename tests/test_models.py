@@ -6,16 +6,16 @@ from torch import nn
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.models.folding import folded
-from benchmark.models.intake import Intake
 from benchmark.models.networks import Classifier, Segmenter, feature_width
+from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
-from benchmark.protocols.answers import references
+from benchmark.training.outputs import references
 from benchmark.zoo import backbone
 
 
 def network(architecture, form, seed=1):
     encoder = backbone.build(architecture, form, seed)
-    intake = Intake(IMAGENET_MEAN, IMAGENET_STD)
+    intake = Normalization(IMAGENET_MEAN, IMAGENET_STD)
     whole = Classifier(encoder, intake, 3, seed) if form == "pooled" else Segmenter(encoder, intake, seed)
     with seeded(7):
         for module in whole.modules():
@@ -83,7 +83,7 @@ def test_a_unet_takes_sides_that_are_no_multiple_of_32(side):
 
 
 def test_heads_come_from_their_own_stream():
-    encoder, intake = backbone.build("test_efficientnet", "pooled", 0), Intake(IMAGENET_MEAN, IMAGENET_STD)
+    encoder, intake = backbone.build("test_efficientnet", "pooled", 0), Normalization(IMAGENET_MEAN, IMAGENET_STD)
 
     first, same, other = (Classifier(encoder, intake, 2, seed).head.weight for seed in (1, 1, 2))
 
@@ -110,7 +110,7 @@ def test_the_head_fits_what_the_encoder_gives(architecture):
 
 
 def test_grey_images_are_normalised_three_ways():
-    intake = Intake((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
+    intake = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 
     out = intake(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8))
 

@@ -5,12 +5,12 @@ import pytest
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.cell import Cell
-from benchmark.fault import Fault
-from benchmark.overlap import ALIASES, NOTE, overlap, overlap_notes
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.overlap import ALIASES, NOTE, overlap, overlap_notes
 from benchmark.report.frame import frame_of
 from benchmark.report.tables import markdown, summary
-from benchmark.store import Store
-from benchmark.tasks import read_task
+from benchmark.results.store import Store
+from benchmark.tasks.registry import read_task
 from benchmark.zoo.catalog import ZooEntry, add_entry
 
 TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_epochs=1", "--seeds", "1")
@@ -235,11 +235,11 @@ def test_notes_name_each_of_several_weights(places, tasks):
 
 def test_a_grid_without_its_pairs_keeps_every_other(places):
     """Two models, two tasks, one pair each left out: two cells a seed."""
-    from benchmark.cli.request import Wish, indexes_of
+    from benchmark.experiment.request import RunRequest, indexes_of
 
     for name, data_set in (("chest", "Shenzhen (phantom)"), ("eye", "CHASE_DB1 (phantom)")):
         add_entry(places.own_zoo, entry_of(data_set, name=name))
-    grid = Wish.of(places, "chest,eye", "TXC,VFS-CHASE", seeds="2").grid()
+    grid = RunRequest.of(places, "chest,eye", "TXC,VFS-CHASE", seeds="2").grid()
     indexes = indexes_of(grid, faults=[])
 
     cells = grid.without(grid.overlapping(indexes)).cells(indexes)
@@ -250,5 +250,5 @@ def test_a_grid_without_its_pairs_keeps_every_other(places):
         ("TXC", "eye", 1),
         ("VFS-CHASE", "chest", 1),
     ]
-    with pytest.raises(Fault, match="nothing is left to run: 4 pairs"):
+    with pytest.raises(BenchmarkError, match="nothing is left to run: 4 pairs"):
         grid.without({(t.name, e.name): ("x",) for t in grid.tasks for e in grid.entries})

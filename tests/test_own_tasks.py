@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmark.data.image_files import files_of, read_image, read_mask
 from benchmark.data.index import MASKS
-from benchmark.data.phantom import Order
-from benchmark.data.pixels import files_of, read_image, read_mask
-from benchmark.data.readers import folders, pairs, read_index, write_phantom
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers import folders, pairs
 from benchmark.data.readers import table as table_reader
-from benchmark.data.splits import assign_parts
-from benchmark.fault import Fault
-from benchmark.tasks import read_task
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.registry import read_task
 
 SHEET = """
 name: Mine
@@ -80,7 +81,7 @@ def told(table):
     """The one line that a sheet and its files are refused with."""
 
     def line(*arguments, reader=None, **more):
-        with pytest.raises(Fault) as raised:
+        with pytest.raises(BenchmarkError) as raised:
             (reader or table)(*arguments, **more)
         assert "\n" not in str(raised.value)
         return str(raised.value)
@@ -510,7 +511,7 @@ def test_phantoms_that_could_not_be_made_are_refused(tmp_path):
         (FOLDERS + "layout: {patient: 'x(.)y{9}'}\n", "fits no name that phantoms are given"),
     ):
         (tmp_path / "Mine.yaml").write_text(SHEET + sheet)
-        with pytest.raises(Fault, match=line):
+        with pytest.raises(BenchmarkError, match=line):
             write_phantom(read_task(tmp_path / "Mine.yaml"), tmp_path / line[:9], Order(num=4, size=32))
 
 

@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from conftest import CHECKOUT, in_new_process
 
-from benchmark.tasks import read_task
+from benchmark.tasks.registry import read_task
 
 
 @pytest.mark.slow

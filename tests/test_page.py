@@ -13,13 +13,13 @@ from made_up_page import PUBLISHED, made_up_failure, made_up_run, made_up_study
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.measures.significance import independent_t, welch_t
 from benchmark.report.frame import frame_of
-from benchmark.report.page import page
-from benchmark.report.page.beside import beside
 from benchmark.report.page.board import board, grid
+from benchmark.report.page.format import difference, family_of, number, p_value, rounded, spread
+from benchmark.report.page.page import page
 from benchmark.report.page.pairs import p_of_pairs, pairs
-from benchmark.report.page.words import difference, family_of, number, p_value, rounded, spread
+from benchmark.report.page.published import beside
+from benchmark.stats.significance import independent_t, welch_t
 
 MODELS = ["scratch", "imagenet", "swav"]
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>&\u2028"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from made_up_page import made_up_failure, made_up_run, made_up_study
 
-from benchmark.report.page import page as page_of
+from benchmark.report.page.page import page as page_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")

@@ -14,16 +14,16 @@ from made_up_page import made_up_answers
 from scipy import stats
 
 from benchmark.cell import Cell, Weights
-from benchmark.fault import Fault
-from benchmark.plan import read_suite
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.suite import read_suite
 from benchmark.report.frame import frame_of
 from benchmark.report.paper_cells import Sources, filled
 from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out, tables_in
 from benchmark.report.published import read_published
 from benchmark.report.table_writers import Grid, Line, Span, escaped, latex_of, markdown_of
-from benchmark.store import Store
-from benchmark.tasks import read_tasks
+from benchmark.results.store import Store
+from benchmark.tasks.registry import read_tasks
 from benchmark.zoo.catalog import read_zoo
 
 SUITES = ("taher2021", "truong2021", "azizi2021")
@@ -319,7 +319,7 @@ def test_a_name_that_stands_for_two_files_is_told_and_left_open():
 def test_a_table_that_says_too_little_is_one_line(fields, told):
     suite = suite_of("taher2021", tables={"T": fields})
 
-    with pytest.raises(Fault, match=r"suite taher2021: tables\.T") as raised:
+    with pytest.raises(BenchmarkError, match=r"suite taher2021: tables\.T") as raised:
         laid_out("T", chosen(["T"], suite)["T"], suite, TASKS)
     assert told in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -15,14 +15,14 @@ from conftest import CHECKOUT
 from PIL import Image
 from torchvision.transforms import Resize
 
-from benchmark.cell import Recipe
+from benchmark.data.assignment import Share
 from benchmark.data.batches import cut
-from benchmark.data.dealt import Share
+from benchmark.data.datasets import Part, Parts, open_parts, workings
+from benchmark.data.image_files import write_image
 from benchmark.data.index import Index
-from benchmark.data.parts import Part, Parts, open_parts, workings
-from benchmark.data.pixels import write_image
-from benchmark.data.readers import read_index
-from benchmark.disk import Places
+from benchmark.data.readers.registry import read_index
+from benchmark.recipe import Recipe
+from benchmark.workspace import Workspace
 
 SMALL_IMAGES = {
     "DXC14": ("image_size=32", "train_resolution=48"),
@@ -49,7 +49,7 @@ def opened(tasks, phantoms, home):
             recipe=task.complete_recipe(settings=(*SMALL_IMAGES[name], *settings)),
             share=Share(fraction=fraction),
             seed=seed,
-            places=Places(project=CHECKOUT, results=home, home=home, data=phantoms),
+            places=Workspace(project=CHECKOUT, results=home, home=home, data=phantoms),
             device=torch.device("cpu"),
             threads=threads,
             progress=progress or (lambda _done, _total: None),

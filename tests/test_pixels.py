@@ -15,9 +15,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from benchmark.data.dicom import write_dicom
-from benchmark.data.phantom import chest
-from benchmark.data.pixels import decode_rle, encode_rle, read_image, read_mask, write_image, write_mask
-from benchmark.fault import Fault
+from benchmark.data.image_files import decode_rle, encode_rle, read_image, read_mask, write_image, write_mask
+from benchmark.data.phantoms.folder import chest
+from benchmark.errors import BenchmarkError
 
 # 4 rows x 3 columns; column by column 0110 1100 0001: gaps 1, 1, 5 before runs of 2, 2, 1
 SPOTS = np.array([[0, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=bool)
@@ -37,7 +37,7 @@ def write_any(path, pixels) -> None:
 
 
 def the_fault(path) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_image(path)
     return str(raised.value)
 
@@ -90,7 +90,7 @@ def test_minus_one_and_nothing_are_an_empty_mask(nothing):
     ],
 )
 def test_what_is_no_run_length_encoding_is_one_clear_line(encoding, told):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         decode_rle(encoding, (4, 3))
 
     assert told in str(raised.value)
@@ -241,7 +241,7 @@ def test_several_run_length_encodings_are_their_union(tmp_path):
 def test_a_mask_of_another_size_than_its_image_names_both_sizes(tmp_path):
     write_mask(tmp_path / "mask.png", SPOTS)
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_mask("mask.png", tmp_path, (5, 7))
 
     assert f"{tmp_path / 'mask.png'}: the mask is 3 x 4 but its image is 7 x 5: they are not of one case" == str(

@@ -4,18 +4,20 @@ import pytest
 import yaml
 from made_up import SCRATCH, made_up_cell, made_up_record
 
-from benchmark.cell import Recipe
-from benchmark.data.readers import read_index
-from benchmark.fault import Fault
-from benchmark.plan import Asked, cells_of, plan_rows, read_suite, seconds_of, weights_of
-from benchmark.store import Store
+from benchmark.data.readers.registry import read_index
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.cells import TaskRun, cells_of, weights_of
+from benchmark.experiment.plan import plan_rows, seconds_of
+from benchmark.experiment.suite import read_suite
+from benchmark.recipe import Recipe
+from benchmark.results.store import Store
 from benchmark.zoo.catalog import InputStatistics, ZooEntry, scratch
 
 
 @pytest.fixture
 def grid(places, tasks):
     indexes = {name: read_index(tasks[name], places.data) for name in ("TXC", "PXS")}
-    chosen = [Asked(task=tasks[name], recipe=tasks[name].complete_recipe()) for name in indexes]
+    chosen = [TaskRun(task=tasks[name], recipe=tasks[name].complete_recipe()) for name in indexes]
     models = [[(scratch("resnet18"), "")], [(scratch("resnet34"), "")]]
     return cells_of(models, chosen, indexes, [0, 1, 2]), indexes
 
@@ -99,7 +101,7 @@ def test_a_wrong_suite_is_told_in_one_line(tmp_path, changed, told):
     sheet = {"name": "s", "title": "t", "models": "all", "tasks": "all", **changed}
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(sheet))
 
-    with pytest.raises(Fault, match=told):
+    with pytest.raises(BenchmarkError, match=told):
         read_suite("s", tmp_path)
-    with pytest.raises(Fault, match="no suite 'demos'"):
+    with pytest.raises(BenchmarkError, match="no suite 'demos'"):
         read_suite("demos", tmp_path)

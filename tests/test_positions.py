@@ -10,10 +10,10 @@ from conftest import CHECKOUT
 from forged import drawn
 from torch.nn import functional
 
-from benchmark.cell import Recipe
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.cells import weights_of
 from benchmark.models.folding import folded
-from benchmark.plan import weights_of
+from benchmark.recipe import Recipe
 from benchmark.zoo.backbone import build, load
 from benchmark.zoo.catalog import ZooEntry, read_zoo
 from benchmark.zoo.positions import interpolate_as
@@ -93,7 +93,7 @@ def test_a_copy_interpolates_its_own_positions():
 
 
 def test_a_rule_for_a_net_without_positions_is_refused():
-    with pytest.raises(Fault, match="positions: bicubic is for a ViT with a class token, not ResNet"):
+    with pytest.raises(BenchmarkError, match="positions: bicubic is for a ViT with a class token, not ResNet"):
         interpolate_as(build("test_resnet", "pooled", 0), "bicubic")
 
 

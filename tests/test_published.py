@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from conftest import CHECKOUT
 
-from benchmark.disk import find_places
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.report.published import COLUMNS, PrintedNumber, read_published
-from benchmark.tasks import METRICS, read_tasks
+from benchmark.tasks.registry import read_tasks
+from benchmark.tasks.spec import METRICS
+from benchmark.workspace import find_workspace
 from benchmark.zoo.catalog import find_entry, read_zoo
 
 PUBLISHED = CHECKOUT / "results" / "published"
@@ -206,7 +207,7 @@ def test_a_damaged_file_is_one_line_that_names_file_and_row(tmp_path, damage, to
     path = tmp_path / "made.csv"
     path.write_bytes(made if isinstance(made, bytes) else made.encode())
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         read_published(tmp_path)
 
     assert "\n" not in str(raised.value)
@@ -224,4 +225,4 @@ def test_a_file_of_ones_own_is_read_and_no_file_is_no_row(tmp_path):
 
 
 def test_the_published_numbers_lie_where_a_project_looks_for_them():
-    assert find_places(project=CHECKOUT).published == PUBLISHED
+    assert find_workspace(project=CHECKOUT).published == PUBLISHED

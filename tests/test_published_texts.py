@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import CHECKOUT
 
-from benchmark.tasks import read_tasks
+from benchmark.tasks.registry import read_tasks
 
 pytestmark = pytest.mark.real
 PAPERS = Path(os.environ["BENCHMARK_PAPERS"]) if os.environ.get("BENCHMARK_PAPERS") else None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmark.measures.ranking import (
+from benchmark.stats.ranking import (
     cliques,
     critical_distance,
     friedman,

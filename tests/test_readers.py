@@ -9,12 +9,13 @@ import pytest
 import torch
 from conftest import CHECKOUT, NUM_READ, SMALL
 
-from benchmark.data import parts, phantom
+from benchmark.data import datasets as parts
 from benchmark.data.index import MASKS, checked
-from benchmark.data.readers import DESCRIBED, READERS, read_index, write_phantom
-from benchmark.data.splits import assign_parts
-from benchmark.disk import Places
-from benchmark.fault import Fault
+from benchmark.data.phantoms import folder as phantom
+from benchmark.data.readers.registry import DESCRIBED, READERS, read_index, write_phantom
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
+from benchmark.workspace import Workspace
 
 CXR14_LABELS = [
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
@@ -67,7 +68,7 @@ def open_small(task, data, home):
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32",)),
         seed=1,
-        places=Places(project=CHECKOUT, results=home, home=home, data=data),
+        places=Workspace(project=CHECKOUT, results=home, home=home, data=data),
         device=torch.device("cpu"),
         threads=1,
         progress=lambda _done, _total: None,
@@ -191,7 +192,7 @@ def test_a_phantom_in_a_folder_not_marked_as_one_is_caught_when_its_images_are_o
     (root / "PHANTOM.json").unlink()
 
     assert not read_index(task, tmp_path / "data").phantom
-    with pytest.raises(Fault, match="is a phantom in a folder that is not marked as one") as raised:
+    with pytest.raises(BenchmarkError, match="is a phantom in a folder that is not marked as one") as raised:
         next(open_small(task, tmp_path / "data", tmp_path / "home").train.epoch(1, 3))
     assert str(root) in str(raised.value)
 
@@ -207,7 +208,7 @@ def test_phantoms_that_a_fault_interrupts_stay_marked_as_incomplete(tmp_path):
     with pytest.raises(KeyboardInterrupt), phantom.marked(tmp_path / "set", "TXC", SMALL["TXC"]):
         raise KeyboardInterrupt
 
-    with pytest.raises(Fault, match="interrupted"):
+    with pytest.raises(BenchmarkError, match="interrupted"):
         phantom.marker(tmp_path / "set")
 
 
@@ -216,7 +217,7 @@ def test_phantoms_are_refused_into_a_folder_with_other_files(tasks, tmp_path):
     (tmp_path / "Shenzhen" / "notes.txt").write_text("mine")
 
     for renew in (False, True):
-        with pytest.raises(Fault, match="files that are no phantoms") as raised:
+        with pytest.raises(BenchmarkError, match="files that are no phantoms") as raised:
             write_phantom(tasks["TXC"], tmp_path, SMALL["TXC"], renew=renew)
         assert str(tmp_path / "Shenzhen") in str(raised.value)
     assert [path.name for path in (tmp_path / "Shenzhen").iterdir()] == ["notes.txt"]
@@ -229,7 +230,7 @@ def test_phantoms_of_one_order_are_kept_and_of_another_replaced_only_when_told(t
 
     write_phantom(task, tmp_path, few)
     assert written == (root / "CXR_png" / "CHNCXR_0001_1.png").stat().st_mtime_ns
-    with pytest.raises(Fault, match="other phantoms"):
+    with pytest.raises(BenchmarkError, match="other phantoms"):
         write_phantom(task, tmp_path, more)
     write_phantom(task, tmp_path, more, renew=True)
     assert len(read_index(task, tmp_path).table) == 9
@@ -248,7 +249,7 @@ def test_one_order_gives_the_same_phantoms_and_another_seed_others(task, tmp_pat
 
 
 def test_where_data_lies_must_be_told(task):
-    with pytest.raises(Fault, match="BENCHMARK_DATA does not say where data lies") as raised:
+    with pytest.raises(BenchmarkError, match="BENCHMARK_DATA does not say where data lies") as raised:
         read_index(task, None)
     assert f"{task.root}/" in str(raised.value)
 
@@ -271,7 +272,7 @@ def test_run_lengths_that_leave_their_image_name_it_when_it_is_opened(tasks, dam
     others = [line for line in path.read_text().splitlines() if not line.startswith(image)]
     path.write_text("\n".join([*others, f"{image},1 5000"]) + "\n")
 
-    with pytest.raises(Fault, match="end at pixel 5,001 of an image of 64 x 64") as raised:
+    with pytest.raises(BenchmarkError, match="end at pixel 5,001 of an image of 64 x 64") as raised:
         open_small(tasks["PXS"], tmp_path / "data", tmp_path / "home")
 
     assert f"{image}.dcm" in str(raised.value)
@@ -290,7 +291,7 @@ def test_an_index_that_breaks_its_promises_names_the_first_row(tasks, phantoms, 
     broken = index.table.copy()
     broken.loc[0, column] = value
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         checked(replace(index, table=broken), segmentation=False)
 
     assert told in str(raised.value)
@@ -317,7 +318,7 @@ def test_every_phantom_can_be_split_as_its_task_says(task, phantoms):
 def test_an_unknown_reader_is_answered_with_the_nearest(tasks, phantoms):
     task = tasks["TXC"].model_copy(update={"reader": "shenzen"})
 
-    with pytest.raises(Fault, match="TXC: no reader 'shenzen': did you mean shenzhen"):
+    with pytest.raises(BenchmarkError, match="TXC: no reader 'shenzen': did you mean shenzhen"):
         read_index(task, phantoms)
 
 
@@ -334,7 +335,7 @@ def test_a_described_layouts_phantoms_serve_that_description_alone(tasks, tmp_pa
     write_phantom(tasks["Derm27"], tmp_path, order)
     other = tasks["Derm27"].model_copy(update={"layout": {"csv": "other.csv", "columns": {"image": "i", "label": "l"}}})
 
-    with pytest.raises(Fault, match="other phantoms"):
+    with pytest.raises(BenchmarkError, match="other phantoms"):
         write_phantom(other, tmp_path, order)
 
 
@@ -350,7 +351,7 @@ def test_a_reader_may_come_from_another_package(tasks, phantoms, tmp_path, monke
     theirs, broken, unknown = (tasks["TXC"].model_copy(update={"reader": name}) for name in ("lungs", "broken", "lung"))
 
     pd.testing.assert_frame_equal(read_index(theirs, phantoms).table, read_index(tasks["TXC"], phantoms).table)
-    with pytest.raises(Fault, match="TXC: the reader 'broken' of theirs:nothing does not load"):
+    with pytest.raises(BenchmarkError, match="TXC: the reader 'broken' of theirs:nothing does not load"):
         read_index(broken, phantoms)
-    with pytest.raises(Fault, match="no reader 'lung': did you mean lungs"):
+    with pytest.raises(BenchmarkError, match="no reader 'lung': did you mean lungs"):
         read_index(unknown, phantoms)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import CHECKOUT
 
-from benchmark.data.parts import open_parts
-from benchmark.data.readers import read_index
-from benchmark.data.splits import assign_parts
-from benchmark.disk import Places
+from benchmark.data.datasets import open_parts
+from benchmark.data.readers.registry import read_index
+from benchmark.data.splitting import assign_parts
+from benchmark.workspace import Workspace
 
 pytestmark = pytest.mark.real
 NAMES = ("APTOS", "DXC14", "Derm27", "TXC", "VFS-CHASE")
@@ -82,7 +82,7 @@ def test_real_images_give_a_batch(indexes, tasks, tmp_path, name):
         task=task,
         recipe=task.complete_recipe(settings=("image_size=64", "train_resolution=128")),
         seed=0,
-        places=Places(project=CHECKOUT, results=tmp_path, home=tmp_path, data=index.root.parent),
+        places=Workspace(project=CHECKOUT, results=tmp_path, home=tmp_path, data=index.root.parent),
         device=torch.device("cpu"),
         threads=2,
         progress=lambda _done, _total: None,

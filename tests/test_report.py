@@ -12,18 +12,18 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
 
-from benchmark.cell import Recipe
-from benchmark.fault import Fault
-from benchmark.record import Predictions
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.recipes import own_recipe
+from benchmark.recipe import Recipe
 from benchmark.report.commands import commands_of
-from benchmark.report.figures import Material, drawn, plotted
+from benchmark.report.figures.registry import Material, drawn, plotted
 from benchmark.report.figures.specs import Convergence, Seeds, TimeToQuality
 from benchmark.report.frame import cell_changes, frame_of, model_notes, written
 from benchmark.report.groups import groups_of
 from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 from benchmark.report.tables import default_baseline, latex, markdown, summary
-from benchmark.store import Store
-from benchmark.tasks import own_recipe
+from benchmark.results.predictions import Predictions
+from benchmark.results.store import Store
 
 ONE, TWO = [0.90, 0.91, 0.92, 0.93], [0.80, 0.83, 0.84, 0.86, 0.82]
 
@@ -183,7 +183,7 @@ def test_replicates_that_cannot_be_drawn_are_one_line(tasks):
     frame = frame_of(made, tasks)
     answers = {r.key: predictions(1, 60 if r.cell.model == "imagenet" else 50) for r in made}
 
-    with pytest.raises(Fault, match="drawn by image: TXC, imagenet: not the same test images"):
+    with pytest.raises(BenchmarkError, match="drawn by image: TXC, imagenet: not the same test images"):
         with_replicates(summary(frame, SCRATCH.name), frame, answers.__getitem__, tasks, "image")
 
 
@@ -433,7 +433,7 @@ def test_time_to_quality_of_runs_without_epochs_is_a_fault(tasks):
     made.append(made_up_record(made_up_cell(other, 0), history=history, epochs_trained=1, best_epoch=1))
     material = Material(frame=frame_of(made, tasks), records={r.key: r for r in made}, baseline="imagenet")
 
-    with pytest.raises(Fault, match="nothing to reach"):
+    with pytest.raises(BenchmarkError, match="nothing to reach"):
         plotted(material, TimeToQuality())
 
 

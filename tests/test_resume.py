@@ -10,18 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.cell import Recipe
-from benchmark.data.readers import read_index
-from benchmark.plan import Asked, cells_of
+from benchmark.data.readers.registry import read_index
+from benchmark.experiment.cells import TaskRun, cells_of
+from benchmark.recipe import Recipe
+from benchmark.results.store import Store
 from benchmark.scheduler.local import _context, work
-from benchmark.store import Store
 from benchmark.zoo.catalog import scratch
 
 
 def cell_of(places, task, **recipe):
     index = read_index(task, places.data)
     settings = {"image_size": 32, "train_resolution": 64, "early_stop": None, "batch_size": 8, **recipe}
-    asked = Asked(task=task, recipe=Recipe.complete(task.recipe, settings))
+    asked = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
     (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [asked], {task.name: index}, [5])
     return cell
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from test_resume import cell_of
 
-from benchmark.disk import DiskFull
-from benchmark.runner import Runner
+from benchmark.files import DiskFullError
+from benchmark.results.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.scheduler import local
 from benchmark.scheduler.local import LocalScheduler
-from benchmark.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(places, ta
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(DiskFull, match="disk full while writing"):
+    with monkeypatch.context() as patched, pytest.raises(DiskFullError, match="disk full while writing"):
         patched.setattr(os, "fsync", full)
         runner.run(cell)
 

@@ -5,21 +5,21 @@ import pytest
 import torch
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
-from benchmark.bundles import bundles
-from benchmark.cell import Recipe
-from benchmark.cli.grid import searched
-from benchmark.cli.request import Wish, indexes_of
-from benchmark.fault import Fault
-from benchmark.record import SearchTrial
-from benchmark.report.figures import Material, plotted
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.grid import searched
+from benchmark.experiment.groups import group_cells
+from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.recipe import Recipe
+from benchmark.report.figures.registry import Material, plotted
 from benchmark.report.figures.specs import SweepCurves
 from benchmark.report.frame import frame_of
 from benchmark.report.sweeps import sweep_grid, sweeps_of
 from benchmark.report.table_writers import markdown_of
 from benchmark.report.tables import summary
-from benchmark.runner import Runner
+from benchmark.results.record import SearchTrial
+from benchmark.results.store import Store
+from benchmark.runner.runner import Runner
 from benchmark.runner.search import choose
-from benchmark.store import Store
 
 NET = "scratch:test_resnet"
 TINY = ("image_size=32", "train_resolution=64", "max_epochs=3", "min_epochs=1")
@@ -27,7 +27,7 @@ TINY = ("image_size=32", "train_resolution=64", "max_epochs=3", "min_epochs=1")
 
 def cells_of(places, **asked):
     settings = [*TINY, *asked.pop("settings", ())]
-    grid = Wish.of(places, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked).grid()
+    grid = RunRequest.of(places, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked).grid()
     return grid, grid.cells(indexes_of(grid, faults=[]))
 
 
@@ -35,7 +35,7 @@ def run(places, watch=lambda _: None, **asked):
     grid, cells = cells_of(places, **asked)
     runner = Runner(places=places, device=torch.device("cpu"), watch=watch)
     records = {}
-    for bundle in bundles(cells, {task.name: task for task in grid.tasks}):
+    for bundle in group_cells(cells, {task.name: task for task in grid.tasks}):
         for cell, record in runner.run_together(bundle):
             assert record.status == "done", record.traceback
             records[cell.key] = record
@@ -125,14 +125,14 @@ def test_ranges_of_exponents_and_no_decay_can_be_searched():
     ("learning_rate=fast,slow", "learning_rate: found 'fast'"),
 ])  # fmt: skip
 def test_a_wrong_search_is_one_line(text, said):
-    with pytest.raises(Fault, match=said):
+    with pytest.raises(BenchmarkError, match=said):
         searched([text])
 
 
 @pytest.mark.parametrize("protocol", ["logistic", "knn"])
 def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
     """Fixed weights, all images: every seed would give the same answer. Folds and drawn subsets are other questions."""
-    from benchmark.cli import grid as grids
+    from benchmark.experiment import grid as grids
 
     monkeypatch.setattr(grids, "located", lambda *_: type("File", (), {"sha256": "ab" * 32})())
     asked = {"models": "imagenet", "protocol": protocol, "settings": []}
@@ -225,5 +225,5 @@ def test_nothing_swept_is_one_line(tasks):
     records = [made_up_record(made_up_cell())]
     material = Material(frame=frame_of(records, tasks), records={records[0].key: records[0]}, baseline="x")
 
-    with pytest.raises(Fault, match="nothing was swept or searched"):
+    with pytest.raises(BenchmarkError, match="nothing was swept or searched"):
         plotted(material, SweepCurves())

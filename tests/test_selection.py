@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.fault import Fault
-from benchmark.selection import seeds_from, select
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.selection import seeds_from, select
 
 KNOWN = {
     "scratch": "scratch",
@@ -24,7 +24,7 @@ def chosen(text, **more):
 
 
 def refusal(text, **more) -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         chosen(text, **more)
     assert "\n" not in str(raised.value)
     return str(raised.value)
@@ -152,7 +152,7 @@ def test_seeds_are_a_count_a_list_or_a_range(text, expected):
     ],
 )
 def test_what_names_no_seeds_is_refused_in_words(text, said):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         seeds_from(text)
 
     assert said in str(raised.value)

@@ -14,8 +14,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW, ttost_ind
 
-from benchmark.measures.multiplicity import benjamini_hochberg, holm
-from benchmark.measures.significance import (
+from benchmark.stats.multiplicity import benjamini_hochberg, holm
+from benchmark.stats.significance import (
     hedges_g,
     hedges_g_interval,
     independent_t,

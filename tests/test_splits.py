@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.data.index import Index
-from benchmark.data.readers import read_index
-from benchmark.data.splits import assign_parts, fraction_of
-from benchmark.fault import Fault
-from benchmark.tasks import Split
+from benchmark.data.readers.registry import read_index
+from benchmark.data.splitting import assign_parts, fraction_of
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import Split
 
 RANDOM = Split(method="random", test=0.2, validation=0.1)
 # each example builds tables and sorts them in pandas: fifty are a second, and a busy machine may pause in one
@@ -205,14 +205,16 @@ def test_an_official_validation_part_is_kept():
 
 
 def test_an_official_split_without_official_parts_is_refused():
-    with pytest.raises(Fault, match="T: the split is official, but the data set gives no parts: use a random split"):
+    with pytest.raises(
+        BenchmarkError, match="T: the split is official, but the data set gives no parts: use a random split"
+    ):
         assign_parts(a_hundred_patients(), Split(method="official"))
 
 
 def test_too_few_patients_for_three_parts_are_refused():
     index = an_index(["ill"], ["p0", "p0", "p1"], [[1], [1], [0]])
 
-    with pytest.raises(Fault, match="T: 3 images of 2 patients leave none for train"):
+    with pytest.raises(BenchmarkError, match="T: 3 images of 2 patients leave none for train"):
         assign_parts(index, RANDOM)
 
 

@@ -11,11 +11,12 @@ import pytest
 from conftest import in_new_process
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_predictions, made_up_record
 
-from benchmark.disk import TemporaryFault
-from benchmark.evaluate import scores_of
-from benchmark.fault import Fault
-from benchmark.record import Predictions, read_record
-from benchmark.store import Claimed, Store
+from benchmark.errors import BenchmarkError
+from benchmark.files import TemporaryError
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import read_record
+from benchmark.results.store import ClaimedElsewhere, Store
+from benchmark.scoring.evaluate import scores_of
 
 
 def test_a_record_and_its_predictions_come_back_as_they_went(tmp_path):
@@ -52,7 +53,7 @@ def test_a_claimed_cell_is_nobody_elses(tmp_path):
 
     with store.claim(cell):
         assert store.is_claimed(cell)
-        with pytest.raises(Claimed), store.claim(cell):
+        with pytest.raises(ClaimedElsewhere), store.claim(cell):
             pass
     assert not store.is_claimed(cell)
 
@@ -213,12 +214,12 @@ def test_a_record_of_another_cell_is_told(tmp_path):
     path = store.folder(cell) / "record.json"
     path.write_text(path.read_text().replace(cell.key, "0" * 16))
 
-    with pytest.raises(Fault, match="its key 0000000000000000 is not its cell's"):
+    with pytest.raises(BenchmarkError, match="its key 0000000000000000 is not its cell's"):
         read_record(path)
 
 
 def test_damaged_predictions_are_told(tmp_path):
-    with pytest.raises(Fault, match="damaged predictions"):
+    with pytest.raises(BenchmarkError, match="damaged predictions"):
         Predictions.from_bytes(b"PK not really", tmp_path / "predictions.npz")
 
 
@@ -295,7 +296,7 @@ def test_a_record_whose_files_are_not_its_own_is_named_and_left_out(tmp_path, na
     assert "\n" not in unread[0]
     for read in (store.predictions, store.attention, store.embedding):
         if name.startswith(read.__name__) or damage != "a bit":
-            with pytest.raises(Fault, match=str(path)):
+            with pytest.raises(BenchmarkError, match=str(path)):
                 read(cell)
         read(good)
     assert (store.get(cell) is None) == (damage != "a bit"), (
@@ -311,7 +312,7 @@ def test_predictions_of_another_cell_are_named_when_they_are_read(tmp_path):
     assert paths[0].stat().st_size == paths[1].stat().st_size
     shutil.copyfile(paths[1], paths[0])
 
-    with pytest.raises(Fault, match="not the file that the record names"):
+    with pytest.raises(BenchmarkError, match="not the file that the record names"):
         store.predictions(one)
     assert [record.key for record in store.records()[0]] == [other.key]
     assert len(store.records(hashed=False)[0]) == 2
@@ -323,7 +324,7 @@ def test_no_flipped_bit_of_predictions_is_anything_but_one_line_or_the_same(tmp_
     for _ in range(1500):
         place = chance.randrange(len(written))
         changed = written[:place] + bytes([written[place] ^ 1 << chance.randrange(8)]) + written[place + 1 :]
-        with contextlib.suppress(Fault):
+        with contextlib.suppress(BenchmarkError):
             Predictions.from_bytes(changed, tmp_path)
 
 
@@ -363,7 +364,7 @@ def test_a_folder_in_place_of_a_file_is_one_line(tmp_path, name):
     store, cell = Store(tmp_path), made_up_cell()
     (store.folder(cell) / name).mkdir(parents=True)
 
-    with pytest.raises(TemporaryFault, match=re.escape(name)) as fault, store.claim(cell):
+    with pytest.raises(TemporaryError, match=re.escape(name)) as fault, store.claim(cell):
         pass
 
     assert "\n" not in str(fault.value)

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_splits import RANDOM, an_index, enough, indexes, patients_of
 
-from benchmark.cell import Recipe
-from benchmark.data.dealt import Share, deal
+from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.datasets import oversampled
 from benchmark.data.labels import with_commonest
-from benchmark.data.parts import oversampled
-from benchmark.data.splits import assign_parts, fraction_of, subset_of
-from benchmark.fault import Fault
-from benchmark.tasks import Split
+from benchmark.data.splitting import assign_parts, fraction_of, subset_of
+from benchmark.errors import BenchmarkError
+from benchmark.recipe import Recipe
+from benchmark.tasks.spec import Split
 
 
 def exclusive(counts, images_a_patient=1):
@@ -75,7 +75,7 @@ def test_another_seed_takes_another_subset_and_the_order_of_the_rows_does_not_ma
 def test_a_subset_larger_than_the_training_part_is_refused():
     index = exclusive([3, 4])
 
-    with pytest.raises(Fault, match="a subset of 8 images is asked for, the training part has 7"):
+    with pytest.raises(BenchmarkError, match="a subset of 8 images is asked for, the training part has 7"):
         subset_of(index, index.table.index, 8, seed=0, balanced=True)
 
 
@@ -165,7 +165,7 @@ def test_absolute_sizes_shrink_with_an_incomplete_copy():
 def test_more_images_than_there_are_is_refused():
     index = an_index(["A"], ["a", "b", "c", "d"], [[0], [1], [0], [1]])
 
-    with pytest.raises(Fault, match="4 images are wanted for a part, 4 are there to be parted"):
+    with pytest.raises(BenchmarkError, match="4 images are wanted for a part, 4 are there to be parted"):
         assign_parts(index, Split(method="random", test=4))
 
 
@@ -245,8 +245,8 @@ def test_a_training_part_of_one_class_is_refused_in_one_line(tasks):
     table = index.table.assign(part=["train"] * 60 + ["validation"] * 30 + ["test"] * 30)
     task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
 
-    with pytest.raises(Fault) as raised:
-        deal(replace(index, table=table), task, Recipe(), Share(), seed=0)
+    with pytest.raises(BenchmarkError) as raised:
+        assign_examples(replace(index, table=table), task, Recipe(), Share(), seed=0)
 
     assert str(raised.value) == (
         "T: all 60 training images are of one class (of class 0), from which nothing can be learned: use more of the "
@@ -257,14 +257,14 @@ def test_a_training_part_of_one_class_is_refused_in_one_line(tasks):
 def test_a_binary_training_part_of_one_class_is_refused_too(tasks):
     index = an_index(["TB"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 2)
 
-    with pytest.raises(Fault, match=r"T: all 1 training images are of one class \(with(out)? TB\)"):
-        deal(index, tasks["TXC"], Recipe(), Share(fraction=0.001), seed=0)
+    with pytest.raises(BenchmarkError, match=r"T: all 1 training images are of one class \(with(out)? TB\)"):
+        assign_examples(index, tasks["TXC"], Recipe(), Share(fraction=0.001), seed=0)
 
 
 def test_labels_that_do_not_exclude_each_other_may_all_be_absent_in_training(tasks):
     index = an_index(["A", "B"], [f"p{n}" for n in range(40)], np.zeros((40, 2)))
 
-    dealt = deal(index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), Share(), seed=0)
+    dealt = assign_examples(index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), Share(), seed=0)
 
     assert len(dealt.training) == 29
     assert dealt.notes == ()
@@ -278,7 +278,7 @@ def test_a_part_without_a_class_that_others_have_is_noted(tasks, part):
     table = index.table.assign(part=["train" if name == "training" else name for name in of_row])
     task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
 
-    dealt = deal(replace(index, table=table), task, Recipe(), Share(), seed=0)
+    dealt = assign_examples(replace(index, table=table), task, Recipe(), Share(), seed=0)
 
     assert dealt.notes == (f"the {part} part has no image of class 2; other parts have some",)
 
@@ -290,7 +290,7 @@ def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
     )
     task = tasks["PXS"].model_copy(update={"split": Split(method="official")})
 
-    dealt = deal(replace(index, table=masks, labels=("m",)), task, Recipe(), Share(), seed=0)
+    dealt = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), Share(), seed=0)
 
     assert dealt.notes == (
         "the training part has no image without pneumothorax; other parts have some",

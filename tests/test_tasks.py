@@ -4,10 +4,10 @@ import pytest
 import yaml
 from conftest import CHECKOUT
 
-from benchmark.data.readers import READERS
-from benchmark.fault import Fault
-from benchmark.plan import read_suite
-from benchmark.tasks import read_task
+from benchmark.data.readers.registry import READERS
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.suite import read_suite
+from benchmark.tasks.registry import read_task
 
 SHEET = {
     "name": "T",
@@ -98,7 +98,7 @@ def test_facts_may_be_corrected_without_orphaning_results(tmp_path):
     ],
 )
 def test_a_wrong_sheet_is_told_in_one_line(tmp_path, changed, told):
-    with pytest.raises(Fault, match=told) as fault:
+    with pytest.raises(BenchmarkError, match=told) as fault:
         read_task(sheet(tmp_path, **changed))
 
     assert str(fault.value).startswith(str(tmp_path / "T.yaml"))
@@ -108,12 +108,12 @@ def test_a_wrong_sheet_is_told_in_one_line(tmp_path, changed, told):
 def test_a_sheet_that_is_no_yaml_is_told(tmp_path):
     (tmp_path / "T.yaml").write_text("name: [unclosed")
 
-    with pytest.raises(Fault, match="not YAML"):
+    with pytest.raises(BenchmarkError, match="not YAML"):
         read_task(tmp_path / "T.yaml")
 
 
 def test_exact_pixels_are_refused_for_segmentation(tasks):
-    with pytest.raises(Fault, match="PXS is a segmentation task: pixels=exact is for classification"):
+    with pytest.raises(BenchmarkError, match="PXS is a segmentation task: pixels=exact is for classification"):
         tasks["PXS"].complete_recipe(settings=("pixels=exact",))
 
 

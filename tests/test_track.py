@@ -12,9 +12,9 @@ import pytest
 from conftest import in_new_process
 from made_up import IMAGENET, SCRATCH, made_up_cell
 
-from benchmark.store import Store
-from benchmark.track import TRACKERS, check_trackers, tracked
-from benchmark.track.facts import facts_of
+from benchmark.results.store import Store
+from benchmark.tracking.facts import facts_of
+from benchmark.tracking.trackers import TRACKERS, check_trackers, tracked
 
 TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_epochs=2")
 GOOD, BAD = made_up_cell(IMAGENET, 3), made_up_cell(SCRATCH, 1, fold=2, folds=3)
@@ -222,7 +222,7 @@ def test_a_tracker_that_fails_is_warned_of_once_and_then_off(recorder, where):
 
 
 def test_a_tracker_that_hangs_delays_nothing(recorder, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("benchmark.track"), "LAST_SECONDS", 0.2)
+    monkeypatch.setattr(importlib.import_module("benchmark.tracking.trackers"), "LAST_SECONDS", 0.2)
     until = threading.Event()
     recorder(hangs_at="epoch", until=until)
     started = time.monotonic()

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.cell import Recipe
 from benchmark.data.batches import Batch
-from benchmark.disk import DiskFull
-from benchmark.training import losses, optim
+from benchmark.files import DiskFullError
+from benchmark.recipe import Recipe
+from benchmark.training import losses
+from benchmark.training import optimizers as optim
 from benchmark.training.loop import Diverged, Fit, OutOfMemory, fit
 from benchmark.training.state import StateFile
 
@@ -336,7 +337,7 @@ def test_a_disk_that_is_full_while_the_state_is_written_says_so_and_keeps_the_ol
     kept = {"best_epoch": None, "module": {"weight": torch.ones(3)}}
     state.save(kept)
 
-    with monkeypatch.context() as patched, pytest.raises(DiskFull, match=r"disk full while writing .*state\.pt"):
+    with monkeypatch.context() as patched, pytest.raises(DiskFullError, match=r"disk full while writing .*state\.pt"):
         patched.setattr(Path, "open", lambda *_: open("/dev/full", "wb"))  # noqa: SIM115, PTH123 - closed by the writer
         state.save({"best_epoch": None, "module": {"weight": torch.zeros(100_000)}})
 

@@ -12,10 +12,17 @@ from PIL import Image
 from torchvision import transforms as tv
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
-from benchmark.data.decoding import Working
-from benchmark.data.phantom import chest, fundus
-from benchmark.data.transforms import SEGMENTATION, Draw, draw, render_exact, render_fast, render_segmentation
-from benchmark.models.intake import Intake, centre_crop, ten_crop
+from benchmark.data.augmentation import (
+    SEGMENTATION,
+    AugmentationParameters,
+    draw,
+    render_exact,
+    render_fast,
+    render_segmentation,
+)
+from benchmark.data.decoding import StoredSize
+from benchmark.data.phantoms.folder import chest, fundus
+from benchmark.models.normalization import Normalization, centre_crop, ten_crop
 
 # what the first paper's code applies in training (its ToTensor and Normalize are the intake's)
 THEIRS = tv.Compose([tv.RandomResizedCrop(224), tv.RandomHorizontalFlip(), tv.RandomRotation(7)])
@@ -86,7 +93,7 @@ def test_a_thousand_draws_are_torchvisions():
         mirrored = bool(torch.rand(1) < 0.5)
         angle = tv.RandomRotation.get_params([-7.0, 7.0])
 
-        assert Draw(*crop, mirrored, angle) == ours
+        assert AugmentationParameters(*crop, mirrored, angle) == ours
         assert torch.equal(torch.get_rng_state(), generator.get_state())
 
 
@@ -97,8 +104,8 @@ def test_evaluation_crops_are_those_of_torchvision_bit_for_bit(shape, channels):
     pixels = noise(*shape, channels)
     resized = tv.Resize((256, 256))(rgb(pixels))
     to_tensor = tv.Compose([tv.ToTensor(), tv.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
-    intake = Intake(IMAGENET_MEAN, IMAGENET_STD)
-    cached = Working(shape="square", size=256).image(pixels)
+    intake = Normalization(IMAGENET_MEAN, IMAGENET_STD)
+    cached = StoredSize(shape="square", size=256).image(pixels)
     batch = torch.from_numpy(cached.copy())[None].permute(0, 3, 1, 2)
 
     assert torch.equal(to_tensor(tv.CenterCrop(224)(resized)), intake(centre_crop(batch, 224))[0])
@@ -145,7 +152,7 @@ def test_fast_pixels_do_not_alias_a_crop_of_twice_the_size_and_more(side):
     """Fine noise is averaged away as much as its crop is reduced, as exact's antialiasing does; a plain bilinear warp
     would keep more than half of its spread whatever the reduction.
     """
-    pixels, drawn = noise(side, side, 1), Draw(0, 0, side, side, mirrored=False, angle=3.0)
+    pixels, drawn = noise(side, side, 1), AugmentationParameters(0, 0, side, side, mirrored=False, angle=3.0)
     spread = pixels.std()
     exact, fast = (render(pixels, drawn, 224)[16:-16, 16:-16].std() / spread for render in (render_exact, render_fast))
 
@@ -159,11 +166,17 @@ def test_fast_pixels_are_mirrored_and_turned_the_same_way_as_exact_ones(mirrored
     """On an image without symmetry, the right way is far nearer than each wrong one."""
     y, x = np.mgrid[:300, :400]
     pixels = (127 + 60 * np.sin(x / 31 + 1) + 60 * np.cos(y / 23 + x / 90)).astype(np.uint8)[..., None]
-    drawn = Draw(20, 50, 230, 300, mirrored, angle)
+    drawn = AugmentationParameters(20, 50, 230, 300, mirrored, angle)
     inner = (slice(16, -16), slice(16, -16))
     exact = render_exact(pixels, drawn, 224)[inner]
-    wrong = [Draw(20, 50, 230, 300, not mirrored, angle), Draw(20, 50, 230, 300, mirrored, -angle)]
-    wrong += [Draw(50, 20, 230, 300, mirrored, angle), Draw(20, 50, 300, 230, mirrored, angle)]
+    wrong = [
+        AugmentationParameters(20, 50, 230, 300, not mirrored, angle),
+        AugmentationParameters(20, 50, 230, 300, mirrored, -angle),
+    ]
+    wrong += [
+        AugmentationParameters(50, 20, 230, 300, mirrored, angle),
+        AugmentationParameters(20, 50, 300, 230, mirrored, angle),
+    ]
 
     right = difference(render_fast(pixels, drawn, 224)[inner], exact)
 
@@ -183,7 +196,7 @@ def test_a_constant_image_stays_constant_in_the_middle_and_is_black_outside(shap
         # seven degrees take 224 / 2 x tan 7° = 14 pixels from the edges' ends
         assert (fast[16:-16, 16:-16] == 173).all()
         assert fast.max() == 173
-    turned = render_fast(pixels, Draw(0, 0, *shape, mirrored=False, angle=7.0), 224)
+    turned = render_fast(pixels, AugmentationParameters(0, 0, *shape, mirrored=False, angle=7.0), 224)
     assert turned[0, 0, 0] == turned[-1, -1, 0] == 0
 
 

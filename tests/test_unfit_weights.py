@@ -8,10 +8,10 @@ import timm
 import torch
 from forged import drawn
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.backbone import COUNTER, encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry
-from benchmark.zoo.converted import encoder_of
+from benchmark.zoo.conversions import encoder_of
 from benchmark.zoo.fetch import admit_file
 
 NAME = "layer1.0.conv1.weight"
@@ -61,7 +61,7 @@ def saved(folder, change=lambda tensor: tensor, name=NAME):
 
 @pytest.mark.parametrize("what", UNFIT)
 def test_a_tensor_without_finite_real_numbers_is_refused_by_its_name(tmp_path, what):
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         encoder_tensors(ENTRY, saved(tmp_path, UNFIT[what]))
 
     assert str(raised.value) == f"mine: net.pth: {NAME} is {what}: {WANTED}"
@@ -77,7 +77,7 @@ def test_add_verify_and_run_say_the_same_line(cli, places, tmp_path, what):
     file = admit_file(ENTRY, path, places.weights)
     add_entry(places.own_zoo, ENTRY.model_copy(update={"sha256": file.sha256}))
     verified = cli("zoo", "verify", "mine", "--json", str(tmp_path / "verified.json"))
-    with pytest.raises(Fault) as run:
+    with pytest.raises(BenchmarkError) as run:
         encoder_of(ENTRY, file)
 
     assert [ran.err for ran in added] == [f"error: {line}\n"] * 2

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from bundles import bundle, zipped
+from group_cells import bundle, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.unpack import CONTAINERS, Arrays, unpack
 
 NOISE = random.Random(0).randbytes(3000)
@@ -82,7 +82,7 @@ def written(folder: Path, content: bytes) -> Path:
 
 
 def refusal(path: Path, container: str = "torch") -> str:
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         unpack(path, container)
     message = str(raised.value)
     assert message.startswith("net.pth: ")
@@ -347,7 +347,7 @@ def test_content_without_tensors_by_name_is_told_as_it_is(tmp_path, content, sai
 def test_tensors_that_do_not_lie_where_they_should_are_told_with_what_does(tmp_path, inside, said):
     path = written(tmp_path, torch_file({"state_dict": TENSORS, "epoch": 3}))
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         unpack(path, "torch", inside)
 
     assert said in str(raised.value)
@@ -379,7 +379,7 @@ def read_or_refused(folder, container, content) -> None:
     path = written(folder, content)
     try:
         arrays = unpack(path, container)
-    except Fault as fault:
+    except BenchmarkError as fault:
         assert "\n" not in str(fault)  # noqa: PT017 - one of the two must hold
     else:
         assert isinstance(arrays, Arrays)

@@ -9,20 +9,21 @@ import pytest
 from conftest import CHECKOUT, in_new_process
 from PIL import Image
 
-from benchmark.data import checks, pixels, scan
+from benchmark.data import checks, scan
+from benchmark.data import image_files as pixels
 from benchmark.data import verify as verifying
-from benchmark.data.phantom import Order
-from benchmark.data.readers import read_index, write_phantom
-from benchmark.data.splits import assign_parts
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.splitting import assign_parts
 from benchmark.data.verify import CHECKS, verify
-from benchmark.disk import Places
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
+from benchmark.workspace import Workspace
 
 
 def verified(task, data, **options):
     """Check name -> check, decoded by two threads."""
     given = {"quick": False, "threads": 2, "progress": lambda _done, _total: None} | options
-    places = Places(project=CHECKOUT, results=data, home=data, data=data)
+    places = Workspace(project=CHECKOUT, results=data, home=data, data=data)
     return {check.name: check for check in verify(task, places, **given).checks}
 
 
@@ -450,7 +451,7 @@ def test_a_folder_that_may_not_be_listed_is_one_line(tasks, phantoms, monkeypatc
         raise PermissionError(13, "Permission denied", str(places.data / task.root))
 
     monkeypatch.setattr(verifying, "index_of", refuses)
-    with pytest.raises(Fault, match=r"TXC: .*Shenzhen: cannot be read \(Permission denied\)"):
+    with pytest.raises(BenchmarkError, match=r"TXC: .*Shenzhen: cannot be read \(Permission denied\)"):
         verified(tasks["TXC"], phantoms)
 
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import in_new_process
 from shelf import BODY, OTHER, kept, refusal, sha256
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.fetch import WeightFile, admit_file, fetch, forget, located, verified
 
 pytestmark = pytest.mark.usefixtures("waits")
@@ -24,7 +24,7 @@ def test_a_file_whose_size_changed_after_pinning_is_noticed_when_it_is_located(s
     path = fetch(entry, weights).path
     path.write_bytes(BODY[:-1])
 
-    with pytest.raises(Fault, match="199,999 bytes, but it had 200,000 when it was verified") as raised:
+    with pytest.raises(BenchmarkError, match="199,999 bytes, but it had 200,000 when it was verified") as raised:
         located(entry, weights)
 
     assert "delete it and fetch it again" in str(raised.value)
@@ -37,7 +37,9 @@ def test_a_file_whose_bytes_changed_after_pinning_is_noticed_when_it_is_verified
     file.path.write_bytes(changed)
 
     assert file == located(entry, weights)  # which does not read it
-    with pytest.raises(Fault, match=rf"{sha256(changed)[:16]}…, but {sha256(BODY)[:16]}… was verified earlier"):
+    with pytest.raises(
+        BenchmarkError, match=rf"{sha256(changed)[:16]}…, but {sha256(BODY)[:16]}… was verified earlier"
+    ):
         verified(file)
 
 
@@ -52,7 +54,7 @@ def test_a_changed_file_that_was_deleted_is_fetched_again(shelf, weights):
 def test_a_pin_that_disagrees_with_the_entry_is_a_fault_that_says_what_to_do(shelf, weights):
     fetch(shelf.entry(), weights)
 
-    with pytest.raises(Fault, match="delete it and fetch it again"):
+    with pytest.raises(BenchmarkError, match="delete it and fetch it again"):
         located(shelf.entry(sha256=sha256(OTHER)), weights)
 
 
@@ -119,7 +121,9 @@ def test_a_file_of_the_users_with_the_wrong_digest_is_refused_and_not_kept(shelf
     own = tmp_path / "other.pth"
     own.write_bytes(OTHER)
 
-    with pytest.raises(Fault, match=rf"other.pth has sha256 {sha256(OTHER)[:16]}…, wanted {sha256(BODY)[:8]}…"):
+    with pytest.raises(
+        BenchmarkError, match=rf"other.pth has sha256 {sha256(OTHER)[:16]}…, wanted {sha256(BODY)[:8]}…"
+    ):
         admit_file(shelf.entry(sha256=sha256(BODY)[:8]), own, weights)
 
     assert kept(weights) == []
@@ -127,7 +131,7 @@ def test_a_file_of_the_users_with_the_wrong_digest_is_refused_and_not_kept(shelf
 
 
 def test_a_file_that_is_not_there_is_not_taken(shelf, weights, tmp_path):
-    with pytest.raises(Fault, match=r"no\.pth: no such file"):
+    with pytest.raises(BenchmarkError, match=r"no\.pth: no such file"):
         admit_file(shelf.entry(), tmp_path / "no.pth", weights)
 
 
@@ -224,7 +228,7 @@ for number in range(1, 100):
 
 SMALL_DISK = """
 import subprocess
-from benchmark.disk import DiskFull
+from benchmark.files import DiskFull
 
 try:
     WORK

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from benchmark.data.augmentation import Elastic, InverseGamma, xray_warps
+from benchmark.data.datasets import workings
 from benchmark.data.index import Index
-from benchmark.data.parts import workings
-from benchmark.data.transforms import Elastic, InverseGamma, xray_warps
 
 
 def displacement(transform, size: int, seeds: int) -> float:

@@ -14,8 +14,8 @@ import torch
 from conftest import CHECKOUT
 from forged import FORGED, VITS_ALONE, container_of, drawn, in_training, known_encoder, resnet18, write
 
-from benchmark.fault import Fault
-from benchmark.store import Store
+from benchmark.errors import BenchmarkError
+from benchmark.results.store import Store
 from benchmark.zoo import proposal
 from benchmark.zoo.backbone import COUNTER, encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo
@@ -136,7 +136,7 @@ def test_nothing_complete_shows_the_nearest_from_both_sides_and_what_to_do(saved
     del tensors["layer4.1.conv2.weight"]
     tensors["gate.weight"] = torch.zeros(3)
 
-    with pytest.raises(Fault) as raised:
+    with pytest.raises(BenchmarkError) as raised:
         propose(saved(tensors), name="net")
 
     lines = str(raised.value).splitlines()
@@ -151,7 +151,7 @@ def test_nothing_complete_shows_the_nearest_from_both_sides_and_what_to_do(saved
 
 
 def test_tensors_of_no_known_net_are_told_so(saved):
-    with pytest.raises(Fault, match="named as none of the architectures tried"):
+    with pytest.raises(BenchmarkError, match="named as none of the architectures tried"):
         propose(saved({"encoder.rows": torch.zeros(3)}), name="net")
 
 

@@ -7,8 +7,8 @@ from made_up import made_up_cell, made_up_record
 
 from benchmark.cell import Weights
 from benchmark.cli.zoo_cite import bibliography
-from benchmark.store import Store
-from benchmark.tasks import TaskSpec
+from benchmark.results.store import Store
+from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo, scratch
 
 GIVEN = "@inproceedings{doe2020,\n  author = {Doe, Jane},\n  title = {Nets & more},\n  year = 2020\n}"

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.memory import keep_pages
+from benchmark.torch_setup import keep_pages
 
 
 @dataclass(frozen=True, kw_only=True)

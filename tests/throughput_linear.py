@@ -28,16 +28,16 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     from safetensors.torch import save_file
     from throughput_sides import wait_for_go
 
-    from benchmark.bundles import bundles
-    from benchmark.cell import Recipe
-    from benchmark.data.readers import read_index
-    from benchmark.data.views import open_views
-    from benchmark.disk import Places
-    from benchmark.plan import Asked, cells_of
-    from benchmark.protocol import KNOWN
-    from benchmark.runner import Runner
+    from benchmark.data.evaluation_images import open_views
+    from benchmark.data.readers.registry import read_index
+    from benchmark.experiment.cells import TaskRun, cells_of
+    from benchmark.experiment.groups import group_cells
+    from benchmark.protocols.registry import PROTOCOLS
+    from benchmark.recipe import Recipe
     from benchmark.runner.environment import peak_memory
-    from benchmark.tasks import read_task
+    from benchmark.runner.runner import Runner
+    from benchmark.tasks.registry import read_task
+    from benchmark.workspace import Workspace
     from benchmark.zoo import backbone
     from benchmark.zoo.catalog import ZooEntry, add_entry
     from benchmark.zoo.fetch import admit_file
@@ -48,11 +48,11 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     num = len(index.table)
     fixed = {"image_size": plan.size, "max_epochs": EPOCHS, "min_epochs": EPOCHS, "early_stop": None}
     recipes = [
-        task.complete_recipe(KNOWN["linear"].recipe, fixed, {"learning_rate": float(rate)})
+        task.complete_recipe(PROTOCOLS["linear"].recipe, fixed, {"learning_rate": float(rate)})
         for rate in RATES[plan.phase]
     ]
     with tempfile.TemporaryDirectory(dir=plan.work) as made:
-        places = Places(
+        places = Workspace(
             project=CHECKOUT, results=Path(made) / "results", home=Path(made), data=Path(plan.work) / "phantoms"
         )
         file = Path(made) / "resnet50.safetensors"
@@ -61,7 +61,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
         entry = ZooEntry(name="timed", source="file:resnet50.safetensors", licence="-", cite="-", **facts)
         kept = admit_file(entry, file, places.weights)
         add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
-        asked = [Asked(task=task, protocol="linear", recipe=recipe) for recipe in recipes]
+        asked = [TaskRun(task=task, protocol="linear", recipe=recipe) for recipe in recipes]
         cells = cells_of([[(entry, kept.sha256)]], asked, {task.name: index}, range(SEEDS))
         device = torch.device(plan.device)
         runner = Runner(places=places, device=device, threads=min(8, plan.threads), _indexes={task.name: index})
@@ -78,7 +78,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
         wait_for_go()
         started = time.perf_counter()
         features = 0.0
-        for bundle in bundles(cells, {task.name: task}):
+        for bundle in group_cells(cells, {task.name: task}):
             for _, record in runner.run_together(bundle):
                 if record is None or record.status != "done":
                     raise RuntimeError(record.traceback if record else "claimed")

@@ -24,10 +24,10 @@ from throughput_machine import flops_per_image
 if TYPE_CHECKING:
     from throughput import Plan
 
-    from benchmark.cell import Recipe
+    from benchmark.data.datasets import Part, Parts
     from benchmark.data.index import Index
-    from benchmark.data.parts import Part, Parts
-    from benchmark.tasks import TaskSpec
+    from benchmark.recipe import Recipe
+    from benchmark.tasks.spec import TaskSpec
 
 CHECKOUT = Path(__file__).parent.parent
 SIDES: dict[str, dict[str, Any]] = {
@@ -158,8 +158,9 @@ def measure_theirs(plan: "Plan") -> dict[str, Any]:
 
 def measure_ours(plan: "Plan") -> dict[str, Any]:
     """The real thing, from index to predictions: `finetune`, in which only the phase's part is more than two images."""
-    from benchmark.protocols import PROTOCOLS, Question
-    from benchmark.tasks import Judging
+    from benchmark.tasks.spec import ScoringRules
+    from benchmark.training.finetune import finetune
+    from benchmark.training.interface import TrainingInput
     from benchmark.zoo import backbone
 
     torch.set_num_threads(plan.threads)
@@ -178,12 +179,12 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
     clocked = ClockedPart(getattr(parts, _part_name(plan.phase)), clock)
     phase = plan.phase if plan.phase in few else "train"
     with tempfile.TemporaryDirectory(dir=plan.work) as scratch:
-        question = Question(
+        question = TrainingInput(
             kind=task.kind,
             encoders=((backbone.build("resnet50", form, seed=0), statistics),),
             **{**few, phase: clocked},
             columns=parts.columns,
-            judging=Judging(),
+            judging=ScoringRules(),
             recipe=recipe,
             seed=0,
             scratch=Path(scratch),
@@ -191,7 +192,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
             micro_batch=recipe.batch_size,
             watch=lambda _: None,
         )
-        PROTOCOLS["finetune"](question)
+        finetune(question)
     return clock.told()
 
 
@@ -203,10 +204,10 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
     """The task, the side's recipe, and the phantoms' index, its rows repeated until the phase has enough of them."""
     import pandas as pd
 
-    from benchmark.cell import Recipe
-    from benchmark.data import splits
-    from benchmark.data.readers import read_index
-    from benchmark.tasks import read_task
+    from benchmark.data import splitting as splits
+    from benchmark.data.readers.registry import read_index
+    from benchmark.recipe import Recipe
+    from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / f"{plan.task}.yaml")
     asked = SIDES[plan.side] | {"image_size": plan.size, "batch_size": plan.batch, "max_epochs": 1}
@@ -223,8 +224,8 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
 def _parts(
     plan: "Plan", task: "TaskSpec", recipe: "Recipe", index: "Index", device: torch.device, threads: int
 ) -> "Parts":
-    from benchmark.data.parts import open_parts
-    from benchmark.disk import Places
+    from benchmark.data.datasets import open_parts
+    from benchmark.workspace import Workspace
 
     work = Path(plan.work)
     return open_parts(
@@ -232,7 +233,7 @@ def _parts(
         task=task,
         recipe=recipe,
         seed=0,
-        places=Places(project=CHECKOUT, results=work / "results", home=work / "home", data=work / "phantoms"),
+        places=Workspace(project=CHECKOUT, results=work / "results", home=work / "home", data=work / "phantoms"),
         device=device,
         threads=threads,
         progress=lambda _done, _total: None,
@@ -243,9 +244,9 @@ def prepare(plans: "list[Plan]", num: int, side: int) -> dict[str, Any]:
     """Phantoms in the official layouts (`num` of `side` pixels), the plain pipeline's lists and masks, our caches (always
     made anew: what they cost is told), and the operations that an image takes.
     """
-    from benchmark.data.phantom import Order
-    from benchmark.data.readers import write_phantom
-    from benchmark.tasks import read_task
+    from benchmark.data.phantoms.folder import Order
+    from benchmark.data.readers.registry import write_phantom
+    from benchmark.tasks.registry import read_task
 
     work = Path(plans[0].work)
     shutil.rmtree(work / "home", ignore_errors=True)
@@ -263,9 +264,9 @@ def _write_lists(task: "TaskSpec", work: Path) -> None:
     """Which images the plain pipeline reads: (path, labels) or (path, path of the mask as PNG), by part."""
     import cv2
 
-    from benchmark.data import splits
-    from benchmark.data.pixels import read_image, read_mask
-    from benchmark.data.readers import read_index
+    from benchmark.data import splitting as splits
+    from benchmark.data.image_files import read_image, read_mask
+    from benchmark.data.readers.registry import read_index
 
     index = read_index(task, work / "phantoms")
     table, parts = index.table, splits.assign_parts(index, task.split)
@@ -288,8 +289,8 @@ def _write_lists(task: "TaskSpec", work: Path) -> None:
 
 def _build_caches(plan: "Plan") -> list[dict[str, Any]]:
     """Build the caches of a measurement that are not there, and tell what they took together."""
-    import benchmark.data.parts  # noqa: F401 - the seconds of its import are not the caches'
-    from benchmark.data.cache import Working
+    import benchmark.data.datasets  # noqa: F401 - the seconds of its import are not the caches'
+    from benchmark.data.cache import StoredSize
 
     before = _caches(plan)
     task, recipe, index = _asked(plan)
@@ -299,7 +300,7 @@ def _build_caches(plan: "Plan") -> list[dict[str, Any]]:
     new = [cache for name, cache in _caches(plan).items() if name not in before]
     told = {
         "task": plan.task,
-        "sizes": " and ".join(sorted({Working(**cache["working"]).title for cache in new})),
+        "sizes": " and ".join(sorted({StoredSize(**cache["working"]).title for cache in new})),
         "images": sum(cache["num_images"] for cache in new),
         "seconds": seconds,
         "gb": sum(cache["bytes"] for cache in new) / 1e9,

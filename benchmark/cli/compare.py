@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.cli.options import Project, Results, Tasks, places_of
-from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
 
-    from benchmark.record import RunRecord
     from benchmark.report.replicates import Load
-    from benchmark.tasks import TaskSpec
+    from benchmark.results.record import RunRecord
+    from benchmark.tasks.spec import TaskSpec
 
 
 def compare(
@@ -41,19 +42,19 @@ def compare(
 
     Differences are A - B, in points (100 x the score).
     """
-    from benchmark.disk import write_whole
+    from benchmark.files import write_whole
     from benchmark.report.compare import answer, answer_of_replication
     from benchmark.report.table_writers import frame_csv
-    from benchmark.tasks import known_tasks
+    from benchmark.tasks.registry import known_tasks
 
     if not 0 < margin < 100:
-        raise Fault(f"--margin {margin:g}: wanted points above 0, below 100")
+        raise BenchmarkError(f"--margin {margin:g}: wanted points above 0, below 100")
     folders = _is_results(first), _is_results(second)
     if any(folders) != all(folders):
         one, other = (first, second) if folders[0] else (second, first)
-        raise Fault(f"{one} is a results folder, {other} is none: wanted two models or two folders")
+        raise BenchmarkError(f"{one} is a results folder, {other} is none: wanted two models or two folders")
     if all(folders) and results is not None:
-        raise Fault("--results: two folders are compared with each other; it is for two models")
+        raise BenchmarkError("--results: two folders are compared with each other; it is for two models")
     places = places_of(results=results, project=project)
     known = known_tasks(places)
     if all(folders):
@@ -62,7 +63,7 @@ def compare(
         rows, unread = _of_models(first, second, places.results, known, tasks, margin / 100, test_sets=test_sets)
         cells = {}
     if rows.empty:
-        raise Fault(f"no cell of {first} or {second} has a score")
+        raise BenchmarkError(f"no cell of {first} or {second} has a score")
     for data, of_data in rows.groupby("data", sort=False):
         said = (
             answer_of_replication(of_data, first, second, cells.get(str(data), (0, 0)))
@@ -93,18 +94,20 @@ def _of_models(
 ) -> "tuple[pd.DataFrame, list[str]]":
     from benchmark.report.compare import sides_of, with_test_sets
     from benchmark.report.frame import frame_of
-    from benchmark.store import Store
+    from benchmark.results.store import Store
 
     records, unread = Store(results).records()
     frame = frame_of(records, known)
     if frame.empty:
-        raise Fault(f"no finished cell in {results}: benchmark run … first")
+        raise BenchmarkError(f"no finished cell in {results}: benchmark run … first")
     for name in (first, second):
         if name not in set(frame["model"]):
             folder = f" ({name} is a folder without cells/)" if Path(name).is_dir() else ""
-            raise Fault(f"no finished cell of {name!r} in {results}{folder}: {did_you_mean(name, set(frame['model']))}")
+            raise BenchmarkError(
+                f"no finished cell of {name!r} in {results}{folder}: {did_you_mean(name, set(frame['model']))}"
+            )
     if first == second:
-        raise Fault(f"{first} with itself: wanted two models, or two results folders")
+        raise BenchmarkError(f"{first} with itself: wanted two models, or two results folders")
     frame = _only(frame, tasks, known)
     sides = frame[frame["model"] == first], frame[frame["model"] == second]
     rows = sides_of(*sides, margin=margin)
@@ -115,7 +118,7 @@ def _of_models(
 
 
 def _predictions(folder: Path, records: "Iterable[RunRecord]") -> "Load":
-    from benchmark.store import Store
+    from benchmark.results.store import Store
 
     cells = {record.key: record.cell for record in records}
     store = Store(folder.resolve())
@@ -136,10 +139,10 @@ def _of_folders(
 
     from benchmark.report.compare import same_run, sides_of, with_test_sets
     from benchmark.report.frame import frame_of
-    from benchmark.store import Store
+    from benchmark.results.store import Store
 
     if first.resolve() == second.resolve():
-        raise Fault(f"{first} with itself: wanted two results folders")
+        raise BenchmarkError(f"{first} with itself: wanted two results folders")
     held: list[dict[str, RunRecord]] = []
     unread: list[str] = []
     for folder in (first, second):
@@ -147,7 +150,7 @@ def _of_folders(
         held.append({record.key: record for record in records if record.status == "done"})
         unread += damaged
         if not held[-1]:
-            raise Fault(f"no finished cell in {folder}")
+            raise BenchmarkError(f"no finished cell in {folder}")
     one, two = held
     # names over both: weights that were replaced between the runs are told apart
     names = dict(frame_of([*(two | one).values()], known)[["key", "model"]].to_numpy())
@@ -157,7 +160,7 @@ def _of_folders(
         frame["model"] = frame["key"].map(names)
         frames.append(_only(frame, tasks, known, none_is_fault=False))
     if frames[0].empty and frames[1].empty:
-        raise Fault(f"no finished cell of {tasks} in {first} or {second}")
+        raise BenchmarkError(f"no finished cell of {tasks} in {first} or {second}")
     shared = set(frames[0]["key"]) & set(frames[1]["key"])
     equal = {key for key in shared if same_run(one[key], two[key])}
     kinds = pd.concat(frames).drop_duplicates("key").set_index("key")["data"]
@@ -175,17 +178,19 @@ def _of_folders(
 def _only(
     frame: "pd.DataFrame", tasks: str | None, known: "dict[str, TaskSpec]", *, none_is_fault: bool = True
 ) -> "pd.DataFrame":
-    from benchmark.selection import select
+    from benchmark.experiment.selection import select
 
     kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
     chosen = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
     if chosen.empty and none_is_fault:
-        raise Fault(f"no finished cell of {tasks}; there are some of {first_few(sorted(set(frame['task'])), 8)}")
+        raise BenchmarkError(
+            f"no finished cell of {tasks}; there are some of {first_few(sorted(set(frame['task'])), 8)}"
+        )
     return chosen
 
 
 def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, second: str) -> None:
-    from benchmark.cli.shown import out, table_of
+    from benchmark.cli.console import out, table_of
     from benchmark.report.compare import interval, place_of, points
     from benchmark.report.tables import SEEN, spread, told_p
 

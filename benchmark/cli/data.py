@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli import prepare, show, split, verify
+from benchmark.cli import data_show as show
+from benchmark.cli import prepare, split, verify
 from benchmark.cli.options import Project, places_of
-from benchmark.fault import plural
+from benchmark.text import plural
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,10 +23,10 @@ def phantom(
     project: Project = None,
 ) -> None:
     """Write synthetic images in a task's official layout. They are marked, and make no clinical claim."""
-    from benchmark.data.phantom import Order
-    from benchmark.data.readers import write_phantom
-    from benchmark.selection import select
-    from benchmark.tasks import known_tasks
+    from benchmark.data.phantoms.folder import Order
+    from benchmark.data.readers.registry import write_phantom
+    from benchmark.experiment.selection import select
+    from benchmark.tasks.registry import known_tasks
 
     tasks = known_tasks(places_of(project=project))
     for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Models, Project, Results, Tasks, places_of
-from benchmark.fault import Fault, did_you_mean, plural
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.text import plural
 
 FORMATS = ("csv", "parquet", "json")
 
@@ -26,7 +27,8 @@ def export(
     project: Project = None,
 ) -> None:
     """The finished cells as a tidy table for other programs, by a schema that has a version."""
-    from benchmark.disk import write_whole
+    from benchmark.experiment.selection import select
+    from benchmark.files import write_whole
     from benchmark.report.export import (
         CELLS,
         SCORES,
@@ -37,19 +39,18 @@ def export(
         to_json,
         to_parquet,
     )
-    from benchmark.selection import select
-    from benchmark.store import Store
-    from benchmark.tasks import known_tasks
+    from benchmark.results.store import Store
+    from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
 
     if format not in FORMATS:
-        raise Fault(f"--format {format}: {did_you_mean(format, FORMATS)}")
+        raise BenchmarkError(f"--format {format}: {did_you_mean(format, FORMATS)}")
     columns = SCORES if long else CELLS
     if schema:
         typer.echo(documentation(columns), nl=False)
         return
     if format == "parquet" and output == "-" and sys.stdout.isatty():
-        raise Fault("--format parquet is binary: name a file with --output, or pipe it")
+        raise BenchmarkError("--format parquet is binary: name a file with --output, or pipe it")
     places = places_of(results=results, project=project)
     known = known_tasks(places)
     catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
@@ -59,14 +60,14 @@ def export(
         typer.echo(f"left out: {line}", err=True)
     frame = (scores_frame if long else cells_frame)(records, known, families)
     if frame.empty:
-        raise Fault(f"no finished cell in {places.results}: benchmark run … first")
+        raise BenchmarkError(f"no finished cell in {places.results}: benchmark run … first")
     kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
     frame = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
     if models and len(frame):
         names = {name: families.get(name, "") for name in dict.fromkeys(frame["model"])}
         frame = frame[frame["model"].isin(select(models, names, noun="model with results"))]
     if frame.empty:
-        raise Fault(f"no finished cell of {tasks} in {places.results}")
+        raise BenchmarkError(f"no finished cell of {tasks} in {places.results}")
     content = (
         to_csv(frame)
         if format == "csv"

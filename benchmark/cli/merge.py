@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import places_of
-from benchmark.fault import Fault, plural
+from benchmark.errors import BenchmarkError
+from benchmark.text import plural
 
 if TYPE_CHECKING:
-    from benchmark.merge import Survey
+    from benchmark.results.merge import Survey
 
 MOST_LINES = 20
 
@@ -42,15 +43,15 @@ def merge(
     from rich.console import Console
 
     from benchmark.cli.progress import counted, resumable
-    from benchmark.merge import copy, survey
-    from benchmark.store import Store
+    from benchmark.results.merge import copy, survey
+    from benchmark.results.store import Store
 
     into = Store(places_of(results=results).results)
     for folder in folders:
         if folder.resolve() == into.root:
-            raise Fault(f"{folder} into itself: --results names the folder that takes the cells")
+            raise BenchmarkError(f"{folder} into itself: --results names the folder that takes the cells")
         if not (folder / "cells").is_dir():
-            raise Fault(f"{folder} is no results folder: wanted cells/ in it")
+            raise BenchmarkError(f"{folder} is no results folder: wanted cells/ in it")
     console = Console(stderr=True)
     with resumable():
         with counted("compared", console) as show:
@@ -85,7 +86,7 @@ def _refuse(found: "Survey") -> None:
     more = len(found.conflicts) - 1
     others = f" (and {plural(more, 'other cell')}, listed above)" if 0 < more < MOST_LINES else ""
     others = others or f" (and {more:,} other cells)" * bool(more)
-    raise Fault(
+    raise BenchmarkError(
         "the same cell with other numbers; nothing was copied (--keep leaves them as they are): "
         f"{found.conflicts[0]}{others}"
     )

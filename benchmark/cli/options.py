@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.disk import Places, find_places
+from benchmark.workspace import Workspace, find_workspace
 
 Results = Annotated[
     Path | None,
@@ -107,6 +107,6 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
 
 
-def places_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Places:
+def places_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Workspace:
     """Places from the options given."""
-    return find_places(results=results, data=data, project=project)
+    return find_workspace(results=results, data=data, project=project)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Data, Folds, Project, Settings, places_of
-from benchmark.fault import plural
+from benchmark.text import plural
 
 
 def prepare(
@@ -26,13 +26,13 @@ def prepare(
 
     from benchmark.cli.progress import counted, resumable
     from benchmark.data.cache import open_cache
+    from benchmark.data.datasets import sources_of
     from benchmark.data.decoding import estimated_bytes
     from benchmark.data.labels import classes_of
-    from benchmark.data.parts import sources_of
-    from benchmark.data.readers import index_of
-    from benchmark.data.splits import assign_parts
-    from benchmark.selection import select
-    from benchmark.tasks import known_tasks
+    from benchmark.data.readers.registry import index_of
+    from benchmark.data.splitting import assign_parts
+    from benchmark.experiment.selection import select
+    from benchmark.tasks.registry import known_tasks
 
     places = places_of(data=data, project=project)
     tasks = known_tasks(places)

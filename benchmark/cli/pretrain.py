@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Data, Device, Offline, Project, Results, Settings, places_of
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmark.cli.grid import Grid
-    from benchmark.cli.request import Wish
     from benchmark.data.index import Index
+    from benchmark.experiment.grid import Grid
+    from benchmark.experiment.request import RunRequest
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,31 +38,32 @@ def supervised(
 
     From `imagenet` on DXC14, it makes a domain-adapted one.
     """
-    from benchmark.cli.request import Wish, bring_weights, indexes_of, refuse
+    from benchmark.cli.progress import bytes_bar
+    from benchmark.experiment.request import RunRequest, bring_weights, indexes_of, refuse
     from benchmark.scheduler.device import check_device
     from benchmark.zoo.catalog import check_entry_name
 
     check_entry_name(name)
     check_device(device)
     places = places_of(results=results, data=data, project=project)
-    grid = Wish.of(places, start, task, seeds=f"{seed},", settings=settings).grid()
+    grid = RunRequest.of(places, start, task, seeds=f"{seed},", settings=settings).grid()
     if len(grid.entries) != 1 or len(grid.tasks) != 1:
-        raise Fault("--from and --task name one entry and one task each")
+        raise BenchmarkError("--from and --task name one entry and one task each")
     faults: list[str] = []
     indexes = indexes_of(grid, faults=faults)
     refuse(faults)
-    bring_weights(grid, offline=offline)
+    bring_weights(grid, offline=offline, bar=bytes_bar)
     _make(grid, indexes, name=name, title="", device=device)
 
 
-def pretrain_first(wish: "Wish", *, device: str) -> None:
+def pretrain_first(wish: "RunRequest", *, device: str) -> None:
     """Make the encoders that the wish's suite starts from, those that are not there yet."""
-    from benchmark.cli.request import Wish, indexes_of, refuse
+    from benchmark.experiment.request import RunRequest, indexes_of, refuse
 
     for step in wish.suite.pretrain if wish.suite else ():
         layers = {**wish.suite.recipe, **wish.suite.recipes.get(step.task, {}), **step.recipe} if wish.suite else {}
         settings = [f"{name}={value}" for name, value in layers.items()]
-        grid = Wish.of(wish.places, step.start, step.task, seeds="0,", settings=settings).grid()
+        grid = RunRequest.of(wish.places, step.start, step.task, seeds="0,", settings=settings).grid()
         faults: list[str] = []
         indexes = indexes_of(grid, faults=faults)
         refuse(faults)
@@ -74,14 +75,14 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     from rich.console import Console
 
     from benchmark.cli.progress import GridProgress, resumable
-    from benchmark.memory import prepare_for_torch
+    from benchmark.torch_setup import prepare_for_torch
 
     prepare_for_torch()
     import torch
 
     from benchmark.cell import THREADS
     from benchmark.pretrain import supervised as train
-    from benchmark.runner import Runner
+    from benchmark.runner.runner import Runner
 
     torch.set_num_threads(THREADS)
     found = "cuda" if torch.cuda.is_available() else "cpu"

@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from benchmark.cell import Cell
-from benchmark.fault import plural
+from benchmark.text import plural
 
 PLAIN_SECONDS = 30.0  # between two plain lines about one cell
 

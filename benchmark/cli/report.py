@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from benchmark.cli.options import Models, Project, Results, SuiteName, Tasks, places_of
-from benchmark.fault import Fault, did_you_mean, first_few, plural
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.text import first_few, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.cell import Cell
-    from benchmark.plan import Suite
-    from benchmark.record import RunRecord
+    from benchmark.experiment.suite import Suite
     from benchmark.report.table_writers import Grid
-    from benchmark.store import Store
-    from benchmark.tasks import TaskSpec
+    from benchmark.results.record import RunRecord
+    from benchmark.results.store import Store
+    from benchmark.tasks.spec import TaskSpec
     from benchmark.zoo.catalog import ZooEntry
 
 
@@ -66,11 +67,11 @@ def report(
 
     Writes report.html, CSV, Markdown, LaTeX, PNG and SVG; with --table or --figure, those of the suite's paper alone.
     """
-    from benchmark.plan import read_suite, read_suites
+    from benchmark.experiment.suite import read_suite, read_suites
     from benchmark.report.frame import frame_of, model_notes
     from benchmark.report.tables import default_baseline, summary
-    from benchmark.store import Store
-    from benchmark.tasks import known_tasks
+    from benchmark.results.store import Store
+    from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import default_models, read_catalog
 
     places = places_of(results=results, project=project)
@@ -78,7 +79,7 @@ def report(
     grid = read_suite(suite, folder) if suite else None
     asked = [*(table or ()), *(figure or ())]
     if asked and grid is None:
-        raise Fault(f"--table and --figure are of a suite: wanted --suite as well ({_with_tables(folder)})")
+        raise BenchmarkError(f"--table and --figure are of a suite: wanted --suite as well ({_with_tables(folder)})")
     if grid and "list" in asked:
         _list(grid)
         return
@@ -95,17 +96,17 @@ def report(
         frame = _selected(frame, tasks, models, known, places.results)
     run = set(frame["model"])
     if baseline and baseline not in run:
-        raise Fault(f"--baseline {baseline}: no finished cell of it here: {did_you_mean(baseline, run)}")
+        raise BenchmarkError(f"--baseline {baseline}: no finished cell of it here: {did_you_mean(baseline, run)}")
     baseline = baseline or (grid.baseline if grid else "")
     baseline = baseline if baseline in run else default_baseline(frame)
 
-    from benchmark.report.files import Holdings, of_paper, printed_grids, whole_report
-    from benchmark.report.kept import attention_of, features_of
+    from benchmark.report.artifacts import attention_of, features_of
+    from benchmark.report.files import ReportData, of_paper, printed_grids, whole_report
     from benchmark.report.published import read_published
 
     by_key = {record.key: record for record in records}
     cells = {record.key: record.cell for record in records}
-    held = Holdings(
+    held = ReportData(
         frame=frame,
         records=by_key,
         unread=unread,
@@ -129,7 +130,7 @@ def report(
         return
     rows = summary(frame, baseline, test)
     if rows.empty:
-        raise Fault(f"no cell of {tasks or 'these tasks'} in {places.results} has a score to report")
+        raise BenchmarkError(f"no cell of {tasks or 'these tasks'} in {places.results} has a score to report")
     from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 
     if bootstrap:
@@ -153,7 +154,7 @@ def _write(store: "Store", output: Path | None, name: str, files: dict[str, byte
     """Write a report's files into `output`, or into the results folder under its name; the folder."""
     if output is None:
         return store.put_report(name, files)
-    from benchmark.disk import write_whole
+    from benchmark.files import write_whole
 
     for file, content in files.items():
         write_whole(output / file, content)
@@ -168,17 +169,17 @@ def _selected(
     results: "Path",
 ) -> "pd.DataFrame":
     """The rows that the options name. Raises Fault where there are none."""
-    from benchmark.selection import select
+    from benchmark.experiment.selection import select
 
     if frame.empty:
-        raise Fault(f"no finished cell in {results}: benchmark run … first")
+        raise BenchmarkError(f"no finished cell in {results}: benchmark run … first")
     kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
     kept = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
     if models and models != "all" and len(kept):
         families = dict(zip(kept["model"], kept["family"], strict=True))
         kept = kept[kept["model"].isin(select(models, families, noun="model with results"))]
     if kept.empty:
-        raise Fault(
+        raise BenchmarkError(
             f"no finished cell of {tasks} in {results}; there are some of {first_few(sorted(set(frame['task'])), 8)}"
         )
     return kept
@@ -186,7 +187,7 @@ def _selected(
 
 def _of_suite(frame: "pd.DataFrame", grid: "Suite", families: dict[str, str]) -> "pd.DataFrame":
     """The rows of the suite's models: those of them that were run."""
-    from benchmark.selection import select
+    from benchmark.experiment.selection import select
 
     if grid.models == "all":
         return frame
@@ -196,7 +197,7 @@ def _of_suite(frame: "pd.DataFrame", grid: "Suite", families: dict[str, str]) ->
 
 
 def _list(grid: "Suite") -> None:
-    from benchmark.report.figures import figure_specs
+    from benchmark.report.figures.registry import figure_specs
     from benchmark.report.paper_tables import tables_in
 
     for name, table in tables_in(grid).items():
@@ -208,7 +209,7 @@ def _list(grid: "Suite") -> None:
 
 
 def _with_tables(folder: "Path") -> str:
-    from benchmark.plan import read_suites
+    from benchmark.experiment.suite import read_suites
 
     suites = read_suites(folder).values()
     return ", ".join(suite.name for suite in suites if suite.tables or suite.figures) or "none has any"
@@ -225,7 +226,7 @@ def _bibtex(
 
 
 def _print(grids: "list[Grid]") -> None:
-    from benchmark.cli.shown import out
+    from benchmark.cli.console import out
     from benchmark.report.table_writers import terminal_of
 
     console = out()
@@ -245,7 +246,7 @@ def _submissions(
     frame: "pd.DataFrame", records: "list[RunRecord]", store: "Store", tasks: "dict[str, TaskSpec]"
 ) -> dict[str, bytes]:
     """A file for each cell that predicted images without labels; Raises Fault where none did."""
-    from benchmark.data.readers import SUBMISSIONS
+    from benchmark.data.readers.registry import SUBMISSIONS
 
     cells = {record.key: record.cell for record in records}
     files = {}
@@ -258,7 +259,7 @@ def _submissions(
             file = f"submission-{cell.task}-{model}-seed{cell.seed}-{cell.key[:8]}.csv"
             files[file] = written(predictions).to_csv(index=False).encode()
     if not files:
-        raise Fault(
+        raise BenchmarkError(
             "--submission: no cell here predicted images without labels: it is for challenges whose test has none "
             "(APTOS, PatchCam), with their test images in place when the cells were run"
         )

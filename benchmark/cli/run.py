@@ -24,7 +24,7 @@ from benchmark.cli.options import (
     Tasks,
     places_of,
 )
-from benchmark.fault import plural, printable
+from benchmark.text import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.cell import Cell
-    from benchmark.disk import Places
+    from benchmark.workspace import Workspace
 
 
 Track = Annotated[
@@ -64,14 +64,14 @@ def plan(
     project: Project = None,
 ) -> None:
     """What `run` would do: cells, done and pending, images, and an estimate of time from measured epochs."""
-    from benchmark.cli.request import Wish, indexes_of, lacking_weights, refuse
-    from benchmark.cli.shown import out, table_of
-    from benchmark.overlap import told as overlap_told
-    from benchmark.plan import check_splits, plan_rows
-    from benchmark.store import Store
+    from benchmark.cli.console import out, table_of
+    from benchmark.experiment.overlap import told as overlap_told
+    from benchmark.experiment.plan import check_splits, plan_rows
+    from benchmark.experiment.request import RunRequest, indexes_of, lacking_weights, refuse
+    from benchmark.results.store import Store
 
     places = places_of(results=results, data=data, project=project)
-    wish = Wish.of(
+    wish = RunRequest.of(
         places,
         models,
         tasks,
@@ -153,21 +153,21 @@ def run(
     """Run a grid: every model on every task, ten seeds a cell. The same command again continues where it stopped."""
     from rich.console import Console
 
-    from benchmark.bundles import bundles
     from benchmark.cli.pretrain import pretrain_first
-    from benchmark.cli.progress import GridProgress, resumable
-    from benchmark.cli.request import Wish, bring_weights, indexes_of, lacking_weights, refuse
-    from benchmark.overlap import told as overlap_told
-    from benchmark.plan import check_splits
+    from benchmark.cli.progress import GridProgress, bytes_bar, resumable
+    from benchmark.experiment.groups import group_cells
+    from benchmark.experiment.overlap import told as overlap_told
+    from benchmark.experiment.plan import check_splits
+    from benchmark.experiment.request import RunRequest, bring_weights, indexes_of, lacking_weights, refuse
+    from benchmark.results.store import Store
     from benchmark.scheduler.device import check_device
     from benchmark.scheduler.local import LocalScheduler
-    from benchmark.store import Store
-    from benchmark.track import check_trackers, tracked
+    from benchmark.tracking.trackers import check_trackers, tracked
 
     check_device(device)
     check_trackers(track or [])
     places = places_of(results=results, data=data, project=project)
-    wish = Wish.of(
+    wish = RunRequest.of(
         places,
         models,
         tasks,
@@ -193,7 +193,7 @@ def run(
     cells = grid.cells(indexes)
     faults, notes_on_splits = check_splits(cells, indexes, known_tasks)
     refuse(faults)
-    bring_weights(grid, offline=offline)
+    bring_weights(grid, offline=offline, bar=bytes_bar)
     cells = grid.cells(indexes)
     store = Store(grid.places.results)
     earlier = {cell.key: store.get(cell) for cell in cells}
@@ -232,7 +232,7 @@ def run(
                 retry_failed=retry_failed,
                 tell=tell,
             )
-            num_done += scheduler.run(bundles(due, known_tasks))["done"]
+            num_done += scheduler.run(group_cells(due, known_tasks))["done"]
         failures += progress.failures
         pending = progress.pending
     for failure in failures[:20]:
@@ -255,8 +255,8 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
     """The grid so far: done, running, interrupted, failed and why."""
     from collections import Counter
 
-    from benchmark.cli.shown import out, table_of
-    from benchmark.store import Store
+    from benchmark.cli.console import out, table_of
+    from benchmark.results.store import Store
 
     places = places_of(results=results, project=project)
     store = Store(places.results)
@@ -294,10 +294,10 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
         typer.echo(printable(line))
 
 
-def _chosen(cells: "list[Cell]", places: "Places", tasks: str | None, models: str | None) -> set[tuple[str, str]]:
+def _chosen(cells: "list[Cell]", places: "Workspace", tasks: str | None, models: str | None) -> set[tuple[str, str]]:
     """The pairs of task and model that `--tasks` and `--models` name, of those that were begun."""
-    from benchmark.selection import select
-    from benchmark.tasks import known_tasks
+    from benchmark.experiment.selection import select
+    from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
 
     pairs = {(cell.task, cell.model) for cell in cells}

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.options import Data, Project, places_of
-from benchmark.fault import Fault, plural, printable
+from benchmark.errors import BenchmarkError
+from benchmark.text import plural, printable
 
 
 def split(
@@ -27,23 +28,23 @@ def split(
 
     Cells of another split are other cells: nothing that was run before is mixed with them.
     """
-    from benchmark.cli.shown import out as console
-    from benchmark.cli.shown import table_of
+    from benchmark.cli.console import out as console
+    from benchmark.cli.console import table_of
     from benchmark.data.labels import classes_of
-    from benchmark.data.manifest import parted_by, write_manifest
-    from benchmark.data.readers import index_of, read_index
-    from benchmark.data.splits import assign_parts
-    from benchmark.disk import write_whole
-    from benchmark.tasks import find_task
+    from benchmark.data.readers.registry import index_of, read_index
+    from benchmark.data.split_file import parted_by, write_manifest
+    from benchmark.data.splitting import assign_parts
+    from benchmark.files import write_whole
+    from benchmark.tasks.registry import find_task
 
     places = places_of(data=data, project=project)
     spec = find_task(task, places)
     kept = places.own_splits / f"{task}.csv"
     if use is not None and forget:
-        raise Fault("--use and --forget: wanted one of them")
+        raise BenchmarkError("--use and --forget: wanted one of them")
     if use is not None:
         if not use.is_file():
-            raise Fault(f"{use}: no such manifest: `benchmark data split {task}` writes one")
+            raise BenchmarkError(f"{use}: no such manifest: `benchmark data split {task}` writes one")
         assign_parts(parted_by(read_index(spec, places.data), use), spec.split)
         write_whole(kept, use.read_bytes())
     if forget:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Data, Project, places_of
-from benchmark.fault import Fault, did_you_mean, plural, printable
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.text import plural, printable
 
 if TYPE_CHECKING:
-    from benchmark.disk import Places
-    from benchmark.tasks import TaskSpec
+    from benchmark.tasks.spec import TaskSpec
+    from benchmark.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
 LOOKED_AT = 4  # images of each part that a check opens
@@ -20,8 +21,8 @@ Sheet = Annotated[str, typer.Argument(help="A fact sheet (a .yaml file), or a ta
 @app.command("list")
 def list_tasks(project: Project = None) -> None:
     """All tasks, the shipped and your own: kind, data set, metric."""
-    from benchmark.cli.shown import out, table_of
-    from benchmark.tasks import known_tasks
+    from benchmark.cli.console import out, table_of
+    from benchmark.tasks.registry import known_tasks
 
     table = table_of("task", "kind", "title", "folder", "metric")
     for task in known_tasks(places_of(project=project)).values():
@@ -32,7 +33,7 @@ def list_tasks(project: Project = None) -> None:
 @app.command()
 def show(name: str = typer.Argument(help="A task's name."), project: Project = None) -> None:
     """One task's facts: where to get it, licence, labels, split, recipe."""
-    from benchmark.tasks import find_task
+    from benchmark.tasks.registry import find_task
 
     places = places_of(project=project)
     task = find_task(name, places)
@@ -57,15 +58,15 @@ def check(sheet: Sheet, data: Data = None, project: Project = None) -> None:
 @app.command()
 def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
     """Check your own fact sheet and keep it: its name then works wherever a task is named."""
-    from benchmark.disk import write_whole
-    from benchmark.tasks import known_tasks
+    from benchmark.files import write_whole
+    from benchmark.tasks.registry import known_tasks
 
     places = places_of(data=data, project=project)
     if not sheet.endswith(".yaml"):
-        raise Fault(f"{sheet}: wanted a fact sheet, a .yaml file")
+        raise BenchmarkError(f"{sheet}: wanted a fact sheet, a .yaml file")
     task = _checked(sheet, places)
     if (places.project / "tasks" / f"{task.name}.yaml").is_file():
-        raise Fault(f"{sheet}: the project has a task {task.name} already: give yours another name")
+        raise BenchmarkError(f"{sheet}: the project has a task {task.name} already: give yours another name")
     write_whole(places.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
     known_tasks(places)
     typer.echo(f"{task.name} is kept: benchmark run --models … --tasks {task.name}")
@@ -77,24 +78,24 @@ def remove(name: str = typer.Argument(help="A task of your own."), project: Proj
     folder = places_of(project=project).own_tasks
     kept = {path.stem: path for path in folder.glob("*.yaml")}  # a name of elsewhere is none of these
     if name not in kept:
-        raise Fault(f"no task {name!r} of your own in {folder}: {did_you_mean(name, kept)}")
+        raise BenchmarkError(f"no task {name!r} of your own in {folder}: {did_you_mean(name, kept)}")
     kept[name].unlink()
     typer.echo(f"{name} is forgotten")
 
 
-def _checked(sheet: str, places: "Places") -> "TaskSpec":
+def _checked(sheet: str, places: "Workspace") -> "TaskSpec":
     """The task, after its data were read, parted and looked at; what was found is printed."""
-    from benchmark.cli.shown import out, table_of
+    from benchmark.cli.console import out, table_of
+    from benchmark.data.image_files import read_image, read_mask
     from benchmark.data.labels import classes_of
-    from benchmark.data.manifest import part_facts
-    from benchmark.data.pixels import read_image, read_mask
-    from benchmark.data.readers import read_index
-    from benchmark.data.splits import assign_parts
-    from benchmark.tasks import find_task, read_task
+    from benchmark.data.readers.registry import read_index
+    from benchmark.data.split_file import part_facts
+    from benchmark.data.splitting import assign_parts
+    from benchmark.tasks.registry import find_task, read_task
 
     if sheet.endswith(".yaml"):
         if not Path(sheet).is_file():
-            raise Fault(f"{sheet}: no such fact sheet")
+            raise BenchmarkError(f"{sheet}: no such fact sheet")
         task = read_task(Path(sheet))
     else:
         task = find_task(sheet, places)

@@ -33,8 +33,8 @@ def verify(
 
     from benchmark.cli.progress import counted
     from benchmark.data.verify import verify as verify_data
-    from benchmark.disk import write_whole
-    from benchmark.tasks import find_task
+    from benchmark.files import write_whole
+    from benchmark.tasks.registry import find_task
 
     places = places_of(data=data, project=project)
     spec = find_task(task, places)
@@ -52,7 +52,7 @@ def verify(
 
 
 def _show(report: "Report", json_file: Path | None) -> None:
-    from benchmark.cli.shown import out, table_of
+    from benchmark.cli.console import out, table_of
 
     console = out()
     table = table_of("check", "verdict", "finding", "fix")

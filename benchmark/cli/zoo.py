@@ -7,8 +7,9 @@ import typer
 
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
 from benchmark.cli.options import Offline, Project, places_of
-from benchmark.disk import Places
-from benchmark.fault import Fault, first_few, printable
+from benchmark.errors import BenchmarkError
+from benchmark.text import first_few, printable
+from benchmark.workspace import Workspace
 
 if TYPE_CHECKING:
     from benchmark.zoo.catalog import ZooEntry
@@ -20,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="An entry's name.")]
 @app.command("list")
 def list_entries(project: Project = None) -> None:
     """All entries: family, architecture, and whether their file is here."""
-    from benchmark.cli.shown import out, table_of
+    from benchmark.cli.console import out, table_of
     from benchmark.zoo.fetch import located
 
     places = places_of(project=project)
@@ -28,7 +29,7 @@ def list_entries(project: Project = None) -> None:
     for entry in _catalog(places).values():
         try:
             here = "fresh weights" if entry.is_scratch else "here" if located(entry, places.weights) else "not here"
-        except Fault:
+        except BenchmarkError:
             here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
     out().print(table)
@@ -64,7 +65,7 @@ def remove(name: Name, project: Project = None) -> None:
     places = places_of(project=project)
     own = read_zoo(places.own_zoo) if places.own_zoo.is_file() else {}
     if name not in own:
-        raise Fault(f"{name!r} is no entry of {places.own_zoo}: {first_few(own, 8) or 'it has none'}")
+        raise BenchmarkError(f"{name!r} is no entry of {places.own_zoo}: {first_few(own, 8) or 'it has none'}")
     write_own(places.own_zoo, [entry for entry in own.values() if entry.name != name])
     forget(own[name], places.weights)
     typer.echo(f"{name}: removed")
@@ -87,7 +88,7 @@ def fetch_entries(
     entries = [e for e in _chosen(names, places) if not e.is_scratch]
     if from_file:
         if len(entries) != 1:
-            raise Fault(f"--from-file is for one entry; {names!r} names {len(entries)}")
+            raise BenchmarkError(f"--from-file is for one entry; {names!r} names {len(entries)}")
         file = admit_file(entries[0], from_file, places.weights)
         typer.echo(f"{entries[0].name}: here, sha256 {file.sha256[:16]}…{_pinned(entries[0])}")
         return
@@ -97,7 +98,7 @@ def fetch_entries(
             with bytes_bar(entry.name) as show:
                 file = fetch(entry, places.weights, offline=offline, progress=show)
             typer.echo(f"{entry.name}: here, sha256 {file.sha256[:16]}…{_pinned(entry)}")
-        except Fault as fault:
+        except BenchmarkError as fault:
             failures.append(str(fault))
             typer.secho(f"error: {fault}", err=True, fg="red")
     if failures:
@@ -107,14 +108,14 @@ def fetch_entries(
 app.command("verify")(zoo_verify.verify)
 
 
-def _catalog(places: Places) -> "dict[str, ZooEntry]":
+def _catalog(places: Workspace) -> "dict[str, ZooEntry]":
     from benchmark.zoo.catalog import read_catalog
 
     return read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
 
 
-def _chosen(names: str, places: Places) -> "list[ZooEntry]":
-    from benchmark.selection import select
+def _chosen(names: str, places: Workspace) -> "list[ZooEntry]":
+    from benchmark.experiment.selection import select
 
     catalog = _catalog(places)
     return [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Offline, Project, places_of
-from benchmark.disk import Places, digest_of
-from benchmark.fault import Fault, first_few, plural
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of
+from benchmark.text import first_few, plural
+from benchmark.workspace import Workspace
 
 if TYPE_CHECKING:
     from benchmark.zoo.catalog import Channels, ZooEntry
@@ -72,12 +74,12 @@ def add(
     check_entry_name(name)
     places = places_of(project=project)
     if name in read_catalog(places.project / "model_zoo.yaml", places.own_zoo):
-        raise Fault(
+        raise BenchmarkError(
             f"the zoo has an entry {name!r} already: choose another name, or `benchmark zoo remove {name}` where it is yours"
         )
     for told, known, noun in ((naming, NAMINGS, "naming"), (container, CONTAINERS, "container")):
         if told is not None and told not in known:
-            raise Fault(f"no {noun} {told!r}: one of {', '.join(known)}")
+            raise BenchmarkError(f"no {noun} {told!r}: one of {', '.join(known)}")
     if architecture:
         check_architecture(architecture, places.home)
     facts = {
@@ -94,7 +96,7 @@ def add(
     _entry(facts, architecture or "unknown", "torch", "plain")  # what is wrong with them is told before a download
     here, arriving = _brought(file, places, offline=offline)
 
-    from benchmark.memory import prepare_for_torch
+    from benchmark.torch_setup import prepare_for_torch
 
     prepare_for_torch()
     from benchmark.zoo.proposal import propose
@@ -104,7 +106,7 @@ def add(
         listed = "; ".join(
             f"--architecture {p.architecture} --naming {p.naming} --container {p.container}" for p in proposals
         )
-        raise Fault(f"{here.name} is, to the last tensor, {len(proposals)} things: say which: {listed}")
+        raise BenchmarkError(f"{here.name} is, to the last tensor, {len(proposals)} things: say which: {listed}")
     (proposal,) = proposals
     typer.echo(_told(name, proposal))
     command = [file, "--name", name, "--architecture", proposal.architecture, "--naming", proposal.naming]
@@ -133,7 +135,7 @@ def add(
 def _entry(facts: Mapping[str, object], architecture: str, container: str, naming: str) -> "ZooEntry":
     from pydantic import ValidationError
 
-    from benchmark.frozen import explain
+    from benchmark.strict import explain
     from benchmark.zoo.catalog import ZooEntry
 
     try:
@@ -141,7 +143,7 @@ def _entry(facts: Mapping[str, object], architecture: str, container: str, namin
             {**facts, "architecture": architecture, "container": container, "naming": naming}
         )
     except ValidationError as error:
-        raise Fault(explain(error, ZooEntry)) from error
+        raise BenchmarkError(explain(error, ZooEntry)) from error
 
 
 def _statistics(mean: "Channels | None", std: "Channels | None") -> dict[str, object]:
@@ -149,15 +151,15 @@ def _statistics(mean: "Channels | None", std: "Channels | None") -> dict[str, ob
     if mean is None and std is None:
         return {}
     if mean is None or std is None:
-        raise Fault(
+        raise BenchmarkError(
             f"--{'mean' if mean is None else 'std'} is not told: --mean and --std are told together, or neither"
         )
     if not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
-        raise Fault(f"--mean {mean} --std {std}: wanted numbers, and deviations above 0 (of images in 0..1)")
+        raise BenchmarkError(f"--mean {mean} --std {std}: wanted numbers, and deviations above 0 (of images in 0..1)")
     return {"input": {"mean": mean, "std": std}}
 
 
-def _brought(file: str, places: Places, *, offline: bool) -> "tuple[Path, ZooEntry | None]":
+def _brought(file: str, places: Workspace, *, offline: bool) -> "tuple[Path, ZooEntry | None]":
     """The file here, fetched where it is not; and the entry under which it was fetched.
 
     It arrives under a name of its source: what a refused command has fetched serves the next for the same source, and
@@ -168,12 +170,12 @@ def _brought(file: str, places: Places, *, offline: bool) -> "tuple[Path, ZooEnt
 
     if not file.startswith(REMOTE):
         if Path(file).is_dir():
-            raise Fault(
+            raise BenchmarkError(
                 f"{file}: a folder, wanted a file; a TensorFlow checkpoint is given as one archive of its files: "
                 f"tar cf NAME.tar {file}"
             )
         if not Path(file).is_file():
-            raise Fault(f"{file}: no such file")
+            raise BenchmarkError(f"{file}: no such file")
         return Path(file), None
     arriving = _entry(
         {"name": f"arriving-{digest_of(file)[:12]}", "family": "own", "source": file, "licence": "–", "cite": "–"},
@@ -184,10 +186,10 @@ def _brought(file: str, places: Places, *, offline: bool) -> "tuple[Path, ZooEnt
     try:
         with bytes_bar(file) as show:
             return fetch(arriving, places.weights, offline=offline, progress=show).path, arriving
-    except Fault as fault:
+    except BenchmarkError as fault:
         # no entry has that name: by hand, it is the downloaded file that is added
         why = re.sub(r"(:|; or) get it by hand .*", "", str(fault).removeprefix(f"{arriving.name}: "), flags=re.DOTALL)
-        raise Fault(f"{file}: {why}; or get it by hand and give that file to `benchmark zoo add`") from fault
+        raise BenchmarkError(f"{file}: {why}; or get it by hand and give that file to `benchmark zoo add`") from fault
 
 
 def _told(name: str, proposal: "Proposal") -> str:
@@ -208,9 +210,9 @@ def _agreed(question: str, otherwise: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Fault(otherwise)
+        raise BenchmarkError(otherwise)
     if not typer.confirm(question):
-        raise Fault(f"nothing was added: {otherwise}")
+        raise BenchmarkError(f"nothing was added: {otherwise}")
 
 
 def _hand_written(own: Path) -> bool:

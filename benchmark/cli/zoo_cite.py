@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Project, Results, places_of
-from benchmark.fault import Fault, plural, printable
+from benchmark.errors import BenchmarkError
+from benchmark.text import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from benchmark.disk import Places
-    from benchmark.tasks import TaskSpec
+    from benchmark.tasks.spec import TaskSpec
+    from benchmark.workspace import Workspace
     from benchmark.zoo.catalog import ZooEntry
 
 NOT_TOLD = {"", "–", "not told"}
@@ -39,18 +40,18 @@ def cite(
 
     A citation that is told in prose becomes a @misc with that prose as its note.
     """
-    from benchmark.tasks import known_tasks
+    from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
 
     places = places_of(results=results, project=project)
     of_records = run or results is not None
     if of_records and names is not None:
-        raise Fault("NAMES and --run: wanted one of them")
+        raise BenchmarkError("NAMES and --run: wanted one of them")
     entries, tasks = read_catalog(places.project / "model_zoo.yaml", places.own_zoo), known_tasks(places)
     if of_records:
         models, asked = _run(places)
     else:
-        from benchmark.selection import select
+        from benchmark.experiment.selection import select
 
         models, asked = select(names or "all", {e.name: e.family for e in entries.values()}, noun="model"), []
     for line in bibliography(models, asked, entries, tasks):
@@ -111,13 +112,13 @@ def _origins(
         yield "task", name
 
 
-def _run(places: "Places") -> tuple[list[str], list[str]]:
-    from benchmark.store import Store
+def _run(places: "Workspace") -> tuple[list[str], list[str]]:
+    from benchmark.results.store import Store
 
     records, unread = Store(places.results).records()
     done = [record.cell for record in records if record.status == "done"]
     if not done:
-        raise Fault(f"no finished cell in {places.results}: there is nothing to cite")
+        raise BenchmarkError(f"no finished cell in {places.results}: there is nothing to cite")
     if unread:
         typer.echo(f"% {plural(len(unread), 'record')} could not be read: what they were made with is not cited")
     models = sorted({weights.name for cell in done for weights in cell.weights})

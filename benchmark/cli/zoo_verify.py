@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli.options import Project, places_of
-from benchmark.fault import first_few
+from benchmark.text import first_few
 
 if TYPE_CHECKING:
     from benchmark.zoo.inspection import Inspection
@@ -28,18 +28,18 @@ def verify(
     finite, or as a fresh net's. Entries whose file is not here are said to be so. Each verdict is told as it is reached,
     the table at the end.
     """
-    from benchmark.cli.shown import out, table_of
-    from benchmark.selection import select
+    from benchmark.cli.console import out, table_of
+    from benchmark.experiment.selection import select
     from benchmark.zoo.catalog import read_catalog
 
     places = places_of(project=project)
     catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
     chosen = [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
 
-    from benchmark.memory import prepare_for_torch
+    from benchmark.torch_setup import prepare_for_torch
 
     prepare_for_torch()
-    from benchmark.disk import write_whole
+    from benchmark.files import write_whole
     from benchmark.zoo.inspection import WHAT_MAY_DIFFER, inspect
 
     table = table_of(

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from benchmark.checksums import read_json
 from benchmark.data.cache_build import PLACE, ROW, Progress, build, checksums_of
-from benchmark.data.decoding import Source, Working, decode
-from benchmark.data.pixels import Pixels
+from benchmark.data.decoding import Source, StoredSize, decode
+from benchmark.data.image_files import Pixels
 from benchmark.data.source_files import SourceFiles
-from benchmark.disk import TemporaryFault, digest_of
-from benchmark.fault import Fault, first_few, plural
+from benchmark.errors import BenchmarkError
+from benchmark.files import TemporaryError, digest_of
 from benchmark.locks import locked
+from benchmark.text import first_few, plural
 
 FORMAT = 2
 Tell = Callable[[str], None]
@@ -48,7 +49,7 @@ class Cache:
 
     folder: Path
     source: Source
-    working: Working
+    working: StoredSize
     contents: dict[str, Any]
     rows: NDArray[np.void]
     _lines: list[str] = field(default_factory=list)
@@ -123,12 +124,12 @@ class Cache:
         name = self.source.images[row]
         try:
             pixels, masks = (np.ascontiguousarray(some) for some in decode(self.source, self.working, row)[:2])
-        except Fault as fault:
-            raise TemporaryFault(
+        except BenchmarkError as fault:
+            raise TemporaryError(
                 f"{self.folder}: {name} is damaged there and cannot be decoded again: {fault}"
             ) from fault
         if not self._is_whole(row, pixels, masks):
-            raise TemporaryFault(
+            raise TemporaryError(
                 f"{self.folder}: {name} is damaged there, and the image is another one now: remove the folder to decode all "
                 f"images again"
             )
@@ -151,7 +152,7 @@ class Uncached:
     """Images decoded anew each time, for sets that no disk would hold twice. `unreadable` grows with what is met."""
 
     source: Source
-    working: Working
+    working: StoredSize
     unreadable: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -174,7 +175,7 @@ class Uncached:
 
 def open_cache(
     source: Source,
-    working: Working,
+    working: StoredSize,
     home: Path,
     *,
     name: str,
@@ -229,7 +230,7 @@ def open_cache(
             )
             index = _index_of(folder, identity)
     if index is None:
-        raise TemporaryFault(f"{folder}: damaged while it was written: give the same command again")
+        raise TemporaryError(f"{folder}: damaged while it was written: give the same command again")
     return Cache(folder=folder, source=source, working=working, contents=index[0], rows=index[1], _lines=lines)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.checksums import checksum, write_json
-from benchmark.data.pixels import Pixels
-from benchmark.disk import DiskFull, space_for
+from benchmark.data.image_files import Pixels
+from benchmark.files import DiskFullError, space_for
 
 CHUNK = 64  # images between two reports of a build's progress
 ROW = np.dtype(
@@ -145,7 +145,7 @@ def _check_space(partial: Path, written: int, done: int, total: int) -> None:
     wanted = written * (total - done) // done
     free = shutil.disk_usage(partial).free
     if wanted > free:
-        raise DiskFull(
+        raise DiskFullError(
             f"the pixel cache {partial.parent} needs {wanted / 1e9:,.1f} GB more and {free / 1e9:,.1f} GB are free: point "
             f"BENCHMARK_HOME at a larger disk, or lower --set train_resolution; what is done is kept"
         )

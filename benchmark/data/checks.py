@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from benchmark.data.image_files import RLE, files_of
 from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
-from benchmark.data.pixels import RLE, files_of
 from benchmark.data.scan import Seen, file_of
-from benchmark.fault import first_few, plural
-from benchmark.tasks import TaskSpec
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 FULL = 0.95  # a mask of more than this share of its image is doubtful
 AGAIN = "copy them again from their source"

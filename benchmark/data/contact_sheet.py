@@ -17,14 +17,15 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.cell import Recipe
 from benchmark.data.cache import Uncached
+from benchmark.data.image_files import RLE, Pixels, read_image, read_mask
 from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
 from benchmark.data.labels import classes_of
-from benchmark.data.pixels import RLE, Pixels, read_image, read_mask
-from benchmark.data.splits import assign_parts
-from benchmark.fault import Fault, plural, printable, shortened
-from benchmark.tasks import TaskSpec
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
+from benchmark.recipe import Recipe
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import plural, printable, shortened
 
 # of Okabe and Ito (2008), told apart by the colour-blind and light enough for radiographs; line widths in points
 OUTLINES = {
@@ -133,8 +134,8 @@ def given_to_the_network(
     `channels`: those of the widest image. The streams go by an image's place among the images that training caches:
     all of them for segmentation, the training part's otherwise.
     """
-    from benchmark.data.parts import source_of, workings
-    from benchmark.data.render import EpochRender, PixelSource
+    from benchmark.data.datasets import source_of, workings
+    from benchmark.data.rendering import EpochRender, PixelSource
 
     cached = index.table.index if task.kind == "segmentation" else index.table.index[parts == "train"]
     training, evaluation = workings(index, task, recipe)
@@ -171,7 +172,7 @@ def _original(index: Index, task: TaskSpec, row: Any) -> View | None:
     path = index.root / line["image"]
     try:
         pixels, _ = read_image(path, task.windows)
-    except Fault:
+    except BenchmarkError:
         if task.unreadable is None:
             raise
         return None
@@ -182,8 +183,8 @@ def _original(index: Index, task: TaskSpec, row: Any) -> View | None:
                 masks[column] = _small(
                     (read_mask(line[column], index.root, pixels.shape[:2]) * np.uint8(255))[..., None]
                 )[..., 0]
-            except Fault as fault:
-                raise Fault(f"{path}: its mask: {fault}") from fault
+            except BenchmarkError as fault:
+                raise BenchmarkError(f"{path}: its mask: {fault}") from fault
     return _small(pixels), {column: (mask > 127).astype(np.uint8) for column, mask in masks.items()}
 
 

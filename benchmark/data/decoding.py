@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.data.dicom import Windows
-from benchmark.data.pixels import Mask, Pixels, read_image, read_mask
-from benchmark.fault import Fault
+from benchmark.data.image_files import Mask, Pixels, read_image, read_mask
+from benchmark.errors import BenchmarkError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Working:
+class StoredSize:
     """At what size images are kept. `native`: as they are (`size` is then that of the black image that stands for one
     which cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
 
@@ -92,7 +92,7 @@ class Source:
         return [*self.images, *(mask for masks in self.masks for mask in masks)]
 
 
-def estimated_bytes(source: Source, working: Working, sample: int = 8) -> int:
+def estimated_bytes(source: Source, working: StoredSize, sample: int = 8) -> int:
     """About how large a cache of these images will be, from a few of them spread over all."""
     total = len(source.images)
     rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
@@ -100,21 +100,25 @@ def estimated_bytes(source: Source, working: Working, sample: int = 8) -> int:
     return round(float(np.mean(sizes)) * total) if sizes else 0
 
 
-def decode(source: Source, working: Working, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+def decode(source: Source, working: StoredSize, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
     """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
     path = source.root / source.images[row]
     try:
         pixels, is_phantom = read_image(path, source.windows)
-    except Fault as fault:
+    except BenchmarkError as fault:
         if not source.tolerant:
             raise
         return np.zeros((working.size, working.size, 1), np.uint8), np.zeros(working.mask_shape, np.uint8), str(fault)
     if is_phantom and not source.phantom:
-        raise Fault(f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones")
+        raise BenchmarkError(
+            f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones"
+        )
     if not working.masks:
         return working.image(pixels), np.zeros(working.mask_shape, np.uint8), ""
     try:
         masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
-    except Fault as fault:
-        raise Fault(f"{path}: its mask: {fault}") from fault  # run lengths have no file of their own to be named by
+    except BenchmarkError as fault:
+        raise BenchmarkError(
+            f"{path}: its mask: {fault}"
+        ) from fault  # run lengths have no file of their own to be named by
     return working.image(pixels), np.stack(masks, axis=-1), ""

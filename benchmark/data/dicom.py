@@ -32,7 +32,8 @@ from pydicom.uid import (
 )
 
 from benchmark.data import MOST_PIXELS, PHANTOM_MARK
-from benchmark.fault import Fault, shortened
+from benchmark.errors import BenchmarkError
+from benchmark.text import shortened
 
 Windows = tuple[tuple[float, float], ...]
 SUFFIXES = (".dcm", ".dicom")
@@ -71,19 +72,23 @@ def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.u
         inverted = dicom.PhotometricInterpretation == "MONOCHROME1"
     except InvalidDicomError as error:
         size = f"{path.stat().st_size:,} bytes"
-        raise Fault(f"{path}: not a DICOM file ({size}): copy it again from its source") from error
+        raise BenchmarkError(f"{path}: not a DICOM file ({size}): copy it again from its source") from error
     except DAMAGED_DICOM as error:
         reason = shortened(" ".join(str(error).split()) or type(error).__name__, 160)
-        raise Fault(f"{path}: DICOM without readable pixels ({reason}): copy it again from its source") from error
+        raise BenchmarkError(
+            f"{path}: DICOM without readable pixels ({reason}): copy it again from its source"
+        ) from error
     if windows:
         for tag, value in zip(RESCALE, rescale, strict=True):
             if value is None:
-                raise Fault(
+                raise BenchmarkError(
                     f"{path}: no {tag}, so its values are no Hounsfield units: wanted a CT slice as it was scanned"
                 )
         if values.ndim != 2 or values.dtype.itemsize > 2:  # of wider numbers, a table of all would be endless
             found = f"{' x '.join(map(str, values.shape))} of {values.dtype}"
-            raise Fault(f"{path}: found pixels of {found}: wanted one slice, height x width, of at most 16 bits")
+            raise BenchmarkError(
+                f"{path}: found pixels of {found}: wanted one slice, height x width, of at most 16 bits"
+            )
         slope, intercept = map(float, rescale)
         return _through(windows, values, slope, intercept), phantom
     if values.dtype != np.uint8:
@@ -106,7 +111,7 @@ def _check_inflated(path: Path) -> None:
         size += len(inflate.decompress(packed, PIECE))
         packed = inflate.unconsumed_tail
         if size > MOST_BYTES:
-            raise Fault(f"{path}: refused, it inflates to more than {MOST_BYTES:,} bytes")
+            raise BenchmarkError(f"{path}: refused, it inflates to more than {MOST_BYTES:,} bytes")
 
 
 def _check_size(path: Path, dicom: FileDataset) -> None:
@@ -119,10 +124,12 @@ def _check_size(path: Path, dicom: FileDataset) -> None:
             + f", {frames:,} frames" * (frames > 1)
             + f", {samples:,} channels" * (samples > 1)
         )
-        raise Fault(f"{path}: refused, its header tells of {found}: wanted at most {MOST_PIXELS:,} pixels")
+        raise BenchmarkError(f"{path}: refused, its header tells of {found}: wanted at most {MOST_PIXELS:,} pixels")
     size = height * width * frames * samples * int(dicom.BitsAllocated) // 8
     if dicom.file_meta.TransferSyntaxUID == RLELossless and len(dicom.PixelData) > 2 * size + PIECE:
-        raise Fault(f"{path}: refused, {len(dicom.PixelData):,} bytes of run lengths for an image of {size:,} bytes")
+        raise BenchmarkError(
+            f"{path}: refused, {len(dicom.PixelData):,} bytes of run lengths for an image of {size:,} bytes"
+        )
 
 
 def _through(windows: Windows, stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.uint8]:

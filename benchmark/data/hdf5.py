@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data import MOST_PIXELS, PHANTOM_MARK
-from benchmark.fault import Fault, first_few
+from benchmark.errors import BenchmarkError
+from benchmark.text import first_few
 
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "x"
@@ -48,11 +49,11 @@ def read_row(path: Path) -> tuple[NDArray[np.uint8], bool]:
     name, _, row = path.name.rpartition("#")
     file = path.with_name(name)
     if not row.isdecimal():
-        raise Fault(f"{path}: wanted the number of a row, as in {name}#0")
+        raise BenchmarkError(f"{path}: wanted the number of a row, as in {name}#0")
     with _LOCK, _readable(file):
         images, phantom = _images_of(file)
         if int(row[:MOST_DIGITS]) >= len(images):
-            raise Fault(f"{file}: no row {int(row[:MOST_DIGITS]):,}: it holds {len(images):,} images; {AGAIN}")
+            raise BenchmarkError(f"{file}: no row {int(row[:MOST_DIGITS]):,}: it holds {len(images):,} images; {AGAIN}")
         _check_block(images, file, int(row))
         return np.asarray(images[int(row)]), phantom
 
@@ -63,9 +64,9 @@ def read_dataset(file: Path, name: str) -> NDArray[Any]:
         dataset = _dataset(opened, file, name)
         if dataset.size is None or dataset.size > MOST_LABELS or dataset.dtype.kind not in "biuf":
             found = f"{' x '.join(map(str, dataset.shape or ()))} of {dataset.dtype}"
-            raise Fault(f'{file}: dataset "{name}" is {found}: wanted at most {MOST_LABELS:,} numbers')
+            raise BenchmarkError(f'{file}: dataset "{name}" is {found}: wanted at most {MOST_LABELS:,} numbers')
         if dataset.nbytes > DEFLATED_AT_MOST * max(dataset.id.get_storage_size(), 1):
-            raise Fault(
+            raise BenchmarkError(
                 f'{file}: dataset "{name}" tells of {dataset.nbytes:,} bytes, which the file does not have; {AGAIN}'
             )
         for block in dataset.iter_chunks() if dataset.chunks else ():
@@ -94,10 +95,10 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
         images = _dataset(opened, file, IMAGES)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             found = f"{' x '.join(map(str, images.shape))} of {images.dtype}"
-            raise Fault(f'{file}: dataset "{IMAGES}" is {found}: wanted images x height x width x 3 of uint8')
+            raise BenchmarkError(f'{file}: dataset "{IMAGES}" is {found}: wanted images x height x width x 3 of uint8')
         if images.shape[1] * images.shape[2] > MOST_PIXELS:
             found = f"{images.shape[2]:,} x {images.shape[1]:,}"
-            raise Fault(f"{file}: refused, its images are {found}: wanted at most {MOST_PIXELS:,} pixels")
+            raise BenchmarkError(f"{file}: refused, its images are {found}: wanted at most {MOST_PIXELS:,} pixels")
         phantom = PHANTOM_MARK in str(images.attrs.get("comment", ""))
     except BaseException:
         opened.close()
@@ -109,16 +110,20 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
 def _dataset(opened: h5py.File, file: Path, name: str) -> h5py.Dataset:
     """Returns the dataset of that name that lies in the file itself. Raises Fault."""
     if not isinstance(opened.get(name, getlink=True), h5py.HardLink | None):
-        raise Fault(f'{file}: refused, "{name}" is a link to another place: wanted a dataset in the file itself')
+        raise BenchmarkError(
+            f'{file}: refused, "{name}" is a link to another place: wanted a dataset in the file itself'
+        )
     found = opened.get(name)
     if not isinstance(found, h5py.Dataset):
-        raise Fault(f'{file}: no dataset "{name}"; found {first_few(opened, 8) or "none"}: {AGAIN}')
+        raise BenchmarkError(f'{file}: no dataset "{name}"; found {first_few(opened, 8) or "none"}: {AGAIN}')
     if found.external or found.is_virtual:
-        raise Fault(f'{file}: refused, dataset "{name}" lies in other files: wanted one in the file itself')
+        raise BenchmarkError(f'{file}: refused, dataset "{name}" lies in other files: wanted one in the file itself')
     plist = found.id.get_create_plist()
     filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
     if not {*filters} <= {DEFLATE, SHUFFLE, CHECKSUM} or filters.count(DEFLATE) > 1:
-        raise Fault(f'{file}: refused, dataset "{name}" is packed by the filters {filters}: wanted gzip, once, or none')
+        raise BenchmarkError(
+            f'{file}: refused, dataset "{name}" is packed by the filters {filters}: wanted gzip, once, or none'
+        )
     return found
 
 
@@ -133,14 +138,14 @@ def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
     corner = tuple(at - at % side for at, side in zip((*place, *(0,) * dataset.ndim), dataset.chunks, strict=False))
     told = dataset.id.get_chunk_info_by_coord(corner)
     if size > MOST_BYTES or (told.size or 0) > 2 * size + 1024:
-        raise Fault(
+        raise BenchmarkError(
             f"{file}: refused, a block of {told.size or 0:,} bytes unpacks to {size:,}: wanted at most {MOST_BYTES:,}"
         )
     if (told.size or 0) * DEFLATED_AT_MOST <= MOST_BYTES or dataset.compression != "gzip":
         return
     packed = dataset.id.read_direct_chunk(corner)[1]
     if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
-        raise Fault(f"{file}: refused, a block unpacks to more than its {size:,} bytes")
+        raise BenchmarkError(f"{file}: refused, a block unpacks to more than its {size:,} bytes")
 
 
 @contextmanager
@@ -149,8 +154,8 @@ def _readable(file: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise Fault(f"{file}: no such file") from error
+        raise BenchmarkError(f"{file}: no such file") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, zlib.error) as error:
         size = f"{file.stat().st_size:,} bytes" if file.exists() else "gone"
         reason = " ".join(str(error).split())[:160]
-        raise Fault(f"{file}: unreadable HDF5 ({reason}; {size}): {AGAIN}") from error
+        raise BenchmarkError(f"{file}: unreadable HDF5 ({reason}; {size}): {AGAIN}") from error

@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data import hdf5
-from benchmark.data.pixels import files_of
-from benchmark.disk import canonical_json, fault_of, sha256_of
-from benchmark.fault import Fault, first_few, plural
+from benchmark.data.image_files import files_of
+from benchmark.errors import BenchmarkError
+from benchmark.files import canonical_json, sha256_of, temporary_error_of
+from benchmark.text import first_few, plural
 
 MASKS = ("mask", "mask_observer2", "field_of_view")
 PARTS = ("train", "validation", "test")
@@ -31,7 +32,7 @@ UNCERTAIN = -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ReaderResult:
     """What a reader found. `labels`: the table's label columns, where the task does not list them itself.
 
     `unlabelled`: images of a challenge's test whose labels are kept secret (id, image); they are predicted for a
@@ -107,14 +108,14 @@ def checked(
     """
     table, place = index.table, f"{index.task} in {index.root}"
     if table.empty:
-        raise Fault(f"{place}: no images found")
+        raise BenchmarkError(f"{place}: no images found")
     if twice := table["id"][table["id"].duplicated()].tolist():
-        raise Fault(f"{place}: {plural(len(twice), 'image')} listed twice: {first_few(twice)}")
+        raise BenchmarkError(f"{place}: {plural(len(twice), 'image')} listed twice: {first_few(twice)}")
     if unfit := set(table["part"]) - {*PARTS, ""}:
-        raise Fault(f"{place}: parts {sorted(unfit)} are not among {', '.join(PARTS)}")
+        raise BenchmarkError(f"{place}: parts {sorted(unfit)} are not among {', '.join(PARTS)}")
     parted = table.loc[table["part"] != "", ["patient", "part"]].drop_duplicates()
     if leaked := sorted(set(parted["patient"][parted["patient"].duplicated()])):
-        raise Fault(
+        raise BenchmarkError(
             f"{place}: {plural(len(leaked), 'patient')} in more than one part ({first_few(leaked)}): "
             f"the official lists keep patients apart; get the lists again"
         )
@@ -123,26 +124,26 @@ def checked(
         odd = ~(np.isnan(values) | (values == 0) | (values == 1) | ((values == UNCERTAIN) & uncertain))
         if odd.any():
             row, column = np.argwhere(odd)[0]
-            raise Fault(
+            raise BenchmarkError(
                 f"{place}: {table['id'].iloc[row]} has {values[row, column]} as {index.labels[column]}: wanted 0, 1 or nothing"
             )
         unclear = (values.sum(axis=1) != 1) & ~np.isnan(values).all(axis=1)
         if exclusive and unclear.any():
             row = int(np.flatnonzero(unclear)[0])
             has = [label for label, value in zip(index.labels, values[row], strict=True) if value == 1]
-            raise Fault(
+            raise BenchmarkError(
                 f"{place}: {table['id'].iloc[row]} has the classes {first_few(has) or 'none'}: wanted one of "
                 f"{first_few(index.labels, 8)}"
             )
     if case is not None:
         if case not in table:
-            raise Fault(f"{place}: images are judged by {case!r}, a column that the reader does not give")
+            raise BenchmarkError(f"{place}: images are judged by {case!r}, a column that the reader does not give")
         differing = (
             table.groupby(case, sort=False)[["patient", "part", *index.labels]].nunique(dropna=False).max(axis=1) > 1
         )
         if differing.any():
             names = first_few(differing.index[differing])
-            raise Fault(f"{place}: images of one {case} have different labels, patients or parts: {names}")
+            raise BenchmarkError(f"{place}: images of one {case} have different labels, patients or parts: {names}")
     return index
 
 
@@ -157,7 +158,7 @@ def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
     for name, path in files_in(folder):
         if name.lower().endswith(suffixes) and not name.startswith("."):
             if name in found:
-                raise Fault(f"{folder}: {found[name]} and {path} have one name: remove one of the two copies")
+                raise BenchmarkError(f"{folder}: {found[name]} and {path} have one name: remove one of the two copies")
             found[name] = path
     return found
 
@@ -177,7 +178,7 @@ def files_in(folder: Path, skipped: Callable[[str], bool] = lambda _: False) -> 
             told = (folder / below).stat()
             first = known.setdefault((told.st_dev, told.st_ino), below)
             if first != below:
-                raise Fault(f"{folder}: {first or '.'} and {below} are one folder, by a link: remove the link")
+                raise BenchmarkError(f"{folder}: {first or '.'} and {below} are one folder, by a link: remove the link")
             with os.scandir(folder / below) as entries:
                 for entry in entries:
                     inner = f"{below}/{entry.name}" if below else entry.name
@@ -188,13 +189,13 @@ def files_in(folder: Path, skipped: Callable[[str], bool] = lambda _: False) -> 
                     else:
                         yield entry.name, inner
     except OSError as error:
-        raise fault_of(error) from error
+        raise temporary_error_of(error) from error
 
 
 def required(path: Path, task: str, remedy: str) -> Path:
     """The path, if it is there. Raises Fault with the remedy."""
     if not path.exists():
-        raise Fault(f"{task}: {path} is missing: {remedy}")
+        raise BenchmarkError(f"{task}: {path} is missing: {remedy}")
     return path
 
 
@@ -205,7 +206,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise Fault(f"{path}: unreadable table ({reason}): copy it again from its source") from error
+        raise BenchmarkError(f"{path}: unreadable table ({reason}): copy it again from its source") from error
 
 
 def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, remedy: str) -> pd.Series:
@@ -213,7 +214,7 @@ def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, 
     paths = names.map(files)
     missing = names[paths.isna()]
     if len(missing):
-        raise Fault(
+        raise BenchmarkError(
             f"{task}: {len(missing):,} of {len(names):,} images are missing under {root} "
             f"({first_few(missing)}): the copy is not complete; {remedy}"
         )

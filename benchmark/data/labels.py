@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.data.index import UNCERTAIN, Index
-from benchmark.tasks import OTHER, TaskSpec
+from benchmark.tasks.spec import OTHER, TaskSpec
 
 # what an uncertain label trains as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
 # smoothing of Pham et al. 2021), or nothing

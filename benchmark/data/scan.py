@@ -9,10 +9,10 @@ from pathlib import Path
 
 from benchmark.data.dicom import Windows
 from benchmark.data.hdf5 import is_row
+from benchmark.data.image_files import Pixels, files_of, read_image, read_mask
 from benchmark.data.index import MASKS, Index
-from benchmark.data.pixels import Pixels, files_of, read_image, read_mask
-from benchmark.disk import sha256_of
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
+from benchmark.files import sha256_of
 
 AHEAD = 4  # images in work or waiting to be looked at, a thread
 
@@ -113,7 +113,11 @@ def _seen_mask(column: str, named: str, root: Path, image: Path, shape: tuple[in
 
 
 def _told(error: Exception, path: Path) -> str:
-    return str(error) if isinstance(error, Fault) else f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return (
+        str(error)
+        if isinstance(error, BenchmarkError)
+        else f"{path}: {type(error).__name__}: {' '.join(str(error).split())}"
+    )
 
 
 def _is_blank(pixels: Pixels) -> bool:

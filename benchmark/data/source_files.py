@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmark.data import hdf5
-from benchmark.data.pixels import files_of
-from benchmark.disk import TemporaryFault
-from benchmark.fault import first_few, plural
+from benchmark.data.image_files import files_of
+from benchmark.files import TemporaryError
+from benchmark.text import first_few, plural
 
 BLOCK = 1 << 20
 
@@ -61,7 +61,7 @@ class SourceFiles:
                 if number % 1000 == 0 or number == len(unsure):
                     progress(number, len(unsure))
         if changed:
-            raise TemporaryFault(
+            raise TemporaryError(
                 f"{self.root}: {plural(len(changed), 'file')} changed since the images were first decoded "
                 f"({first_few(changed)}), so that cells of one key would see different images: put the files back; or, where "
                 f"the change is meant, remove {self.ledger}, the task's pixel and feature caches, and its results"

@@ -23,12 +23,13 @@ from benchmark.data.checks import (
 )
 from benchmark.data.index import Index
 from benchmark.data.labels import classes_of
-from benchmark.data.readers import index_of
+from benchmark.data.readers.registry import index_of
 from benchmark.data.scan import scan
-from benchmark.data.splits import assign_parts
-from benchmark.disk import Places
-from benchmark.fault import Fault, plural
-from benchmark.tasks import TaskSpec
+from benchmark.data.splitting import assign_parts
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import plural
+from benchmark.workspace import Workspace
 
 QUICK = 256  # images of a quick look
 
@@ -55,12 +56,12 @@ class Report:
 
 
 def verify(
-    task: TaskSpec, places: Places, *, quick: bool, threads: int, progress: Callable[[int, int], None]
+    task: TaskSpec, places: Workspace, *, quick: bool, threads: int, progress: Callable[[int, int], None]
 ) -> Report:
     """Check a task's folder under the data folder. Raises Fault where there is no such folder or it cannot be listed."""
     try:
         index = index_of(task, places)
-    except Fault as fault:
+    except BenchmarkError as fault:
         if places.data is None or not (places.data / task.root).is_dir():
             raise
         rest = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
@@ -70,7 +71,7 @@ def verify(
             task=task.name, version=task.version, root=root, phantom=False, images=0, looked_at=0, checks=checks
         )
     except OSError as error:
-        raise Fault(f"{task.name}: {error.filename}: cannot be read ({error.strerror})") from error
+        raise BenchmarkError(f"{task.name}: {error.filename}: cannot be read ({error.strerror})") from error
     num = len(index.table)
     rows = np.unique(np.linspace(0, num - 1, min(num, QUICK)).round().astype(int)).tolist() if quick else range(num)
     seen = scan(index, rows, windows=task.windows, threads=threads, progress=progress)
@@ -79,7 +80,7 @@ def verify(
     try:
         parts = assign_parts(index, task.split)
         judged = classes_of(index, task, parts)
-    except Fault as fault:
+    except BenchmarkError as fault:
         why = str(fault)
     return Report(
         task=task.name,

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmark.models.intake import Intake
 from benchmark.models.networks import feature_width
+from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
 
 WIDTH = 512  # of each projected embedding, and of the fused one
@@ -91,7 +91,9 @@ class Attention(nn.Module):
 class FusedClassifier(nn.Module):
     """uint8 images -> logits through several encoders, each with its own input statistics, and their fusion."""
 
-    def __init__(self, encoders: tuple[nn.Module, ...], intakes: tuple[Intake, ...], outputs: int, seed: int) -> None:
+    def __init__(
+        self, encoders: tuple[nn.Module, ...], intakes: tuple[Normalization, ...], outputs: int, seed: int
+    ) -> None:
         super().__init__()
         self.intakes = nn.ModuleList(intakes)
         self.encoders = nn.ModuleList(encoders)

@@ -5,9 +5,9 @@ import torch
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from torch import nn
 
-from benchmark.cell import Initialization
-from benchmark.models.intake import Intake
+from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
+from benchmark.recipe import Initialization
 
 HEAD_STD = 0.01  # of a linear head's first weights, in the first paper's code
 
@@ -30,7 +30,7 @@ class Classifier(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        intake: Intake,
+        intake: Normalization,
         outputs: int,
         seed: int,
         initialization: Initialization = "torchvision",
@@ -53,7 +53,7 @@ class Segmenter(nn.Module):
     `frozen`: the encoder does not train, and its batch norms neither learn nor see the batch.
     """
 
-    def __init__(self, encoder: nn.Module, intake: Intake, seed: int, *, frozen: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, intake: Normalization, seed: int, *, frozen: bool = False) -> None:
         super().__init__()
         self.intake = intake
         self.frozen = frozen

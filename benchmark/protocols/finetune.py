@@ -1,44 +1,25 @@
-"""Protocols that train on images: fine-tuning, a decoder over a frozen encoder, and the end-to-end fusion of encoders."""
+"""Fine-tuning: all of the encoder and a fresh head train; in segmentation, the encoder and a fresh decoder."""
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from benchmark.cell import Purpose, stream
-from benchmark.models.fusion import FusedClassifier
-from benchmark.models.intake import Intake
-from benchmark.models.networks import Classifier, Segmenter
-from benchmark.protocols.answers import num_outputs
-from benchmark.protocols.question import Answer, Question
-from benchmark.protocols.supervised import supervised
+from benchmark.protocols.interface import Protocol
+
+if TYPE_CHECKING:
+    from benchmark.training.interface import TrainingInput, TrainingResult
 
 
-def finetune(question: Question) -> Answer:
-    """All parameters of the encoder and of a fresh head (a decoder, in segmentation) train."""
-    (encoder, (mean, std)) = _one(question)
-    head = stream(question.seed, Purpose.HEAD)
-    model: Classifier | Segmenter
-    if question.kind == "segmentation":
-        model = Segmenter(encoder, Intake(mean, std), head)
-    else:
-        model = Classifier(encoder, Intake(mean, std), num_outputs(question), head, question.recipe.initialization)
-    return replace(supervised(question, model), encoder=model.encoder)
+def _train(data: "TrainingInput") -> "TrainingResult":
+    from benchmark.training.finetune import finetune
+
+    return finetune(data)
 
 
-def decode(question: Question) -> Answer:
-    """A fresh decoder trains over the encoder, whose weights and batch norms stay as they are."""
-    (encoder, (mean, std)) = _one(question)
-    return supervised(question, Segmenter(encoder, Intake(mean, std), stream(question.seed, Purpose.HEAD), frozen=True))
-
-
-def finetune_fused(question: Question) -> Answer:
-    """Several encoders and the fusion of their embeddings train end to end."""
-    intakes = tuple(Intake(mean, std) for _, (mean, std) in question.encoders)
-    encoders = tuple(encoder for encoder, _ in question.encoders)
-    return supervised(
-        question, FusedClassifier(encoders, intakes, num_outputs(question), stream(question.seed, Purpose.HEAD))
-    )
-
-
-def _one(question: Question) -> tuple:  # type: ignore[type-arg]
-    if len(question.encoders) != 1:
-        raise ValueError(f"wanted one encoder, not {len(question.encoders)}")
-    return question.encoders[0]
+PROTOCOLS = (
+    Protocol(
+        name="finetune",
+        title="all of the encoder and a fresh head train",
+        rank=10,
+        train=_train,
+        train_segmentation=_train,
+    ),
+)

@@ -15,14 +15,14 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.cell import Cell
-from benchmark.fault import Fault
-from benchmark.measures.significance import CONFIDENCE, Difference
-from benchmark.plan import Suite, suite_recipe
-from benchmark.record import RunRecord
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.suite import Suite, suite_recipe
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS, tables_in
 from benchmark.report.replicates import Load
-from benchmark.report.resampling import sd_over_test_sets
-from benchmark.tasks import TaskSpec
+from benchmark.results.record import RunRecord
+from benchmark.scoring.resampling import sd_over_test_sets
+from benchmark.stats.significance import CONFIDENCE, Difference
+from benchmark.tasks.spec import TaskSpec
 
 COUNTED = (EPOCHS, PARAMETERS)  # what is printed of a training, not of its test
 
@@ -109,7 +109,7 @@ def compared(
                 predictions = [papers.load(key) for key in keys]
                 over_test_sets = sd_over_test_sets(predictions, task.judging, str(ours["metric"]))
             gap = welch_with_test_sets(own, theirs, over_test_sets)
-        except Fault:  # damaged or deleted: what the test part's size can carry is not known
+        except BenchmarkError:  # damaged or deleted: what the test part's size can carry is not known
             differs = ("our predictions cannot be read",)
     return PaperComparison(
         ours=dict(ours),

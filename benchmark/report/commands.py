@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from benchmark.record import RunRecord
+from benchmark.experiment.recipes import own_recipe
 from benchmark.report.frame import changes_of
-from benchmark.tasks import TaskSpec, own_recipe
+from benchmark.results.record import RunRecord
+from benchmark.tasks.spec import TaskSpec
 
 
 def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Mapping[str, TaskSpec]) -> list[str]:

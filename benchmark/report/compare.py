@@ -15,14 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.fault import Fault, first_few, plural
-from benchmark.measures.multiplicity import holm
-from benchmark.measures.significance import hedges_g, paired_t, sample_sd, smallest_effect, t_interval, tost, welch_t
-from benchmark.record import RunRecord
+from benchmark.errors import BenchmarkError
 from benchmark.report.replicates import Load
-from benchmark.report.resampling import difference_of
 from benchmark.report.tables import data_sentences
-from benchmark.tasks import TaskSpec
+from benchmark.results.record import RunRecord
+from benchmark.scoring.resampling import difference_of
+from benchmark.stats.multiplicity import holm
+from benchmark.stats.significance import hedges_g, paired_t, sample_sd, smallest_effect, t_interval, tost, welch_t
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 SIGNIFICANT = 0.05
 ABOUT = [
@@ -89,7 +90,7 @@ def with_test_sets(
         values = (math.nan,) * 3
         runs = [_of(side[side["score"].notna()], row, by) for side in sides]
         if row["task"] in tasks and all(len(side) for side in runs):
-            with suppress(Fault):  # other images or labels on the two sides, or predictions that are gone
+            with suppress(BenchmarkError):  # other images or labels on the two sides, or predictions that are gone
                 one, two = ([load(key) for key in side["key"]] for load, side in zip(loads, runs, strict=True))
                 drawn = difference_of(one, two, tasks[row["task"]].judging, row["metric"])
                 values = (drawn.difference, drawn.low, drawn.high)

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from benchmark.disk import canonical_json
-from benchmark.fault import Fault
-from benchmark.record import RunRecord
+from benchmark.errors import BenchmarkError
+from benchmark.files import canonical_json
 from benchmark.report.frame import frame_of
-from benchmark.tasks import TaskSpec
+from benchmark.results.record import RunRecord
+from benchmark.tasks.spec import TaskSpec
 
 SCHEMA = "medical-transfer-benchmark/cells"
 LONG_SCHEMA = "medical-transfer-benchmark/scores"
@@ -103,7 +103,7 @@ SCORES: dict[str, Field] = {
     "label": Field("string", "", "The label; empty outside of scope label."),
     "group": Field("string", "", "The group (sex, age, site …); empty outside of scope group."),
     "group_value": Field("string", "", "The group's value."),
-    "metric": Field("string", "", "The score's name, as `benchmark.evaluate` names it."),
+    "metric": Field("string", "", "The score's name, as `benchmark.scoring.evaluate` names it."),
     "is_primary": Field("bool", "", "Whether this is the task's primary metric."),
     "value": Field("float64", "0..1", "The score; kappa may be below 0; missing: not to be scored.", nullable=True),
     "num_examples": Field("int64", "images", "Examples scored: the test part's, or the subgroup's.", nullable=True),
@@ -160,7 +160,7 @@ def to_parquet(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise Fault(
+        raise BenchmarkError(
             "--format parquet: pyarrow is not installed: pip install 'medical-transfer-benchmark[parquet]', or --format csv"
         ) from error
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from benchmark import __version__
-from benchmark.fault import Fault, did_you_mean
-from benchmark.overlap import overlap
-from benchmark.plan import Suite
-from benchmark.record import Predictions, RunRecord
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.experiment.overlap import overlap
+from benchmark.experiment.selection import seeds_from, select
+from benchmark.experiment.suite import Suite
 from benchmark.report.against_paper import Papers, compare_with_papers
 from benchmark.report.commands import commands_of
 from benchmark.report.groups import groups_of
@@ -26,19 +26,20 @@ from benchmark.report.paper_tables import chosen, laid_out
 from benchmark.report.sweeps import sweep_grid, sweeps_of
 from benchmark.report.table_writers import Grid, frame_csv, latex_of, markdown_of
 from benchmark.report.tables import grids
-from benchmark.selection import seeds_from, select
-from benchmark.tasks import TaskSpec
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import RunRecord
+from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
 
 if TYPE_CHECKING:
-    from benchmark.report.figures import Attention, Drawn, Features, Material
+    from benchmark.report.figures.registry import Attention, Drawn, Features, Material
     from benchmark.report.figures.specs import FigureSpec
 
 Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdings:
+class ReportData:
     """What a report is made from. `frame`: the cells that it is about; `records`: all, by key; `unread`: a line for each
     that could not be read; `everything`: what `all` stands for among a suite's models; `suites`: the papers', by name;
     `answer`: a record's key -> its
@@ -60,7 +61,7 @@ class Holdings:
 
     def material(self, baseline: str) -> "Material":
         """The same, as figures take it."""
-        from benchmark.report.figures import Material
+        from benchmark.report.figures.registry import Material
 
         return Material(
             frame=self.frame,
@@ -82,11 +83,11 @@ class OfPaper:
     untold: list[str] = field(default_factory=list)
 
 
-def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibtex: str) -> Files:
+def whole_report(held: ReportData, rows: pd.DataFrame, beside: Iterable[str], bibtex: str) -> Files:
     """report.html and all that it shows, as files. `rows`: of `summary`; `beside`: lines under the table."""
-    from benchmark.report.figures import FIGURES
+    from benchmark.report.figures.registry import FIGURES
     from benchmark.report.figures.specs import Convergence, Forest, Seeds, Subgroups, SweepCurves, TimeToQuality
-    from benchmark.report.page import Contents, Figure, page
+    from benchmark.report.page.page import Contents, Figure, page
 
     baseline = str(rows["baseline"].iloc[0])
     material = held.material(baseline)
@@ -100,7 +101,7 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
     }
     figures = {}
     for name, spec in usual.items():
-        with suppress(Fault):  # of what these cells have no data of: one model, no epochs, no subgroups
+        with suppress(BenchmarkError):  # of what these cells have no data of: one model, no epochs, no subgroups
             figures[name] = FIGURES[spec.kind](material, spec)
     records = [held.records[key] for key in held.frame["key"]]
     run = set(held.frame["task"])
@@ -142,14 +143,14 @@ def whole_report(held: Holdings, rows: pd.DataFrame, beside: Iterable[str], bibt
     return files
 
 
-def printed_grids(held: Holdings, rows: pd.DataFrame) -> list[Grid]:
+def printed_grids(held: ReportData, rows: pd.DataFrame) -> list[Grid]:
     """Returns the tables to print: one for each block, and one for each sweep in place of the blocks that it is made of."""
     sweeps = sweeps_of(held.frame, held.records)
     swept = {block for sweep in sweeps for block in sweep.values}
     return [*(sweep_grid(sweep, rows) for sweep in sweeps), *grids(rows[~rows["block"].isin(swept)])]
 
 
-def of_paper(held: Holdings, suite: Suite, tables: list[str], figures: list[str], baseline: str) -> OfPaper:
+def of_paper(held: ReportData, suite: Suite, tables: list[str], figures: list[str], baseline: str) -> OfPaper:
     """The named tables and figures of a suite (`all`: every one). Raises Fault for a name that there is not, and for a
     named figure that cannot be drawn; of `all`, such a one is told and left out.
     """
@@ -173,13 +174,13 @@ def of_paper(held: Holdings, suite: Suite, tables: list[str], figures: list[str]
         made.files |= {f"{stem}.csv": csv_of(numbers), f"{stem}.md": markdown_of(grid).encode()}
         made.files[f"{stem}.tex"] = latex_of(grid).encode()
     if specs:
-        from benchmark.report.figures import FIGURES
+        from benchmark.report.figures.registry import FIGURES
     for name, spec in specs.items():
         try:
             made.files |= _drawn(f"figure-{_file(name)}", FIGURES[spec.kind](held.material(baseline), spec))
-        except Fault as fault:
+        except BenchmarkError as fault:
             if name in figures:
-                raise Fault(f"--figure {name}: {fault}") from fault
+                raise BenchmarkError(f"--figure {name}: {fault}") from fault
             made.untold.append(f"figure {name}: {fault}")
     return made
 
@@ -187,14 +188,14 @@ def of_paper(held: Holdings, suite: Suite, tables: list[str], figures: list[str]
 def _figures(asked: list[str], suite: Suite) -> "dict[str, FigureSpec]":
     if not asked:
         return {}
-    from benchmark.report.figures import figure_specs
+    from benchmark.report.figures.registry import figure_specs
 
     specs = figure_specs(suite.figures)
     if not specs:
-        raise Fault(f"--figure: the suite {suite.name} describes no figures")
+        raise BenchmarkError(f"--figure: the suite {suite.name} describes no figures")
     for name in asked:
         if name != "all" and name not in specs:
-            raise Fault(f"--figure {name}: {suite.name} has no such figure: {did_you_mean(name, specs)}")
+            raise BenchmarkError(f"--figure {name}: {suite.name} has no such figure: {did_you_mean(name, specs)}")
     return {name: spec for name, spec in specs.items() if name in asked or "all" in asked}
 
 
@@ -207,7 +208,7 @@ def _file(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name)
 
 
-def _wanted(held: Holdings) -> dict[tuple[str, str], int]:
+def _wanted(held: ReportData) -> dict[tuple[str, str], int]:
     """How many runs the suite asks of each task and model; none where the weights saw the task's images."""
     if held.suite is None:
         return {}
@@ -216,7 +217,7 @@ def _wanted(held: Holdings) -> dict[tuple[str, str], int]:
     try:
         models = select(held.suite.models, families, noun="model", everything=held.everything, coin=coined)
         tasks = select(held.suite.tasks, dict.fromkeys(held.tasks, ""), noun="task")
-    except Fault:  # the suite makes a model that is not made yet
+    except BenchmarkError:  # the suite makes a model that is not made yet
         return {}
     phantom = set(held.frame["data"]) == {"phantom"}
     count = len(seeds_from(held.suite.seeds))

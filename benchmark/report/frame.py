@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from benchmark.cell import NUM_FOLDS, Cell, Recipe
-from benchmark.disk import digest_of
-from benchmark.overlap import NOTE
-from benchmark.plan import seed_matters
-from benchmark.protocol import KNOWN
-from benchmark.record import RunRecord
-from benchmark.tasks import TaskSpec, own_recipe
+from benchmark.cell import NUM_FOLDS, Cell
+from benchmark.experiment.cells import seed_matters
+from benchmark.experiment.overlap import NOTE
+from benchmark.experiment.recipes import own_recipe
+from benchmark.files import digest_of
+from benchmark.protocols.registry import PROTOCOLS
+from benchmark.recipe import Recipe
+from benchmark.results.record import RunRecord
+from benchmark.tasks.spec import TaskSpec
 
 COLUMNS = [
     "block",
@@ -178,8 +180,8 @@ def _files_of(cell: Cell) -> str:
 
 
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """By task, protocol (as `benchmark.protocol` lists them) and share, small ones first; then model, seed and fold."""
-    listed = {name: place for place, name in enumerate(KNOWN)}
+    """Returns the rows by task, protocol (as the registry lists them) and share, small ones first; then model, seed, fold."""
+    listed = {name: place for place, name in enumerate(PROTOCOLS)}
     places = frame.assign(
         _protocol=frame["protocol"].map(lambda name: listed.get(name, len(listed))),
         _images=pd.to_numeric(frame["subset"], errors="coerce").fillna(math.inf),

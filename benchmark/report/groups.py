@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmark.record import RunRecord
+from benchmark.results.record import RunRecord
 
 COLUMNS = ["block", "task", "model", "group", "value", "metric", "mean", "sd", "n", "num_examples", "overlap"]
 

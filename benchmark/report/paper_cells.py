@@ -17,17 +17,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.cell import Cell
-from benchmark.fault import first_few, plural
-from benchmark.measures.significance import independent_t, sample_sd, t_from_moments
-from benchmark.overlap import overlap
-from benchmark.plan import Suite
-from benchmark.record import RunRecord
+from benchmark.experiment.overlap import overlap
+from benchmark.experiment.recipes import own_recipe
+from benchmark.experiment.suite import Suite
 from benchmark.report.against_paper import Papers, compared
 from benchmark.report.frame import Changes, cell_changes
-from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, Asked, Laid
+from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, CellRequest, Laid
 from benchmark.report.replicates import Load
 from benchmark.report.tables import SIGNIFICANT
-from benchmark.tasks import TaskSpec, own_recipe
+from benchmark.results.record import RunRecord
+from benchmark.stats.significance import independent_t, sample_sd, t_from_moments
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 from benchmark.zoo.catalog import ZooEntry
 
 RUN, NOT_RUN, NOT_APPLICABLE = "run", "not run", "not applicable"
@@ -117,7 +118,7 @@ def _setting(cell: Cell, task: TaskSpec | None) -> Changes:
 Place = tuple[str, str, str, Changes]  # task, protocol, share, recipe asked for
 
 
-def _place(asked: Asked) -> Place:
+def _place(asked: CellRequest) -> Place:
     return asked.task, asked.protocol, asked.share, asked.changes
 
 
@@ -144,7 +145,7 @@ def _unlike(one: Changes, other: Changes) -> int:
 
 
 def _ours(
-    asked: Asked, ran: Mapping[Any, pd.DataFrame], block: str, sources: Sources, *, phantom: bool
+    asked: CellRequest, ran: Mapping[Any, pd.DataFrame], block: str, sources: Sources, *, phantom: bool
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """What was run for a cell, in words, and the values of its runs by reading. `ran`: by block and entry."""
     told: dict[str, Any] = {"model": asked.models[0] if len(asked.models) == 1 else "", "state": NOT_RUN, "note": ""}
@@ -204,7 +205,7 @@ def _of_table(laid: Laid, published: pd.DataFrame) -> Printed:
     return {tuple(row[name] for name in ("task", "protocol", "metric", "model", "subset")): row for row in rows}
 
 
-def _printed(asked: Asked, printed: Printed) -> dict[str, Any]:
+def _printed(asked: CellRequest, printed: Printed) -> dict[str, Any]:
     """The paper's number of a cell; NaN and empty words where it prints none."""
     keys = [
         (asked.printed[0], asked.protocol, asked.metric, model, share)

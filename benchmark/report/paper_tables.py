@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
-from benchmark.plan import Suite
-from benchmark.protocol import find_protocol
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.experiment.recipes import own_recipe
+from benchmark.experiment.suite import Suite
+from benchmark.protocols.registry import find_protocol
 from benchmark.report.frame import Changes, changes_of
-from benchmark.tasks import TaskSpec, own_recipe
+from benchmark.strict import StrictModel, explain
+from benchmark.tasks.spec import TaskSpec
 
 EPOCHS, PARAMETERS = "epochs", "trainable_parameters"
 READINGS = {EPOCHS: ("best epoch", "epochs trained")}  # of a metric that can mean two things: both are printed
 
 
-class Part(Frozen):
+class Part(StrictModel):
     """A row or column, or a group of them. `head`: as printed, one word or sentence per column of heads.
 
     `model`: a zoo entry, members joined by + in the order of their names, or one for each task; `best_of`: of these
@@ -44,7 +45,7 @@ class Part(Frozen):
     of: tuple["Part", ...] = ()
 
 
-class PaperTable(Frozen):
+class PaperTable(StrictModel):
     """A table of a paper. `stub`: heads of the columns that row heads stand in; `other_images`: tasks that the paper
     ran on a data set that is not ours, and why: its numbers stand beside ours without a test.
     """
@@ -59,7 +60,7 @@ class PaperTable(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CellRequest:
     """What a cell of a table asks for. `share`: the part of the training images, in the frame's words; `printed_shares`:
     what the published numbers may call it; `printed`: task and models in print; `changes`: what the recipe changes in the
     task's own.
@@ -92,7 +93,7 @@ class Laid:
     table: PaperTable
     rows: tuple[tuple[str, ...], ...]
     columns: tuple[tuple[str, ...], ...]
-    cells: tuple[Asked, ...]
+    cells: tuple[CellRequest, ...]
 
 
 def tables_in(suite: Suite) -> dict[str, PaperTable]:
@@ -102,7 +103,7 @@ def tables_in(suite: Suite) -> dict[str, PaperTable]:
         try:
             tables[name] = PaperTable.model_validate(fields)
         except ValidationError as error:
-            raise Fault(f"suite {suite.name}: tables.{name}: {_explained(error)}") from error
+            raise BenchmarkError(f"suite {suite.name}: tables.{name}: {_explained(error)}") from error
     return tables
 
 
@@ -118,10 +119,10 @@ def chosen(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
     """The tables that `--table` names (`all`: every one), in the suite's order. Raises Fault with "did you mean"."""
     tables, wanted = tables_in(suite), list(asked)
     if not tables:
-        raise Fault(f"--table: the suite {suite.name} describes no tables")
+        raise BenchmarkError(f"--table: the suite {suite.name} describes no tables")
     for name in wanted:
         if name != "all" and name not in tables:
-            raise Fault(f"--table {name}: {suite.name} has no such table: {did_you_mean(name, tables)}")
+            raise BenchmarkError(f"--table {name}: {suite.name} has no such table: {did_you_mean(name, tables)}")
     return {name: table for name, table in tables.items() if name in wanted or "all" in wanted}
 
 
@@ -155,19 +156,19 @@ def _asked(
     place: str,
     *,
     flagged: bool,
-) -> Asked:
+) -> CellRequest:
     name = said.ran.get("task", said.task)
     task = tasks.get(name)
     if task is None:
-        raise Fault(f"{place}: no task {name!r}: {did_you_mean(name, tasks)}")
+        raise BenchmarkError(f"{place}: no task {name!r}: {did_you_mean(name, tasks)}")
     model = said.model.get(said.task, "") if isinstance(said.model, dict) else said.model
     models = said.best_of or (model,)
     if not all(models):
-        raise Fault(f"{place}: wanted a model, or best_of a list of them")
+        raise BenchmarkError(f"{place}: wanted a model, or best_of a list of them")
     share, printed = _shares(said.subset, task)
     own = find_protocol(said.protocol).recipe_for(task.kind)
     wanted = task.complete_recipe(own, suite.recipe, suite.recipes.get(task.name, {}), said.recipe)
-    return Asked(
+    return CellRequest(
         row=row,
         column=column,
         task=name,

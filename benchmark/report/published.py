@@ -14,9 +14,9 @@ from typing import Annotated
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
-from benchmark.tasks import METRICS
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.strict import StrictModel, explain
+from benchmark.tasks.spec import METRICS
 
 # what a printed number is multiplied by
 UNITS = {
@@ -36,7 +36,7 @@ Spread = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?)?$")]
 Word = Annotated[str, Field(pattern=r"^\S+$")]
 
 
-class PrintedNumber(Frozen):
+class PrintedNumber(StrictModel):
     """One row of a paper's file, every field as the file has it: a number that the paper prints, and what it is of.
 
     `task` is empty where a number is of no task. `model` is the zoo's entry, or a word of our own where it has none; a
@@ -118,21 +118,25 @@ def _read(path: Path) -> list[PrintedNumber]:
                 if not values:
                     continue
                 if len(values) != len(names):
-                    raise Fault(f"{path}, line {line}: {len(values)} fields, wanted {len(names)}: {', '.join(names)}")
+                    raise BenchmarkError(
+                        f"{path}, line {line}: {len(values)} fields, wanted {len(names)}: {', '.join(names)}"
+                    )
                 row = PrintedNumber(**dict(zip(names, values, strict=True)))
                 if row.paper != path.stem:
-                    raise Fault(f"{path}, line {line}: a row of {row.paper!r}: it belongs into {row.paper}.csv")
+                    raise BenchmarkError(
+                        f"{path}, line {line}: a row of {row.paper!r}: it belongs into {row.paper}.csv"
+                    )
                 if row.key in lines:
                     told = " ".join(filter(None, row.key))
-                    raise Fault(f"{path}, line {line}: {told} stands in line {lines[row.key]} too: remove one")
+                    raise BenchmarkError(f"{path}, line {line}: {told} stands in line {lines[row.key]} too: remove one")
                 lines[row.key] = line
                 rows.append(row)
     except ValidationError as error:
-        raise Fault(f"{path}, line {line}: {explain(error, PrintedNumber)}") from error
+        raise BenchmarkError(f"{path}, line {line}: {explain(error, PrintedNumber)}") from error
     except csv.Error as error:
-        raise Fault(f"{path}, after line {line}: not CSV: {error}; restore the file") from error
+        raise BenchmarkError(f"{path}, after line {line}: not CSV: {error}; restore the file") from error
     except (UnicodeDecodeError, OSError) as error:
-        raise Fault(f"{path} cannot be read: {error}; wanted CSV in UTF-8") from error
+        raise BenchmarkError(f"{path} cannot be read: {error}; wanted CSV in UTF-8") from error
     return rows
 
 
@@ -140,10 +144,10 @@ def _check_head(found: list[str], names: list[str], path: Path) -> None:
     if found == names:
         return
     if unknown := [name for name in found if name not in names]:
-        raise Fault(f"{path}, line 1: unknown column {unknown[0]!r}: {did_you_mean(unknown[0], names)}")
+        raise BenchmarkError(f"{path}, line 1: unknown column {unknown[0]!r}: {did_you_mean(unknown[0], names)}")
     if missing := [name for name in names if name not in found]:
-        raise Fault(f"{path}, line 1: column {missing[0]!r} is missing; wanted {','.join(names)}")
-    raise Fault(f"{path}, line 1: columns {','.join(found)}; wanted, in this order, {','.join(names)}")
+        raise BenchmarkError(f"{path}, line 1: column {missing[0]!r} is missing; wanted {','.join(names)}")
+    raise BenchmarkError(f"{path}, line 1: columns {','.join(found)}; wanted, in this order, {','.join(names)}")
 
 
 def _converted(row: PrintedNumber) -> dict[str, object]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.fault import Fault
-from benchmark.record import Predictions
-from benchmark.report.resampling import By, band_of, difference_of
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.resampling import By, band_of, difference_of
+from benchmark.tasks.spec import TaskSpec
 
 COLUMNS = ["replicates_by", "replicates_units", "replicates_difference", "replicates_low", "replicates_high"]
 COLUMNS += ["replicates_p", "test_low", "test_high"]
@@ -76,7 +76,7 @@ def _filled(
                         "replicates_high": drawn.high,
                         "replicates_p": drawn.p,
                     }
-            except Fault as fault:
-                raise Fault(f"test sets drawn by {by}: {row['task']}, {row['model']}: {fault}") from fault
+            except BenchmarkError as fault:
+                raise BenchmarkError(f"test sets drawn by {by}: {row['task']}, {row['model']}: {fault}") from fault
         filled.append(found)
     return rows.assign(**pd.DataFrame(filled, columns=COLUMNS, index=rows.index).to_dict("series"))

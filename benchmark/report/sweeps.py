@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.cell import Cell, Recipe
-from benchmark.record import RunRecord
+from benchmark.cell import Cell
+from benchmark.recipe import Recipe
 from benchmark.report.table_writers import Grid, Line, Span
 from benchmark.report.tables import SEEN, data_sentence, size_sentence, spread, what_varies
+from benchmark.results.record import RunRecord
 
 MAX_FIELDS = 2
 

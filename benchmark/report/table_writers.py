@@ -13,7 +13,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.fault import printable
+from benchmark.text import printable
 
 
 @dataclass(frozen=True)

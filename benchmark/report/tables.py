@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from benchmark.fault import plural
-from benchmark.measures import significance
-from benchmark.measures.multiplicity import benjamini_hochberg, holm
-from benchmark.measures.significance import Difference, hedges_g
 from benchmark.report.table_writers import Grid, Line, Span, latex_of, markdown_of
+from benchmark.stats import significance
+from benchmark.stats.multiplicity import benjamini_hochberg, holm
+from benchmark.stats.significance import Difference, hedges_g
+from benchmark.text import plural
 
 SIGNIFICANT = 0.05
 SEEN = "†"  # marks weights that were trained on the task's images

@@ -5,20 +5,21 @@ from typing import Any
 
 from torch import nn
 
-from benchmark.cell import Cell, Purpose, Weights, stream
-from benchmark.disk import Places
-from benchmark.fault import Fault
-from benchmark.models.frozen import ClassTokens
+from benchmark.cell import Cell, Weights
+from benchmark.errors import BenchmarkError
+from benchmark.models.feature_extractor import ClassTokens
+from benchmark.random_streams import Purpose, stream
+from benchmark.workspace import Workspace
 from benchmark.zoo import backbone, fetch
 from benchmark.zoo.catalog import find_entry, read_catalog
-from benchmark.zoo.converted import encoder_of
+from benchmark.zoo.conversions import encoder_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoders:
     """Loads the encoders of cells."""
 
-    places: Places
+    places: Workspace
     _verified: dict[str, fetch.WeightFile] = field(default_factory=dict)
 
     def load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
@@ -40,7 +41,9 @@ class Encoders:
         file = self._verified[weights.sha256]
         known = (file.sha256, entry.naming, entry.positions)
         if known != (weights.sha256, weights.naming, weights.positions):
-            raise Fault(f"{entry.name}: its file or naming changed since this cell was planned: give the command again")
+            raise BenchmarkError(
+                f"{entry.name}: its file or naming changed since this cell was planned: give the command again"
+            )
         tensors, account = encoder_of(entry, file)
         return backbone.filled(entry, tensors, account, form, seed, size, initialization), account
 

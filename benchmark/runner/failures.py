@@ -4,8 +4,8 @@ import errno
 
 import torch
 
-from benchmark.disk import TemporaryFault, fault_of
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
+from benchmark.files import TemporaryError, temporary_error_of
 
 # behind a Fault about a file, these say that the machine could not read it, not what is in it
 _MACHINES = {
@@ -28,22 +28,22 @@ _MACHINES = {
 _DEVICE = ("CUDA error", "No CUDA GPUs are available", "no NVIDIA driver", "not compiled with CUDA")
 
 
-class DeviceLost(TemporaryFault):
+class DeviceLost(TemporaryError):
     """The accelerator failed, or is not there: this process cannot use it any more, a new one may."""
 
 
-def temporary(error: Exception) -> TemporaryFault | None:
+def temporary(error: Exception) -> TemporaryError | None:
     """The machine's fault that is behind an exception (disk, memory, device); None where the cell itself failed."""
-    if isinstance(error, TemporaryFault):
+    if isinstance(error, TemporaryError):
         return error
     if isinstance(error, OSError):
-        return fault_of(error)
+        return temporary_error_of(error)
     cause = error.__cause__
-    if isinstance(error, Fault) and isinstance(cause, OSError) and cause.errno in _MACHINES:
-        return TemporaryFault(str(error))
+    if isinstance(error, BenchmarkError) and isinstance(cause, OSError) and cause.errno in _MACHINES:
+        return TemporaryError(str(error))
     reason = str(error).split("\n")[0]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in reason:
-        return TemporaryFault(f"out of memory: fewer --workers, or a machine with more, would do ({reason})")
+        return TemporaryError(f"out of memory: fewer --workers, or a machine with more, would do ({reason})")
     if isinstance(error, RuntimeError | AssertionError) and any(words in reason for words in _DEVICE):
         return DeviceLost(f"the device failed: {reason}")
     return None

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from benchmark.cell import Cell
 from benchmark.checksums import read_json, write_json
-from benchmark.protocols import Answer
-from benchmark.record import SearchTrial
+from benchmark.results.record import SearchTrial
+from benchmark.training.interface import TrainingResult
 from benchmark.training.loop import Diverged
 
 
@@ -47,7 +47,7 @@ def trainings_of(cell: Cell, scratch: Path) -> list[Training]:
     ]
 
 
-def trial_of(training: Training, answer: Answer | Diverged, metric: str) -> SearchTrial:
+def trial_of(training: Training, answer: TrainingResult | Diverged, metric: str) -> SearchTrial:
     """Returns what a candidate reached on the validation part."""
     if isinstance(answer, Diverged):
         return SearchTrial(settings=training.settings, score=None, loss=None, error=str(answer))
@@ -82,8 +82,8 @@ def marked(trials: list[SearchTrial], chosen: int) -> list[SearchTrial]:
 
 
 def search_in_turn(
-    trainings: list[Training], scratch: Path, metric: str, answer: Callable[[Training], Answer]
-) -> tuple[Answer, int, list[SearchTrial]]:
+    trainings: list[Training], scratch: Path, metric: str, answer: Callable[[Training], TrainingResult]
+) -> tuple[TrainingResult, int, list[SearchTrial]]:
     """Trains the candidates one after the other, and returns the chosen one's answer, its number and all trials.
 
     What a finished candidate reached is written down, so a killed search continues with the next one; of the trainings'
@@ -91,16 +91,16 @@ def search_in_turn(
     """
     listed = scratch / "trials.json"
     trials = _earlier(listed, trainings)
-    held: tuple[int, Answer] | None = None
+    held: tuple[int, TrainingResult] | None = None
     for number in range(len(trials), len(trainings)):
-        found: Answer | Diverged
+        found: TrainingResult | Diverged
         try:
             found = answer(trainings[number])
         except Diverged as diverged:
             found = diverged
         trials.append(trial_of(trainings[number], found, metric))
         best = choose(trials)
-        if best == number and isinstance(found, Answer):
+        if best == number and isinstance(found, TrainingResult):
             held = number, found
         write_json(listed, {"trials": [trial.model_dump(mode="json") for trial in trials]})
         for other, training in enumerate(trainings[: number + 1]):

@@ -2,8 +2,8 @@
 
 import re
 
-from benchmark.fault import Fault
-from benchmark.memory import prepare_for_torch
+from benchmark.errors import BenchmarkError
+from benchmark.torch_setup import prepare_for_torch
 
 
 def check_device(name: str) -> None:
@@ -15,12 +15,16 @@ def check_device(name: str) -> None:
         return
     named = re.fullmatch(r"cuda(?::(\d+))?", name)
     if not named:
-        raise Fault(f"--device {name}: wanted auto, cpu, cuda or cuda:N")
+        raise BenchmarkError(f"--device {name}: wanted auto, cpu, cuda or cuda:N")
     prepare_for_torch()
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        raise Fault(f"--device {name}: torch finds no CUDA GPU here: wanted --device cpu, or a machine with one")
+        raise BenchmarkError(
+            f"--device {name}: torch finds no CUDA GPU here: wanted --device cpu, or a machine with one"
+        )
     if named[1] and int(named[1]) >= count:
-        raise Fault(f"--device {name}: {count} GPUs are here, counted from 0: wanted cuda:0 to cuda:{count - 1}")
+        raise BenchmarkError(
+            f"--device {name}: {count} GPUs are here, counted from 0: wanted cuda:0 to cuda:{count - 1}"
+        )

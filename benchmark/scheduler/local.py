@@ -23,12 +23,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from benchmark.cell import THREADS, Cell
-from benchmark.disk import Places
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.locks import HELD
 from benchmark.logs import warnings_hidden
-from benchmark.record import RunRecord
-from benchmark.store import Store
+from benchmark.results.record import RunRecord
+from benchmark.results.store import Store
+from benchmark.workspace import Workspace
 
 Event = dict[str, Any]
 MAX_DEATHS = 2
@@ -48,7 +48,7 @@ class _Worker:
 class LocalScheduler:
     """`workers`: processes, 0 for one per GPU (one on a CPU). `device`: auto, cpu, cuda, or cuda:N."""
 
-    places: Places
+    places: Workspace
     workers: int = 0
     device: str = "auto"
     retry_failed: bool = False
@@ -62,13 +62,13 @@ class LocalScheduler:
     _tally: Counter[str] = field(default_factory=Counter)
     _told: bool = False
 
-    def run(self, bundles: list[list[Cell]]) -> Counter[str]:
-        """Run cells to the last, those of a bundle together (`benchmark.bundles`); how many are `done` and `failed`, and how
-        many are `pending` for a fault of the machine.
+    def run(self, group_cells: list[list[Cell]]) -> Counter[str]:
+        """Runs cells to the last, those of a group together (`benchmark.experiment.groups`), and returns how many are `done`
+        and `failed`, and how many are `pending` for a fault of the machine.
 
         KeyboardInterrupt passes through, workers ended.
         """
-        self._pending.extend(bundles)
+        self._pending.extend(group_cells)
         try:
             self._hire(max(1, self.workers))
             while self._pending or self._elsewhere or any(worker.bundle for worker in self._crew):
@@ -172,7 +172,7 @@ class LocalScheduler:
         kind = "failed"
         try:
             Store(self.places.results).put(failed, None)
-        except (OSError, Fault) as error:
+        except (OSError, BenchmarkError) as error:
             kind, reason = "pending", f"{reason}; and no record could be written: {error}"
         self._tally[kind] += 1
         self.tell({"event": kind, "key": cell.key, "reason": reason})
@@ -210,7 +210,7 @@ def _context() -> Any:
     return context
 
 
-def work(link: Connection, places: Places, device: str, number: int, workers: int, retry_failed: bool) -> None:  # noqa: FBT001 - pickled to a new process
+def work(link: Connection, places: Workspace, device: str, number: int, workers: int, retry_failed: bool) -> None:  # noqa: FBT001 - pickled to a new process
     """A worker's life: receive a bundle of cells, run them, tell, until the link closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
@@ -226,8 +226,8 @@ def work(link: Connection, places: Places, device: str, number: int, workers: in
     import torch
 
     import benchmark.scheduler.preloaded  # noqa: F401 - already there where the worker was forked
-    from benchmark.runner import Runner
     from benchmark.runner.failures import DeviceLost
+    from benchmark.runner.runner import Runner
 
     num_gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     chosen = torch.device(f"cuda:{number % num_gpus}" if num_gpus else "cpu" if device == "auto" else device)

@@ -4,7 +4,7 @@ Importing torch and what stands on it takes seconds; so a worker that replaces a
 starts at once. Nothing here runs torch: a forked process must not inherit its threads.
 """
 
-from benchmark.memory import prepare_for_torch
+from benchmark.torch_setup import prepare_for_torch
 
 prepare_for_torch()
 

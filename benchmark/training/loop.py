@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from benchmark.training.optim import Schedule
+from benchmark.training.optimizers import Schedule
 from benchmark.training.state import StateFile
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmark.checksums import is_whole_zip
-from benchmark.disk import whole_file
+from benchmark.files import whole_file
 
 FORMAT = 1
 

@@ -6,8 +6,8 @@ And this project's own beside them: wide ResNets as SimCLR has them (`zoo.wide` 
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmark.disk import write_whole
-from benchmark.fault import Fault, did_you_mean
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.files import write_whole
 
 WIDE: dict[str, tuple[tuple[int, int, int, int], int]] = {  # blocks of each stage, the multiple of every width
     "resnet50x2": ((3, 4, 6, 3), 2),
@@ -21,13 +21,13 @@ def check_architecture(name: str, home: Path) -> None:
     """Raises Fault, with "did you mean", where timm has no such architecture. `home` keeps the list."""
     known = [*_listed(home), *WIDE]
     if name not in known:
-        raise Fault(f"timm {version('timm')} has no architecture {name!r}: {did_you_mean(name, known)}")
+        raise BenchmarkError(f"timm {version('timm')} has no architecture {name!r}: {did_you_mean(name, known)}")
 
 
 def _listed(home: Path) -> list[str]:
     path = home / f"timm-{version('timm')}.txt"
     if not path.is_file():
-        from benchmark.memory import prepare_for_torch
+        from benchmark.torch_setup import prepare_for_torch
 
         prepare_for_torch()  # torch comes with timm
         import timm

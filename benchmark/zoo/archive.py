@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 
 GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
 SMALL = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
@@ -38,18 +38,18 @@ def copied(path: Path, member: str, copy: Path) -> Path:
     Raises Fault for a member that is no regular file, a bomb, or an archive that is cut off.
     """
     if PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts:
-        raise Fault(f"{path.name}: member {member!r} points out of the archive")
+        raise BenchmarkError(f"{path.name}: member {member!r} points out of the archive")
     with _read(path) as members:
         for name, opener in members:
             if PurePosixPath(name) != PurePosixPath(member):
                 continue
             content = opener()
             if content is None:
-                raise Fault(f"{path.name}: member {member!r} is no regular file")
+                raise BenchmarkError(f"{path.name}: member {member!r} is no regular file")
             with content, copy.open("wb") as file:
                 shutil.copyfileobj(content, file)
             return copy
-    raise Fault(f"{path.name}: no member {member!r} in this archive")
+    raise BenchmarkError(f"{path.name}: no member {member!r} in this archive")
 
 
 def names_in(path: Path) -> list[str]:
@@ -63,7 +63,7 @@ def is_tar(path: Path) -> bool:
     try:
         with damage_told(path, "tar archive"), _tar(path):
             return True
-    except Fault:
+    except BenchmarkError:
         return False
 
 
@@ -72,14 +72,14 @@ def damage_told(path: Path, kind: str) -> Iterator[None]:
     """Turns whatever a reader of that kind of file meets inside into one line; the disk's own errors stay what they are."""
     try:
         yield
-    except Fault:
+    except BenchmarkError:
         raise
     except Exception as error:  # a walk over untrusted bytes meets every error that there is
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         size = path.stat().st_size
-        raise Fault(
+        raise BenchmarkError(
             f"{path.name}: not a {kind}, cut off or damaged ({size:,} bytes): fetch it again ({reason})"
         ) from error
 
@@ -90,7 +90,9 @@ def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
     _check_size(path, len(members), sum(member.file_size for member in members))
     for member in members:
         if member.flag_bits & 1 or member.compress_type not in PLAIN_ZIP:
-            raise Fault(f"{path.name}: {member.filename!r} is encrypted, or packed otherwise than zip usually does")
+            raise BenchmarkError(
+                f"{path.name}: {member.filename!r} is encrypted, or packed otherwise than zip usually does"
+            )
 
 
 class _Bounded(io.RawIOBase):
@@ -164,4 +166,6 @@ def _of_tar(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, Opener]
 def _check_size(path: Path, number: int, unpacked: int) -> None:
     size = path.stat().st_size
     if unpacked > max(GROWTH * size, SMALL) or number >= MOST_MEMBERS:
-        raise Fault(f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {GROWTH * size:,}")
+        raise BenchmarkError(
+            f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {GROWTH * size:,}"
+        )

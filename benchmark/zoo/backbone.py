@@ -21,9 +21,10 @@ from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from timm.models import is_model_in_modules
 from torch import nn
 
-from benchmark.cell import Initialization
-from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.models.seeded import seeded
+from benchmark.recipe import Initialization
+from benchmark.text import first_few
 from benchmark.zoo import wide  # noqa: F401 - registers its architectures
 from benchmark.zoo.architectures import WIDE
 from benchmark.zoo.catalog import ZooEntry
@@ -40,7 +41,7 @@ LARGEST_WEIGHT = 1.8e19  # the square of a larger one is infinite in float32
 STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
 
 
-class UnfitWeights(Fault):
+class UnfitWeights(BenchmarkError):
     """Tensors of the right names that no network can compute with."""
 
 
@@ -73,7 +74,9 @@ def build(
     Raises Fault where the architecture gives no feature maps that a U-Net or DPT can decode.
     """
     if not timm.is_model(architecture):
-        raise Fault(f"timm has no architecture {architecture!r}: {did_you_mean(architecture, timm.list_models())}")
+        raise BenchmarkError(
+            f"timm has no architecture {architecture!r}: {did_you_mean(architecture, timm.list_models())}"
+        )
     config = timm.get_pretrained_cfg(architecture)
     fixed = config is not None and config.fixed_input_size and image_size is not None
     options: dict[str, Any] = {}
@@ -102,11 +105,11 @@ def _one_scale(architecture: str, sized: dict[str, Any], reason: str) -> nn.Modu
     try:
         encoder = TimmViTEncoder(architecture, pretrained=False, in_channels=3, depth=4, num_classes=0, **sized)
     except UNFIT as error:
-        raise Fault(unfit) from error
+        raise BenchmarkError(unfit) from error
     strides = set(encoder.output_strides)
     if strides - {4, 8, 16, 32} or len(strides) > 1:
         told = ", ".join(map(str, sorted(strides)))
-        raise Fault(f"{unfit}, nor that DPT can: its patches are {told} pixels wide, wanted 4, 8, 16 or 32")
+        raise BenchmarkError(f"{unfit}, nor that DPT can: its patches are {told} pixels wide, wanted 4, 8, 16 or 32")
     return encoder
 
 
@@ -149,10 +152,10 @@ def filled(
     places = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
     placed = {place: tensors[name] for name, place in places.items() if name in tensors}
     if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [places.get("pos_embed")]:
-        with suppress(TypeError, Fault):  # not every net can: what does not fit is told below
+        with suppress(TypeError, BenchmarkError):  # not every net can: what does not fit is told below
             encoder = build(entry.architecture, form, seed, stretched=True)
             if entry.positions is not None:
-                interpolate_as(encoder if form == "pooled" else encoder.model, entry.positions)
+                interpolate_as(encoder if form == "pooled" else encoder.get_submodule("model"), entry.positions)
     _fill(encoder, placed)
     return encoder
 
@@ -193,7 +196,7 @@ def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch
     stray = [n for n in tensors if n not in wanted]
     misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
     if missing or stray or misshapen:
-        raise Fault(*_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
+        raise BenchmarkError(*_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
     sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
     share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
     account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
@@ -255,7 +258,9 @@ def pyramid_places(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, st
             places[name] = place
     unfilled = [n for n in names - set(places.values()) if not n.endswith(COUNTER)]
     if unfilled:
-        raise Fault(f"the U-Net's encoder has tensors that the weights do not name: {', '.join(sorted(unfilled)[:5])}")
+        raise BenchmarkError(
+            f"the U-Net's encoder has tensors that the weights do not name: {', '.join(sorted(unfilled)[:5])}"
+        )
     return places
 
 
@@ -263,7 +268,7 @@ def _fill(encoder: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Copy tensors into the encoder's own; the names have been accounted for."""
     own = encoder.state_dict()
     if resized := [name for name, tensor in tensors.items() if own[name].shape != tensor.shape]:
-        raise Fault(
+        raise BenchmarkError(
             f"{resized[0]} is {tuple(tensors[resized[0]].shape)} in the file and {tuple(own[resized[0]].shape)} in a net "
             f"made for this image size: these weights work at the size they were trained at alone (--set image_size=…)"
         )

@@ -8,23 +8,24 @@ from filelock import FileLock
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Positions
-from benchmark.disk import from_yaml, write_whole
-from benchmark.fault import Fault, did_you_mean, shortened
-from benchmark.frozen import Frozen, Name, explain
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.files import from_yaml, write_whole
+from benchmark.strict import Name, StrictModel, explain
+from benchmark.text import shortened
 from benchmark.zoo.naming import NAMINGS
 
 SCRATCH_ARCHITECTURE = "resnet50"
 Channels = tuple[float, float, float]
 
 
-class InputStatistics(Frozen):
+class InputStatistics(StrictModel):
     """What a network was trained on: images scaled to 0..1, minus `mean`, divided by `std`, per RGB channel."""
 
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
 
 
-class ZooEntry(Frozen):
+class ZooEntry(StrictModel):
     """One set of weights, told well enough to be loaded exactly and cited.
 
     `architecture` is a timm name; `source` a URL, `hf:OWNER/REPO/FILE[@REVISION]`, `timm:NAME` for timm's own published
@@ -91,11 +92,11 @@ def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
 def check_entry_name(name: str) -> None:
     """Raises Fault for a name that no entry of the user's can have: it becomes a folder's, and stands in `--models`."""
     if name == "all" or name.startswith(("scratch", "family:")):
-        raise Fault(f"name: {name!r} is a word of --models: choose another name")
+        raise BenchmarkError(f"name: {name!r} is a word of --models: choose another name")
     try:
         ZooEntry.model_validate({**scratch().model_dump(), "name": name})
     except ValidationError as error:
-        raise Fault(explain(error, ZooEntry)) from error
+        raise BenchmarkError(explain(error, ZooEntry)) from error
 
 
 def read_zoo(path: Path) -> dict[str, ZooEntry]:
@@ -103,7 +104,7 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
     content = from_yaml(path)
     listed = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(listed, list):
-        raise Fault(f"{path}: wanted a list under the key `entries`")
+        raise BenchmarkError(f"{path}: wanted a list under the key `entries`")
     entries: dict[str, ZooEntry] = {}
     for number, fields in enumerate(listed, 1):
         place = f"{path}: entry {number}"
@@ -112,9 +113,9 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
         try:
             entry = ZooEntry.model_validate(fields)
         except ValidationError as error:
-            raise Fault(f"{place}: {explain(error, ZooEntry)}") from error
+            raise BenchmarkError(f"{place}: {explain(error, ZooEntry)}") from error
         if entry.name in entries:
-            raise Fault(f"{place}: the name is taken by an earlier entry of this file")
+            raise BenchmarkError(f"{place}: the name is taken by an earlier entry of this file")
         entries[entry.name] = entry
     return entries
 
@@ -130,7 +131,7 @@ def default_models(shipped: Path) -> list[str] | None:
         return None
     entries = read_zoo(shipped)
     if unknown := [name for name in listed if name not in entries]:
-        raise Fault(f"{shipped}: all: {unknown[0]!r} is no entry: {did_you_mean(str(unknown[0]), entries)}")
+        raise BenchmarkError(f"{shipped}: all: {unknown[0]!r} is no entry: {did_you_mean(str(unknown[0]), entries)}")
     return list(listed)
 
 
@@ -140,7 +141,9 @@ def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
     if own.is_file():
         added = read_zoo(own)
         if twice := sorted(entries.keys() & added.keys()):
-            raise Fault(f"{own}: {', '.join(twice)} is an entry of {shipped.name} too: give yours another name")
+            raise BenchmarkError(
+                f"{own}: {', '.join(twice)} is an entry of {shipped.name} too: give yours another name"
+            )
         entries |= added
     return entries
 
@@ -151,7 +154,7 @@ def add_entry(own: Path, entry: ZooEntry) -> None:
     with FileLock(own.with_name(f".{own.name}.lock")):  # of two that end at once, neither loses its entry
         entries = read_zoo(own) if own.is_file() else {}
         if entry.name in entries:
-            raise Fault(f"{own}: has an entry {entry.name!r} already: give this one another name")
+            raise BenchmarkError(f"{own}: has an entry {entry.name!r} already: give this one another name")
         write_own(own, [*entries.values(), entry])
 
 
@@ -168,4 +171,4 @@ def find_entry(name: str, entries: dict[str, ZooEntry]) -> ZooEntry:
         return entries[name]
     if name.startswith("scratch:"):
         return scratch(name.removeprefix("scratch:"))
-    raise Fault(f"no model {name!r}: {did_you_mean(name, entries)}, or scratch:ARCHITECTURE")
+    raise BenchmarkError(f"no model {name!r}: {did_you_mean(name, entries)}, or scratch:ARCHITECTURE")

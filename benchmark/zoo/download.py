@@ -20,8 +20,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmark import __version__
-from benchmark.disk import DiskFull, space_for, write_whole
-from benchmark.fault import Fault, shortened, shown
+from benchmark.errors import BenchmarkError
+from benchmark.files import DiskFullError, space_for, write_whole
+from benchmark.text import shortened, shown
 
 TRIES = 4
 LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
@@ -67,7 +68,7 @@ def download(source: str, partial_file: Path, progress: Progress) -> None:
             break
         except (TimeoutError, ConnectionError, HTTPException) as error:
             reason = str(error) or type(error).__name__
-    raise Fault(shortened(" ".join(reason.split()), 200))
+    raise BenchmarkError(shortened(" ".join(reason.split()), 200))
 
 
 def size_of(partial_file: Path) -> int:
@@ -91,7 +92,9 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
         request.add_header("If-Range", validator)  # another file in its place comes from its start
     with _watched() as watch, watch.opened(request) as reply:
         if reply.headers.get_content_type() == "text/html":
-            raise Fault("the server sent an HTML page, not a weight file (a dead link, or one that asks for a login)")
+            raise BenchmarkError(
+                "the server sent an HTML page, not a weight file (a dead link, or one that asks for a login)"
+            )
         continued = reply.status == 206
         if continued and not (reply.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             partial_file.unlink()  # what comes is no continuation of it
@@ -110,9 +113,9 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
                     file.write(chunk)
                     done += len(chunk)
                     progress(done, total)
-        except DiskFull as fault:
+        except DiskFullError as fault:
             kept = f"{size_of(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
-            raise DiskFull(f"{fault}; {kept}") from fault
+            raise DiskFullError(f"{fault}; {kept}") from fault
     return total is None or done == total
 
 

@@ -17,13 +17,13 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 from pydantic import Field, NonNegativeInt, ValidationError
 
-from benchmark.disk import DiskFull, TemporaryFault, sha256_of, space_for, write_whole
-from benchmark.fault import Fault
-from benchmark.frozen import Frozen
+from benchmark.errors import BenchmarkError
+from benchmark.files import DiskFullError, TemporaryError, sha256_of, space_for, write_whole
+from benchmark.strict import StrictModel
 from benchmark.zoo import hub
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.download import Progress, download, note_of, size_of
-from benchmark.zoo.whole import check_whole
+from benchmark.zoo.integrity import check_whole
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
 CONVERTED = (".encoder.safetensors", ".encoder.json")  # what zoo.converted keeps beside a file
@@ -38,7 +38,7 @@ class WeightFile:
     sha256: str
 
 
-class _Pin(Frozen):
+class _Pin(StrictModel):
     """The digest under which a file was first seen, its size in bytes, and where it came from."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -56,7 +56,7 @@ def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
         return None
     pinned = _pinned(path) or _pinned_anew(entry, path)
     if path.stat().st_size != pinned.size:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: {path.stat().st_size:,} bytes, but it had {pinned.size:,} when it was verified: it was changed; "
             f"delete it and fetch it again"
         )
@@ -68,7 +68,7 @@ def verified(file: WeightFile) -> WeightFile:
     """The same file, its bytes read and compared with its digest. Raises Fault where they differ."""
     found = sha256_of(file.path)
     if found != file.sha256:
-        raise Fault(
+        raise BenchmarkError(
             f"{file.path}: its sha256 is {found[:16]}…, but {file.sha256[:16]}… was verified earlier: "
             f"the file was changed; delete it and fetch it again"
         )
@@ -83,7 +83,7 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     if found := located(entry, weights):
         return found
     if not entry.source.startswith(REMOTE):
-        raise Fault(
+        raise BenchmarkError(
             f"{entry.name}: its file is not in {weights}: `benchmark zoo add FILE --name …` puts it there again"
         )
     source = hub.resolved(entry.source, entry.container)
@@ -94,7 +94,7 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
         f"`benchmark zoo fetch {entry.name} --from-file FILE`"
     )
     if offline and not on_hub:
-        raise Fault(f"{entry.name}: not here, and --offline forbids fetching it: {by_hand}")
+        raise BenchmarkError(f"{entry.name}: not here, and --offline forbids fetching it: {by_hand}")
     path = _place(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
@@ -103,26 +103,26 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
         if on_hub:
             try:
                 cached = hub.bring(on_hub, offline=offline)
-            except DiskFull:
+            except DiskFullError:
                 raise
-            except Fault as fault:
-                raise Fault(f"{entry.name}: {fault}: {by_hand}") from fault
+            except BenchmarkError as fault:
+                raise BenchmarkError(f"{entry.name}: {fault}: {by_hand}") from fault
             return _admit_copy(entry, cached, path, hub.published_digest(cached), f"delete {cached} and fetch it again")
         try:
             download(source, _part(path), progress)
-        except DiskFull:
+        except DiskFullError:
             raise
-        except Fault as fault:
+        except BenchmarkError as fault:
             kept = size_of(_part(path))
             again = f"{kept:,} bytes are kept in {_part(path)}, the same command continues; or " if kept else ""
-            raise Fault(f"{entry.name}: {fault}: {again}{by_hand}") from fault
+            raise BenchmarkError(f"{entry.name}: {fault}: {again}{by_hand}") from fault
         return _admit(entry, _part(path), path)
 
 
 def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
     """Copy a file that the user has into the entry's place, verified and pinned."""
     if not file.is_file():
-        raise Fault(f"{file}: no such file")
+        raise BenchmarkError(f"{file}: no such file")
     path = _place(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
@@ -157,9 +157,9 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
         _check_digest(entry, digest, path, "nothing was kept", entry.sha256)
         try:
             check_whole(partial, path.name, entry.container)
-        except Fault as fault:
-            raise Fault(f"{entry.name}: {fault}; nothing was kept") from fault
-    except Fault:
+        except BenchmarkError as fault:
+            raise BenchmarkError(f"{entry.name}: {fault}; nothing was kept") from fault
+    except BenchmarkError:
         partial.unlink()
         note_of(_part(path)).unlink(missing_ok=True)
         raise
@@ -185,14 +185,14 @@ def _pinned(path: Path) -> "_Pin | None":
 def _pinned_anew(entry: ZooEntry, path: Path) -> "_Pin":
     """Returns a new pin in place of a damaged one, of a file whose digest the entry knows. Raises Fault for another."""
     if not entry.sha256:
-        raise Fault(
+        raise BenchmarkError(
             f"{entry.name}: {_pin(path)} is damaged, and no digest is published that could vouch for the file in its place: "
             f"delete both and fetch it again"
         )
     digest = sha256_of(path)
     _check_digest(entry, digest, path, "delete it and fetch it again", entry.sha256)
     pin = _Pin(sha256=digest, size=path.stat().st_size, source=entry.source)
-    with suppress(OSError, TemporaryFault):  # a folder that many share may be read-only
+    with suppress(OSError, TemporaryError):  # a folder that many share may be read-only
         _write_pin(path, pin)
     return pin
 
@@ -203,7 +203,7 @@ def _write_pin(path: Path, pin: "_Pin") -> None:
 
 def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str, wanted: str) -> None:
     if not digest.startswith(wanted):
-        raise Fault(
+        raise BenchmarkError(
             f"{entry.name}: {path.name} has sha256 {digest[:16]}…, wanted {wanted[:16]}…: "
             f"another file, or a damaged one; {outcome}"
         )

@@ -11,7 +11,8 @@ from collections import Counter
 from enum import Enum
 from pathlib import Path
 
-from benchmark.fault import Fault, first_few
+from benchmark.errors import BenchmarkError
+from benchmark.text import first_few
 from benchmark.zoo.archive import damage_told, is_tar
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: a zip without members
@@ -44,7 +45,7 @@ def file_type(path: Path) -> FileType:
     with path.open("rb") as file:
         start = file.read(64)
     if start.lstrip().lower().startswith(WEB_PAGES):
-        raise Fault(f"{path.name}: a web page, not a weight file: the download met an error or login page")
+        raise BenchmarkError(f"{path.name}: a web page, not a weight file: the download met an error or login page")
     if start.startswith(ZIP_STARTS):
         return _zip_type(path)
     if LEGACY_TORCH.match(start):
@@ -60,7 +61,7 @@ def _zip_type(path: Path) -> FileType:
     with damage_told(path, "zip archive"), zipfile.ZipFile(path) as archive:
         counts = Counter(archive.namelist())
     if repeated := [name for name, count in counts.items() if count > 1]:
-        raise Fault(
+        raise BenchmarkError(
             f"{path.name}: refused, a zip that holds {first_few(repeated)} twice: programs differ in which of the two they read"
         )
     if any(name.endswith("/constants.pkl") for name in counts):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.disk import space_for
-from benchmark.fault import Fault, did_you_mean
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.files import space_for
 
 HF, TIMM = "hf:", "timm:"
 DEFAULT_REVISION = "main"
@@ -45,7 +45,7 @@ def parse(source: str) -> HubFile:
     told = SOURCE.fullmatch(source)
     parts = source.removeprefix(HF).partition("@")[0].split("/")
     if not told or any(part in {"", ".", ".."} for part in parts):
-        raise Fault(f"source {source!r}: wanted hf:OWNER/REPO/FILE, with @REVISION where it is not the newest")
+        raise BenchmarkError(f"source {source!r}: wanted hf:OWNER/REPO/FILE, with @REVISION where it is not the newest")
     return HubFile(
         repo=f"{told['owner']}/{told['repo']}", file=told["file"], revision=told["revision"] or DEFAULT_REVISION
     )
@@ -61,7 +61,7 @@ def resolved(source: str, container: str) -> str:
         return source
     name = source.removeprefix(TIMM)
     architecture, _, tag = name.partition(".")
-    from benchmark.memory import prepare_for_torch
+    from benchmark.torch_setup import prepare_for_torch
 
     prepare_for_torch()  # torch comes with timm
     import timm
@@ -69,7 +69,7 @@ def resolved(source: str, container: str) -> str:
     published = timm.list_pretrained(f"{architecture}*")
     if not tag or name not in published:
         tags = [n for n in published if n.partition(".")[0] == architecture]
-        raise Fault(
+        raise BenchmarkError(
             f"source {source!r}: wanted timm:ARCHITECTURE.TAG of weights that timm {timm.__version__} publishes, "
             f"{did_you_mean(name, tags or timm.list_pretrained())}"
         )
@@ -104,28 +104,30 @@ def bring(where: HubFile, *, offline: bool) -> Path:
         if isinstance(cached, str):
             return Path(cached).resolve()
         forbidden = "--offline" if offline else "HF_HUB_OFFLINE"
-        raise Fault(
+        raise BenchmarkError(
             f"not here, nor in Hugging Face's cache {constants.HF_HUB_CACHE}, and {forbidden} forbids fetching it"
         )
     try:
         with space_for(Path(constants.HF_HUB_CACHE)):
             return Path(hf_hub_download(where.repo, where.file, revision=where.revision)).resolve()
-    except Fault:  # a full disk
+    except BenchmarkError:  # a full disk
         raise
     except LocalEntryNotFoundError as error:
-        raise Fault(f"{constants.ENDPOINT} is not reachable ({_told(error.__cause__ or error)})") from error
+        raise BenchmarkError(f"{constants.ENDPOINT} is not reachable ({_told(error.__cause__ or error)})") from error
     except GatedRepoError as error:
-        raise Fault(f"{where.repo} wants its terms accepted on its page, and then a token (HF_TOKEN)") from error
+        raise BenchmarkError(
+            f"{where.repo} wants its terms accepted on its page, and then a token (HF_TOKEN)"
+        ) from error
     except RepositoryNotFoundError as error:
-        raise Fault(f"{where.repo}: no such repository, or one that wants a token (HF_TOKEN)") from error
+        raise BenchmarkError(f"{where.repo}: no such repository, or one that wants a token (HF_TOKEN)") from error
     except RevisionNotFoundError as error:
-        raise Fault(f"{where.repo} has no revision {where.revision!r}") from error
+        raise BenchmarkError(f"{where.repo} has no revision {where.revision!r}") from error
     except EntryNotFoundError as error:
-        raise Fault(f"{where.repo} has no file {where.file!r} at revision {where.revision!r}") from error
+        raise BenchmarkError(f"{where.repo} has no file {where.file!r} at revision {where.revision!r}") from error
     except HfHubHTTPError as error:
-        raise Fault(f"HTTP {error.response.status_code} from {constants.ENDPOINT}") from error
+        raise BenchmarkError(f"HTTP {error.response.status_code} from {constants.ENDPOINT}") from error
     except Exception as error:  # its HTTP client, and with it the errors that come through, has changed twice so far
-        raise Fault(f"huggingface_hub: {_told(error)}") from error
+        raise BenchmarkError(f"huggingface_hub: {_told(error)}") from error
 
 
 def published_digest(cached: Path) -> str:

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.backbone import Account, build, load
 from benchmark.zoo.catalog import InputStatistics, ZooEntry
 from benchmark.zoo.fetch import located, verified
@@ -115,7 +115,7 @@ def inspect(entry: ZooEntry, weights: Path) -> Inspection:
         verified(file)
         size = input_size(entry.architecture)
         encoder, told["account"] = load(entry, file.path, "pooled", FRESH_SEEDS[0], size)
-    except Fault as fault:
+    except BenchmarkError as fault:
         return Inspection(**told, verdict="FAIL", reasons=[str(fault)])
     print_, statistics = look(encoder, entry.architecture, entry.input, size)
     reasons = doubts(statistics)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from benchmark.fault import Fault, did_you_mean, first_few
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.text import first_few
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +253,7 @@ def rename(
     Raises Fault for a naming that there is not, for names that it neither knows nor drops, and where two are one.
     """
     if naming not in NAMINGS:
-        raise Fault(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")
+        raise BenchmarkError(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")
     rule = NAMINGS[naming]
     drop = rule.drop
     if rule.drop_classifier:
@@ -269,11 +270,13 @@ def rename(
         if own is None:
             foreign.append(name)
         elif own in names:
-            raise Fault(f"naming {naming!r}: {names[own]} and {name} of the file are both {own} of the encoder")
+            raise BenchmarkError(
+                f"naming {naming!r}: {names[own]} and {name} of the file are both {own} of the encoder"
+            )
         else:
             names[own] = name
     if foreign:
-        raise Fault(
+        raise BenchmarkError(
             f"naming {naming!r} wants tensors named {rule.wanted}, found {first_few(foreign)}: "
             f"the file is of another kind (namings: {', '.join(NAMINGS)})"
         )

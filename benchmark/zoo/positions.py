@@ -10,6 +10,7 @@ bicubic-offset    by the ratio of the new grid plus 0.1 to the old one. DINO and
 
 from functools import partial
 from types import MethodType
+from typing import cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.cell import Positions
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 
 OFFSET = 0.1  # against rounding, in DINO's code; it also moves every place a little
 
@@ -28,9 +29,9 @@ def interpolate_as(vit: nn.Module, rule: Positions) -> None:
     Raises Fault for another net, or a ViT whose class token has no place among the positions.
     """
     if not isinstance(vit, VisionTransformer) or vit.cls_token is None or vit.no_embed_class:
-        raise Fault(f"positions: {rule} is for a ViT with a class token, not {type(vit).__name__}")
+        raise BenchmarkError(f"positions: {rule} is for a ViT with a class token, not {type(vit).__name__}")
     # timm calls one function of its module for this and takes no other, so that the method around it is replaced
-    vit._pos_embed = MethodType(partial(_with_positions, rule=rule), vit)  # noqa: SLF001
+    vit._pos_embed = MethodType(partial(_with_positions, rule=rule), vit)  # type: ignore[method-assign] # noqa: SLF001
 
 
 def interpolated(grid: torch.Tensor, size: tuple[int, int], rule: Positions) -> torch.Tensor:
@@ -46,9 +47,9 @@ def interpolated(grid: torch.Tensor, size: tuple[int, int], rule: Positions) -> 
 def _with_positions(vit: VisionTransformer, patches: torch.Tensor, *, rule: Positions) -> torch.Tensor:
     """Returns prefix tokens and patches (B x rows x columns x width), each with its position, as B x tokens x width."""
     batch, rows, columns, width = patches.shape
-    num = vit.num_prefix_tokens
-    of_prefix, of_patches = vit.pos_embed[:, :num], vit.pos_embed[:, num:]
-    grid = of_patches.unflatten(1, vit.patch_embed.grid_size).permute(0, 3, 1, 2)
+    num, positions = vit.num_prefix_tokens, cast("torch.Tensor", vit.pos_embed)
+    of_prefix, of_patches = positions[:, :num], positions[:, num:]
+    grid = of_patches.unflatten(1, vit.patch_embed.grid_size).permute(0, 3, 1, 2)  # type: ignore[no-untyped-call]
     of_patches = interpolated(grid, (rows, columns), rule).flatten(2).transpose(1, 2)
     prefix = [token.expand(batch, -1, -1) for token in (vit.cls_token, vit.reg_token) if token is not None]
     tokens = torch.cat([*prefix, patches.reshape(batch, -1, width)], dim=1)

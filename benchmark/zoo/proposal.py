@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.architectures import WIDE
 from benchmark.zoo.backbone import COUNTER, Account, UnfitWeights, build, classifier_names, fitted
 from benchmark.zoo.catalog import ZooEntry
@@ -112,14 +112,14 @@ def propose(
                 _take(found, *judged(*candidate))
             except UnfitWeights as fault:  # another network of the file may be whole
                 unfit = unfit or fault
-            except Fault:  # names and sizes are not yet the account
+            except BenchmarkError:  # names and sizes are not yet the account
                 continue
     if found:
         return [proposal for proposal, _ in found]
     if unfit:
         raise unfit
     if not candidates:
-        raise Fault(
+        raise BenchmarkError(
             f"{path.name}: its tensors are named as none of the architectures tried, in none of the namings "
             f"{', '.join(namings)}: give --architecture (timm's name) and --naming"
         )
@@ -128,10 +128,10 @@ def propose(
         return [judged(*nearest)[0]]
     except UnfitWeights:
         raise
-    except Fault as fault:
+    except BenchmarkError as fault:
         if architecture and naming:
             raise
-        raise Fault(
+        raise BenchmarkError(
             f"{path.name}: nothing that was tried accounts for every tensor; the nearest:",
             *str(fault).split("\n"),
             f"give --architecture (timm's name) and --naming ({', '.join(NAMINGS)}) where it is something else",
@@ -143,17 +143,17 @@ def _read(path: Path, container: str | None, namings: list[str], member: str) ->
 
     Raises Fault where none can.
     """
-    read: dict[str, Arrays | Fault] = {}  # by where in the file the tensors lie
+    read: dict[str, Arrays | BenchmarkError] = {}  # by where in the file the tensors lie
     with opened(path, container, member) as file:
         for inside in dict.fromkeys(NAMINGS[naming].inside for naming in namings):
             try:
                 read[inside] = file.arrays(inside)
-            except Fault as fault:
+            except BenchmarkError as fault:
                 read[inside] = fault
     of_naming = {naming: read[NAMINGS[naming].inside] for naming in namings}
     readable = {naming: arrays for naming, arrays in of_naming.items() if isinstance(arrays, Arrays)}
     if not readable:
-        raise next(fault for fault in of_naming.values() if isinstance(fault, Fault))
+        raise next(fault for fault in of_naming.values() if isinstance(fault, BenchmarkError))
     return file.container, readable
 
 
@@ -193,7 +193,7 @@ def _renamed(arrays: Arrays, naming: str, architecture: str) -> Renamed | None:
     wanted, classifier = _whole(architecture)
     try:
         return rename(list(arrays.tensors), naming, classifier, wanted)
-    except Fault:
+    except BenchmarkError:
         return None
 
 

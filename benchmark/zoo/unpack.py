@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from benchmark.fault import Fault, first_few
+from benchmark.errors import BenchmarkError
+from benchmark.text import first_few
 from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage_told, names_in
-from benchmark.zoo.bundle import MOST_TENSORS, read_bundle
 from benchmark.zoo.filetype import FileType, file_type
-from benchmark.zoo.inert import Hostile, Record, flat, mapping, read_pickle
-from benchmark.zoo.inert_numpy import array_of
-from benchmark.zoo.inert_torch import Storage, read_legacy, read_zip, tensor_of
+from benchmark.zoo.safe_pickle import Hostile, Record, flat, mapping, read_pickle
+from benchmark.zoo.safe_pickle_numpy import array_of
+from benchmark.zoo.safe_pickle_torch import Storage, read_legacy, read_zip, tensor_of
+from benchmark.zoo.tensorflow import MOST_TENSORS, read_bundle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,9 +64,9 @@ class OpenedFile:
         """
         arrays = self.read(inside)
         if len(arrays.tensors) > MOST_TENSORS:
-            raise Fault(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MOST_TENSORS:,}")
+            raise BenchmarkError(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MOST_TENSORS:,}")
         if not arrays.tensors:
-            raise Fault(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
+            raise BenchmarkError(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
         return arrays
 
 
@@ -78,7 +79,7 @@ def opened(path: Path, container: str | None = None, member: str = "") -> Iterat
     file, truncated, or would run code.
     """
     if container not in (None, *CONTAINERS):
-        raise Fault(f"{path.name}: container {container!r} is not one of {', '.join(CONTAINERS)}")
+        raise BenchmarkError(f"{path.name}: container {container!r} is not one of {', '.join(CONTAINERS)}")
     kind = file_type(path)
     with ExitStack() as stack:
         if member and (container or _container_of_archive(path, member)) != "tensorflow":
@@ -86,15 +87,15 @@ def opened(path: Path, container: str | None = None, member: str = "") -> Iterat
             copy = copied(path, member, folder / PurePosixPath(member).name)
             try:
                 yield stack.enter_context(opened(copy, container))
-            except Fault as fault:
-                raise Fault(f"{path.name}: {fault}") from fault
+            except BenchmarkError as fault:
+                raise BenchmarkError(f"{path.name}: {fault}") from fault
             return
         # pickles of the oldest protocols cannot be told from noise before they are read
         found = container or "pickle" if kind is FileType.OTHER else CONTAINER_OF.get(kind, "")
         if not found or found != (container or found):
             if kind is FileType.PICKLE:  # where it names code, that is what to tell of it
                 _pickle(_Source(path, kind, member, stack))
-            raise Fault(f"{path.name}: {_mismatch(kind, container)}")
+            raise BenchmarkError(f"{path.name}: {_mismatch(kind, container)}")
         yield OpenedFile(name=path.name, container=found, read=CONTAINERS[found](_Source(path, kind, member, stack)))
 
 
@@ -149,7 +150,9 @@ def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
         try:
             return read()
         except Hostile as error:
-            raise Fault(f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}") from error
+            raise BenchmarkError(
+                f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}"
+            ) from error
 
 
 def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
@@ -161,7 +164,7 @@ def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
     if held is None:
         kind = content.kind if isinstance(content, Record) else type(content).__name__
         kind = kind if tensor_of(content, storage)[0] is None else "Tensor"
-        raise Fault(f"{path.name}: holds a {kind}, wanted tensors by name")
+        raise BenchmarkError(f"{path.name}: holds a {kind}, wanted tensors by name")
     if not inside and mapping(held.get("state_dict")) is not None:
         inside = "state_dict"
     held, beside = _descended(path, held, inside)
@@ -184,7 +187,7 @@ def _descended(path: Path, held: dict[str, Any], inside: str) -> tuple[dict[str,
     for key in filter(None, inside.split(".")):
         inner = mapping(held.get(key))
         if inner is None:
-            raise Fault(
+            raise BenchmarkError(
                 f"{path.name}: its tensors should lie under `{inside}`, but it has no `{way}{key}`, "
                 f"only {first_few([way + name for name in held]) or 'nothing'}"
             )
@@ -222,7 +225,7 @@ def _safetensors(source: _Source) -> Callable[[str], Arrays]:
 
     def read(inside: str) -> Arrays:
         if inside:
-            raise Fault(f"{path.name}: safetensors are flat, but this naming wants tensors under `{inside}`")
+            raise BenchmarkError(f"{path.name}: safetensors are flat, but this naming wants tensors under `{inside}`")
         return Arrays(tensors=tensors)
 
     return read
@@ -236,12 +239,14 @@ def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
         index, *data = [copied(path, name, Path(folder) / str(number)) for number, name in enumerate(files)]
         try:
             tensors, others = _guarded(path, "TensorFlow checkpoint", lambda: read_bundle(index, data))
-        except Fault as fault:
-            raise Fault(f"{path.name}: {str(fault).removeprefix(f'{path.name}: ')}") from fault
+        except BenchmarkError as fault:
+            raise BenchmarkError(f"{path.name}: {str(fault).removeprefix(f'{path.name}: ')}") from fault
 
     def read(inside: str) -> Arrays:
         if inside:
-            raise Fault(f"{path.name}: TensorFlow's tensors are flat, but this naming wants them under `{inside}`")
+            raise BenchmarkError(
+                f"{path.name}: TensorFlow's tensors are flat, but this naming wants them under `{inside}`"
+            )
         return Arrays(tensors=tensors, beside=others)
 
     return read
@@ -257,18 +262,20 @@ def _bundle_files(path: Path, member: str) -> list[str]:
     if not found:
         wanted = f"{member}{INDEX}" if member else "NAME.index beside NAME.data-00000-of-00001"
         size = path.stat().st_size
-        raise Fault(
+        raise BenchmarkError(
             f"{path.name}: no TensorFlow checkpoint ({wanted}) in it, only {first_few(sorted(names)) or 'nothing'}: a file "
             f"of another kind in it is named by `member` (--member); else it is cut off or damaged ({size:,} bytes)"
         )
     if len(found) > 1:
-        raise Fault(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(found, 8)}")
+        raise BenchmarkError(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(found, 8)}")
     (stem,) = found
     parts = {told["number"]: told["count"] for name in names if (told := DATA.fullmatch(name)) and told["stem"] == stem}
     count = int(max(parts.values(), default="1"))
     wanted_parts = [f"{stem}.data-{number:05}-of-{count:05}" for number in range(count)]
     if lacking := [name for name in wanted_parts if name not in names]:
-        raise Fault(f"{path.name}: {stem}{INDEX} without {first_few(lacking)}: pack all files of the checkpoint")
+        raise BenchmarkError(
+            f"{path.name}: {stem}{INDEX} without {first_few(lacking)}: pack all files of the checkpoint"
+        )
     return [f"{stem}{INDEX}", *wanted_parts]
 
 

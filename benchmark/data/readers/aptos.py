@@ -14,43 +14,45 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, paths_of, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.record import Predictions
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.results.predictions import Predictions
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 TEST = "test.csv"
 REMEDY = "unpack the competition's {} folder again"
 NUM_UNLABELLED = 4  # of a phantom
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per photograph; whose eyes they are, the competition does not tell."""
     train = _rows(required(root / "train.csv", task.name, "it comes with the competition's data"))
     test = _rows(root / TEST) if (root / TEST).is_file() else None
     if test is not None and "diagnosis" in test:
         parts = [_labelled(train, root, "train", task), _labelled(test, root, "test", task)]
-        return Found(table=pd.concat(parts, ignore_index=True))
+        return ReaderResult(table=pd.concat(parts, ignore_index=True))
     unlabelled, notes = _unlabelled(test, root)
-    return Found(table=_labelled(train, root, "train", task).assign(part=""), unlabelled=unlabelled, notes=notes)
+    return ReaderResult(table=_labelled(train, root, "train", task).assign(part=""), unlabelled=unlabelled, notes=notes)
 
 
 def _rows(path: Path) -> pd.DataFrame:
     with readable(path):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     if "id_code" not in rows:
-        raise Fault(f"{path}: no column id_code; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column id_code; found {first_few(rows.columns, 6)}")
     return rows
 
 
 def _labelled(rows: pd.DataFrame, root: Path, part: str, task: TaskSpec) -> pd.DataFrame:
     path, folder = root / f"{part}.csv", f"{part}_images"
     if "diagnosis" not in rows:
-        raise Fault(f"{path}: no column diagnosis; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column diagnosis; found {first_few(rows.columns, 6)}")
     grades = {str(grade): grade for grade in range(len(task.labels))}
     if (odd := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: row {odd[0] + 2}: found the diagnosis {rows['diagnosis'][odd[0]]!r}: wanted 0 to {len(grades) - 1}"
         )
     remedy = REMEDY.format(folder)

@@ -9,22 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, required
-from benchmark.fault import Fault
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
 
 NAME = re.compile(r"Image_(\d{2})([LR])\.jpg")
 REMEDY = "the copy is not complete: unpack CHASEDB1.zip again"
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per eye; the patient is the child."""
     rows = []
     for image in sorted(root.glob("Image_*.jpg")):
         match = NAME.fullmatch(image.name)
         if not match:
-            raise Fault(f"{task.name}: {image}: wanted names like Image_01L.jpg")
+            raise BenchmarkError(f"{task.name}: {image}: wanted names like Image_01L.jpg")
         observers = [f"{image.stem}_{which}HO.png" for which in ("1st", "2nd")]
         for name in observers:
             required(root / name, task.name, REMEDY)
@@ -39,7 +40,9 @@ def read(root: Path, task: TaskSpec) -> Found:
                 "mask_observer2": observers[1],
             }
         )
-    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "eye", "mask", "mask_observer2"]))
+    return ReaderResult(
+        table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "eye", "mask", "mask_observer2"])
+    )
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, paths_of, readable, required
-from benchmark.fault import Fault, did_you_mean, first_few
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
@@ -22,7 +24,7 @@ NO_FINDING = "No Finding"
 REMEDY = "download the missing images_0NN.tar.gz from https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of the table; parts by the official lists."""
     entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
     required(entry, task.name, "it comes with the data set")
@@ -30,7 +32,7 @@ def read(root: Path, task: TaskSpec) -> Found:
         rows = pd.read_csv(entry, dtype=str, usecols=lambda c: not c.startswith("Unnamed"))
     for column in ("Image Index", "Finding Labels", "Patient ID"):
         if column not in rows:
-            raise Fault(f"{entry}: no column {column!r}, found {first_few(rows.columns, 6)}")
+            raise BenchmarkError(f"{entry}: no column {column!r}, found {first_few(rows.columns, 6)}")
     names = rows["Image Index"]
     findings = _findings(rows["Finding Labels"], task.labels, entry)
     table = pd.DataFrame(
@@ -48,7 +50,7 @@ def read(root: Path, task: TaskSpec) -> Found:
             "view": rows.get("View Position", pd.Series("", index=rows.index)).fillna(""),
         }
     )
-    return Found(table=pd.concat([table, findings], axis=1))
+    return ReaderResult(table=pd.concat([table, findings], axis=1))
 
 
 def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.DataFrame:
@@ -57,7 +59,9 @@ def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.Da
     if unknown := {finding for row in said for finding in row} - vocabulary:
         finding = min(unknown)
         row = next(i for i, row in enumerate(said) if finding in row)
-        raise Fault(f"{entry}: row {row + 2}: unknown finding {finding!r}: {did_you_mean(finding, vocabulary)}")
+        raise BenchmarkError(
+            f"{entry}: row {row + 2}: unknown finding {finding!r}: {did_you_mean(finding, vocabulary)}"
+        )
     sets = [set(row) for row in said]
     return pd.DataFrame({label: np.array([label in row for row in sets], dtype=float) for label in labels})
 
@@ -67,10 +71,12 @@ def _parts(names: pd.Series, root: Path, task: str) -> pd.Series:
     for part, list_name in LISTS.items():
         listed = set(required(root / list_name, task, "it comes with the data set").read_text().split())
         if twice := names[names.isin(listed) & (parts != "")].tolist():
-            raise Fault(f"{task}: {len(twice):,} images are in both {first_few(LISTS.values())}: {first_few(twice)}")
+            raise BenchmarkError(
+                f"{task}: {len(twice):,} images are in both {first_few(LISTS.values())}: {first_few(twice)}"
+            )
         parts[names.isin(listed)] = part
     if unlisted := names[parts == ""].tolist():
-        raise Fault(
+        raise BenchmarkError(
             f"{task}: {len(unlisted):,} images are in neither of {first_few(LISTS.values())}: {first_few(unlisted)}"
         )
     return parts

@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import UNCERTAIN, Found, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.frozen import Frozen, explain
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import UNCERTAIN, ReaderResult, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.strict import StrictModel, explain
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 # the radiologists' labels of the validation table are the test, as in the first paper: the true test set is not public
 TABLES = {"train": "train.csv", "test": "valid.csv"}
@@ -52,28 +54,28 @@ SHOWN = {
 }
 
 
-class Layout(Frozen):
+class Layout(StrictModel):
     """`tables`: those to be read, as one set without parts; else train.csv trains and valid.csv is the test."""
 
     tables: Annotated[tuple[Literal["train.csv", "valid.csv"], ...], Field(min_length=1)] | None = None
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per view. A finding that a report does not mention (blank) is absent."""
     try:
         asked = Layout.model_validate(task.layout or {}).tables
     except ValidationError as error:
-        raise Fault(f"{task.name}: layout: {explain(error, Layout)}") from error
+        raise BenchmarkError(f"{task.name}: layout: {explain(error, Layout)}") from error
     named = [(name, "") for name in asked] if asked else [(name, part) for part, name in TABLES.items()]
     tables = [_table(root / name, part, task) for name, part in named]
     table = pd.concat(tables, ignore_index=True)
     gone = [image for image in table["image"] if not (root / image).is_file()]
     if gone:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: {len(gone):,} of {len(table):,} images are missing under {root} ({first_few(gone)}): "
             f"the copy is not complete; {REMEDY}"
         )
-    return Found(table=table)
+    return ReaderResult(table=table)
 
 
 def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
@@ -81,11 +83,11 @@ def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
     with readable(path):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     if absent := [name for name in ("Path", *GROUPS.values(), *task.labels) if name not in rows]:
-        raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
     image = rows["Path"].str.partition("/")[2]
     parts = image.str.extract(r"^(?:train|valid)/(patient\d+)/(study\d+)/[^/]+$")
     if (odd := rows["Path"][parts[0].isna()]).size:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: row {odd.index[0] + 2}: found the path {odd.iloc[0]!r}: "
             "wanted one like CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
         )
@@ -109,7 +111,7 @@ def _findings(rows: pd.DataFrame, labels: tuple[str, ...], path: Path) -> pd.Dat
     known = findings.isin([0, 1, UNCERTAIN]).to_numpy()
     if not known.all():
         row, column = np.argwhere(~known)[0]
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: row {row + 2}: found {said.iloc[row, column]!r} as {labels[column]}: wanted 1, 0, -1 or blank"
         )
     return findings.astype(float)

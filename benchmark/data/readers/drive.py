@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, required
-from benchmark.fault import Fault
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
 
 FOLDERS = {"train": ("training",), "test": ("test", "testing")}
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per photograph; the second observer where its folder is there (test part)."""
     rows = []
     for part, names in FOLDERS.items():
@@ -39,13 +40,15 @@ def read(root: Path, task: TaskSpec) -> Found:
                     "field_of_view": view,
                 }
             )
-    return Found(table=pd.DataFrame(rows))
+    return ReaderResult(table=pd.DataFrame(rows))
 
 
 def _one(folder: Path, pattern: str, root: Path, task: str) -> str:
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        raise Fault(f"{task}: wanted one file {pattern} in {folder}, found {len(found)}: the copy is not complete")
+        raise BenchmarkError(
+            f"{task}: wanted one file {pattern} in {folder}, found {len(found)}: the copy is not complete"
+        )
     return str(found[0].relative_to(root))
 
 

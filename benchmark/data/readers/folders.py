@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom
-from benchmark.data.index import Found, required
+from benchmark.data.index import ReaderResult, required
+from benchmark.data.phantoms import folder as phantom
 from benchmark.data.readers.own import (
     Part,
     PartFolders,
@@ -39,16 +39,17 @@ from benchmark.data.readers.own import (
     phantom_names,
     write_photograph,
 )
-from benchmark.fault import Fault, did_you_mean, first_few, plural
-from benchmark.frozen import Frozen
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.strict import StrictModel
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 KINDS = ("binary", "multiclass", "ordinal")
 # where parts are folders: two patients in five are for validation and test
 PHANTOM_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test", "train")
 
 
-class Layout(Frozen):
+class Layout(StrictModel):
     """What a sheet tells the reader `folders`."""
 
     images: str = "."
@@ -57,11 +58,11 @@ class Layout(Frozen):
     positive: str | None = None
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image in a class's folder."""
     layout = layout_of(task, Layout, KINDS)
     if layout.positive and task.kind != "binary":
-        raise Fault(f"{task.name}: layout.positive is for binary tasks, this is {task.kind}")
+        raise BenchmarkError(f"{task.name}: layout.positive is for binary tasks, this is {task.kind}")
     top = required(root / layout.images, task.name, "layout.images is the folder that the classes' folders are in")
     folders = folders_of(layout.parts)
     images = pd.concat([_part(top, folder, part, task) for part, folder in folders], ignore_index=True)
@@ -89,7 +90,7 @@ def read(root: Path, task: TaskSpec) -> Found:
             "part": images["part"],
         }
     )
-    return Found(
+    return ReaderResult(
         table=pd.concat([table, labels], axis=1),
         notes=(*notes, *told),
         labels=None if task.labels else tuple(map(str, labels)),
@@ -116,14 +117,14 @@ def _labels(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A column per label, and notes; images of classes that the sheet does not list have none (NaN)."""
     if len(classes) < 2:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: {top} has images in {first_few(classes) or 'no folder'}: wanted a folder for each class"
         )
     if task.kind == "binary":
         positive = layout.positive or task.labels[0]
         if positive not in classes:
             remedy = did_you_mean(positive, classes)
-            raise Fault(
+            raise BenchmarkError(
                 f"{task.name}: no images in {top}/…/{positive}: {remedy} (layout.positive says which folder is 1)"
             )
         others = [name for name in classes if name != positive]
@@ -131,7 +132,7 @@ def _labels(
         return pd.DataFrame({task.labels[0]: (said == positive).astype(float)}), [told] * (len(others) > 1)
     if absent := [label for label in task.labels if label not in classes]:
         unlisted = [name for name in classes if name not in task.labels]
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: no images of {first_few(absent)} in {top}: {did_you_mean(absent[0], unlisted or classes)}"
         )
     return one_hot(said.where(said.isin(task.labels or classes), ""), task.labels or classes), []
@@ -142,7 +143,9 @@ def _refuse_empty(top: Path, classes: list[str], folders: list[tuple[str, str]],
     for _, folder in folders:
         names = sorted(entry.name for entry in os.scandir(top / folder) if entry.is_dir() and not hidden(entry.name))
         if empty := [name for name in names if name not in classes]:
-            raise Fault(f"{task.name}: {top / folder / empty[0]} has no images: fill it, remove it, or list `labels`")
+            raise BenchmarkError(
+                f"{task.name}: {top / folder / empty[0]} has no images: fill it, remove it, or list `labels`"
+            )
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, required
-from benchmark.fault import first_few, plural
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 # val is too small to choose an epoch by: it joins the training part, of which some is held out as for other tasks
 PARTS = {"train": "train", "val": "train", "test": "test"}
@@ -28,7 +29,7 @@ NAMES = {
 }
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part.
 
     An image of another name than NAMES counts as a patient of its own, and a note tells of it.
@@ -53,7 +54,7 @@ def read(root: Path, task: TaskSpec) -> Found:
                     }
                 )
     told = f"{plural(len(others), 'image')} without a patient in the name ({first_few(others)}): each counts as its own"
-    return Found(
+    return ReaderResult(
         table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]),
         notes=(told,) if others else (),
     )

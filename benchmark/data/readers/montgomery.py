@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, required
-from benchmark.fault import Fault
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
 
 NAME = re.compile(r"MCUCXR_(\d{4})_([01])\.png")
 SIDES = ("leftMask", "rightMask")
 COLUMNS = ["id", "image", "patient", "part", "sex", "age", "tuberculosis", "mask"]
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per radiograph, one radiograph per patient; the mask is the union of both lungs'."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     masks = {
@@ -34,10 +35,12 @@ def read(root: Path, task: TaskSpec) -> Found:
     for name, path in sorted(listing(folder, [".png"]).items()):
         match = NAME.fullmatch(name)
         if not match:
-            raise Fault(f"{task.name}: {folder / path}: wanted names like MCUCXR_0001_0.png")
+            raise BenchmarkError(f"{task.name}: {folder / path}: wanted names like MCUCXR_0001_0.png")
         for side in SIDES:
             if name not in masks[side]:
-                raise Fault(f"{task.name}: {root / 'ManualMask' / side / name} is missing: the copy is not complete")
+                raise BenchmarkError(
+                    f"{task.name}: {root / 'ManualMask' / side / name} is missing: the copy is not complete"
+                )
         sex, age = _reading(root / "ClinicalReadings" / f"{name[:-4]}.txt")
         rows.append(
             {
@@ -51,7 +54,7 @@ def read(root: Path, task: TaskSpec) -> Found:
                 "mask": "|".join(f"ManualMask/{side}/{masks[side][name]}" for side in SIDES),
             }
         )
-    return Found(table=pd.DataFrame(rows, columns=COLUMNS))
+    return ReaderResult(table=pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _reading(path: Path) -> tuple[str, str]:

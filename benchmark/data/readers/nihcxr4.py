@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, paths_of, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.tasks import OTHER, TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import OTHER, TaskSpec
+from benchmark.text import first_few
 
 TABLES = {"train": "validation_labels.csv", "test": "test_labels.csv"}
 SET_IDS = {"train": "val", "test": "test"}
@@ -34,7 +36,7 @@ SHOWN = {
 }
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
     made, notes, tables, num_listed = phantom.marker(root), [], [], 0
     for part, name in TABLES.items():
@@ -51,9 +53,9 @@ def read(root: Path, task: TaskSpec) -> Found:
         tables.append(_table(rows, has, part)[~several])
     table = pd.concat(tables, ignore_index=True)
     if unknown := [label for label in task.labels if label not in table]:
-        raise Fault(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*SHOWN, OTHER))}")
+        raise BenchmarkError(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*SHOWN, OTHER))}")
     found = table.assign(image=_images(table["id"], root, task))
-    return Found(table=found, notes=tuple(notes), num_listed=num_listed)
+    return ReaderResult(table=found, notes=tuple(notes), num_listed=num_listed)
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -66,11 +68,13 @@ def _rows(path: Path) -> pd.DataFrame:
         if len(names) != width:
             names = ",".join(names).split(",")
         if len(names) != width:
-            raise Fault(f"{path}: row 2 has {width} values under {len(names)} headings: copy it again from its source")
+            raise BenchmarkError(
+                f"{path}: row 2 has {width} values under {len(names)} headings: copy it again from its source"
+            )
         # names given, so that a heading one short cannot make row names of the first column
         rows = pd.read_csv(path, dtype=str, names=names, header=None, skiprows=1, keep_default_na=False).fillna("")
     if absent := [name for name in ("Image Index", "Patient ID", *SHOWN) if name not in rows]:
-        raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
     return rows
 
 
@@ -81,7 +85,9 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
         return rows, []
     agreeing = rows.duplicated(["Image Index", *SHOWN])
     if (odd := rows.index[repeated & ~agreeing]).size:
-        raise Fault(f"{path}: row {odd[0] + 2}: {rows['Image Index'][odd[0]]} is listed twice, with other findings")
+        raise BenchmarkError(
+            f"{path}: row {odd[0] + 2}: {rows['Image Index'][odd[0]]} is listed twice, with other findings"
+        )
     return rows[~repeated], [f"{path.name}: {repeated.sum():,} rows repeat an image and are left out"]
 
 
@@ -92,7 +98,7 @@ def _findings(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not known.all():
         row, column = np.argwhere(~known)[0]
         found, finding = rows[list(SHOWN)].iloc[row, column], list(SHOWN)[column]
-        raise Fault(f"{path}: row {rows.index[row] + 2}: found {found!r} as {finding}: wanted YES or NO")
+        raise BenchmarkError(f"{path}: row {rows.index[row] + 2}: found {found!r} as {finding}: wanted YES or NO")
     return said == "YES"
 
 
@@ -119,7 +125,7 @@ def _images(names: pd.Series, root: Path, task: TaskSpec) -> pd.Series:
         folder = root / below
         if any(inner.is_dir() for inner in folder.glob("images*")):
             return below + paths_of(names, listing(folder, [".png"]), task=task.name, root=folder, remedy=REMEDY)
-    raise Fault(f"{task.name}: no images*/ folder in {root} and none in {root / SIBLING}: {REMEDY}")
+    raise BenchmarkError(f"{task.name}: no images*/ folder in {root} and none in {root / SIBLING}: {REMEDY}")
 
 
 def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature

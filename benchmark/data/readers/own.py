@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
-from benchmark.data import dicom, pixels
+from benchmark.data import dicom
+from benchmark.data import image_files as pixels
 from benchmark.data.index import MASKS, files_in
-from benchmark.fault import Fault, first_few, plural
-from benchmark.frozen import Frozen, explain
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError
+from benchmark.strict import StrictModel, explain
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 INDEX_COLUMNS = ("id", "image", "patient", "part", "case", *MASKS)
@@ -36,7 +38,7 @@ NAMINGS: tuple[str, ...] = (
     "IM-{p:04d}-{n:04d}",
 )
 
-L = TypeVar("L", bound=Frozen)
+L = TypeVar("L", bound=StrictModel)
 Parts = TypeVar("Parts", bound=dict[Any, Any])
 
 
@@ -75,11 +77,13 @@ PartFolders = Annotated[dict[Part, str], AfterValidator(with_train)]
 def layout_of(task: TaskSpec, model: type[L], kinds: Sequence[str]) -> L:
     """What the sheet tells its reader. Raises Fault naming task and key, or where the reader is not for such tasks."""
     if task.kind not in kinds:
-        raise Fault(f"{task.name}: the reader {task.reader} is for {' and '.join(kinds)} tasks, this is {task.kind}")
+        raise BenchmarkError(
+            f"{task.name}: the reader {task.reader} is for {' and '.join(kinds)} tasks, this is {task.kind}"
+        )
     try:
         return model.model_validate(task.layout or {})
     except ValidationError as error:
-        raise Fault(f"{task.name}: layout: {explain(error, model)}") from error
+        raise BenchmarkError(f"{task.name}: layout: {explain(error, model)}") from error
 
 
 def joined(*folders: str) -> str:
@@ -107,7 +111,7 @@ def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
     """Each file's patient: what the pattern's group holds, searched for in the file's name. Raises Fault naming files."""
     patients = paths.str.rpartition("/")[2].str.extract(pattern, expand=False).fillna("")
     if (odd := paths[patients == ""]).size:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: layout.patient: {pattern!r} finds no patient in the names of "
             f"{plural(len(odd), 'file')}: {first_few(odd)}"
         )
@@ -117,13 +121,15 @@ def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
 def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec, remedy: str) -> None:
     """Raise Fault where a class would take the place of one of the index's own columns."""
     if taken := sorted({*classes} & {*INDEX_COLUMNS, *groups}):
-        raise Fault(f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}")
+        raise BenchmarkError(
+            f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}"
+        )
 
 
 def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
     """Raises Fault for more than MOST_CLASSES: numbers, dates or names that are no classes."""
     if len(classes) > MOST_CLASSES:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: {where} holds {len(classes):,} different values ({first_few(classes)}): wanted classes, at "
             f"most {MOST_CLASSES:,}"
         )
@@ -152,7 +158,7 @@ def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSp
         whose = [match[1] if match else None for match in found]
         if not pattern or (whose[0] == whose[1] and None not in whose and len({*whose}) == 3):
             return naming
-    raise Fault(
+    raise BenchmarkError(
         f"{task.name}: layout.patient: {pattern!r} fits no name that phantoms are given: {first_few(NAMINGS, 20)}"
     )
 
@@ -164,6 +170,6 @@ def write_photograph(path: Path, image: pixels.Pixels, task: TaskSpec, number: i
         grey = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
         dicom.write_dicom(path, grey, uid=f"2.25.{number + 1}", tags={})
     elif suffix in (".bmp", ".webp"):
-        raise Fault(f"{task.name}: a phantom cannot be marked in a {suffix} file: wanted png, jpg, tif or dcm")
+        raise BenchmarkError(f"{task.name}: a phantom cannot be marked in a {suffix} file: wanted png, jpg, tif or dcm")
     else:
         pixels.write_image(path, image)

@@ -9,25 +9,25 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, model_validator
 
-from benchmark.data import phantom
 from benchmark.data.index import readable, required
+from benchmark.data.phantoms import folder as phantom
 from benchmark.data.readers.own import IMAGES, INDEX_COLUMNS, Part, Text, made_up_classes, with_train, write_photograph
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.strict import StrictModel
+from benchmark.tasks.spec import TaskSpec
 
 ROLES = ("image", "label", "patient", "case", "part")
 PHANTOM_PARTS: tuple[Part, ...] = ("train", "train", "train", "validation", "test")
 
 
-class Join(Frozen):
+class Join(StrictModel):
     """A second table, of the same rows by a column that both have."""
 
     csv: str
     by: str
 
 
-class Layout(Frozen):
+class Layout(StrictModel):
     """What a sheet tells the reader `table`."""
 
     csv: str
@@ -73,7 +73,7 @@ def refuse_unread(layout: Layout, task: TaskSpec) -> None:
     }
     for key, (what, is_there) in wanted.items():
         if getattr(layout, key) and not is_there:
-            raise Fault(f"{task.name}: layout.{key} goes with {what}, which the sheet does not have")
+            raise BenchmarkError(f"{task.name}: layout.{key} goes with {what}, which the sheet does not have")
 
 
 def column(rows: pd.DataFrame, layout: Layout, name: str) -> pd.Series:
@@ -95,10 +95,12 @@ def read_rows(root: Path, layout: Layout, task: TaskSpec) -> tuple[pd.DataFrame,
         _need(other, [by], also)
         keys, others = rows[by].str.strip(), other[by].str.strip()
         if (twice := others[others.duplicated()]).size:
-            raise Fault(f"{also}: row {twice.index[0] + 2}: {by} {twice.iloc[0]!r} is there twice: wanted one row each")
+            raise BenchmarkError(
+                f"{also}: row {twice.index[0] + 2}: {by} {twice.iloc[0]!r} is there twice: wanted one row each"
+            )
         if unmatched := int((~keys.isin(others)).sum()):
             if unmatched == len(keys):
-                raise Fault(f"{also}: no {by} of {path} is in it, such as {keys.iloc[0]!r}")
+                raise BenchmarkError(f"{also}: no {by} of {path} is in it, such as {keys.iloc[0]!r}")
             notes.append(f"{unmatched:,} of {len(keys):,} rows of {layout.csv} have none in {layout.join.csv}")
         more = other.drop(columns=[name for name in other if name in rows]).set_axis(others, axis=0)
         rows = pd.concat([rows, more.reindex(keys).fillna("").set_axis(rows.index, axis=0)], axis=1)
@@ -119,26 +121,26 @@ def _sheet(path: Path, task: TaskSpec) -> pd.DataFrame:
                     width = width or len(cells)
                     # pandas fills short rows up: a file that was cut off would pass for a whole one
                     if cells and len(cells) != width:
-                        raise Fault(
+                        raise BenchmarkError(
                             f"{path}: row {number + 1} has {len(cells)} cells where the first has {width}: "
                             "copy the table again, or write it anew"
                         )
             except csv.Error as error:
-                raise Fault(f"{path}: unreadable table ({error}): copy it again, or write it anew") from error
+                raise BenchmarkError(f"{path}: unreadable table ({error}): copy it again, or write it anew") from error
         rows = pd.read_csv(
             path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False
         )
     rows.columns = rows.columns.str.strip()
     rows = rows[(rows != "").any(axis=1)]
     if rows.empty:
-        raise Fault(f"{path}: the table has no rows: copy it again, or write it anew")
+        raise BenchmarkError(f"{path}: the table has no rows: copy it again, or write it anew")
     return rows
 
 
 def _need(rows: pd.DataFrame, names: Iterable[str], path: Path) -> None:
     for name in names:
         if name not in rows:
-            raise Fault(f"{path}: no column {name!r}: {did_you_mean(name, rows.columns)}")
+            raise BenchmarkError(f"{path}: no column {name!r}: {did_you_mean(name, rows.columns)}")
 
 
 def write_rows(root: Path, layout: Layout, task: TaskSpec, order: phantom.Order) -> None:

@@ -30,9 +30,10 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, model_validator
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, required
-from benchmark.data.pixels import RLE
+from benchmark.data import image_files as pixels
+from benchmark.data.image_files import RLE
+from benchmark.data.index import ReaderResult, required
+from benchmark.data.phantoms import folder as phantom
 from benchmark.data.readers.own import (
     IMAGES,
     Part,
@@ -46,9 +47,10 @@ from benchmark.data.readers.own import (
     phantom_names,
     write_photograph,
 )
-from benchmark.fault import Fault, first_few, plural
-from benchmark.frozen import Frozen
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError
+from benchmark.strict import StrictModel
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 KINDS = ("segmentation",)
 MASKS = (*IMAGES, ".gif")
@@ -65,7 +67,7 @@ def _with_stem(pattern: str) -> str:
 NamePattern = Annotated[str, AfterValidator(_with_stem)]
 
 
-class Layout(Frozen):
+class Layout(StrictModel):
     """What a sheet tells the reader `pairs`."""
 
     images: str = "images"
@@ -95,7 +97,7 @@ class Layout(Frozen):
         return {column: pattern for column, pattern in named.items() if pattern}
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image."""
     layout = layout_of(task, Layout, KINDS)
     found = [_part(root, layout, folder, part, task) for part, folder in folders_of(layout.parts)]
@@ -112,14 +114,14 @@ def read(root: Path, task: TaskSpec) -> Found:
         counted = f"{len(without):,} of {len(table):,} images have no {pattern}"
         if len(without) == len(table) or (column == "mask" and layout.missing_masks is None):
             remedy = "copy the masks there, or say missing_masks: empty" if column == "mask" else "copy them there"
-            raise Fault(
+            raise BenchmarkError(
                 f"{task.name}: {counted} under {root} ({first_few(without)}): {remedy}; layout says how they are called"
             )
         notes.append(counted + (": their masks are empty" if column == "mask" else ""))
     table["mask"] = table["mask"].replace("", RLE)
     if layout.patient:
         table["patient"] = patients_of(table["image"], layout.patient, task)
-    return Found(table=table, notes=tuple(notes))
+    return ReaderResult(table=table, notes=tuple(notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ def _part(root: Path, layout: Layout, folder: str, part: str, task: TaskSpec) ->
     images = images[~images["path"].isin(pd.concat([masks["path"] for masks in beside.values()]))]
     others, images = int(images["key"].isna().sum()), images.dropna()
     if images.empty:
-        raise Fault(f"{task.name}: no images {_within(joined(layout.images, layout.image), folder)} in {root}")
+        raise BenchmarkError(f"{task.name}: no images {_within(joined(layout.images, layout.image), folder)} in {root}")
     ids = ("" if folder == "." else f"{joined(folder)}/") + images["below"].str.rpartition(".")[0]
     table = pd.DataFrame({"id": ids, "image": images["path"], "patient": ids, "part": part})
     orphans = 0
@@ -146,7 +148,7 @@ def _part(root: Path, layout: Layout, folder: str, part: str, task: TaskSpec) ->
         of_image = masks[masks["key"].isin(images["key"])].set_index("key")["path"]
         orphans += len(masks) - len(of_image)
         if (twice := of_image[of_image.index.duplicated(keep=False)]).size:
-            raise Fault(f"{task.name}: {first_few(twice)} in {root} are masks of one image: keep one")
+            raise BenchmarkError(f"{task.name}: {first_few(twice)} in {root} are masks of one image: keep one")
         table[column] = images["key"].map(of_image).astype(object).fillna("")
     return _Part(table=table, orphans=orphans, others=others)
 

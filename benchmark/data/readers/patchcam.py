@@ -12,30 +12,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, paths_of, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.record import Predictions
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.results.predictions import Predictions
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 TABLE = "train_labels.csv"
 REMEDY = "unpack the competition's train folder again"
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch of the table; whose patch it is, the competition does not tell."""
     path = required(root / TABLE, task.name, "it comes with the competition's data")
     with readable(path):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     if absent := [name for name in ("id", "label") if name not in rows]:
-        raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
     if (odd := rows.index[~rows["label"].isin(["0", "1"])]).size:
-        raise Fault(f"{path}: row {odd[0] + 2}: found the label {rows['label'][odd[0]]!r}: wanted 0 or 1")
+        raise BenchmarkError(f"{path}: row {odd[0] + 2}: found the label {rows['label'][odd[0]]!r}: wanted 0 or 1")
     files = listing(required(root / "train", task.name, REMEDY), [".tif"])
     images = paths_of(rows["id"] + ".tif", files, task=task.name, root=root, remedy=REMEDY)
     table = pd.DataFrame({"id": rows["id"], "image": "train/" + images, "patient": rows["id"], "part": ""})
     table[task.labels[0]] = rows["label"].astype(float)
-    return Found(table=table, unlabelled=_unlabelled(root / "test"))
+    return ReaderResult(table=table, unlabelled=_unlabelled(root / "test"))
 
 
 def _unlabelled(folder: Path) -> pd.DataFrame | None:

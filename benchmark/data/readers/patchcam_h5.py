@@ -13,23 +13,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data import hdf5, phantom
-from benchmark.data.index import Found, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.tasks import TaskSpec
+from benchmark.data import hdf5
+from benchmark.data.index import ReaderResult, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 NAME = "camelyonpatch_level_2_split_"
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
 LABELS, SLIDE = "y", "wsi"
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch; of the images' files the names alone."""
     tables = [root / f"{NAME}{split}_meta.csv" for split in PARTS]
     absent = [path.name for path in tables if not path.is_file()]
     found = [_part(root, split, task, with_slides=not absent) for split in PARTS]
     note = f"without {first_few(absent)} nobody knows a patch's slide: each counts as a patient of its own"
-    return Found(table=pd.concat(found, ignore_index=True), notes=(note,) if absent else ())
+    return ReaderResult(table=pd.concat(found, ignore_index=True), notes=(note,) if absent else ())
 
 
 def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
@@ -54,10 +56,12 @@ def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.Da
 def _labels(path: Path) -> NDArray[np.uint8]:
     values = hdf5.read_dataset(path, LABELS)
     if values.size != len(values):
-        raise Fault(f'{path}: dataset "{LABELS}" is {" x ".join(map(str, values.shape))}: wanted one label a patch')
+        raise BenchmarkError(
+            f'{path}: dataset "{LABELS}" is {" x ".join(map(str, values.shape))}: wanted one label a patch'
+        )
     labels = values.reshape(-1)
     if (odd := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
-        raise Fault(f'{path}: row {odd[0]} of "{LABELS}": found the label {labels[odd[0]]}: wanted 0 or 1')
+        raise BenchmarkError(f'{path}: row {odd[0]} of "{LABELS}": found the label {labels[odd[0]]}: wanted 0 or 1')
     return labels
 
 
@@ -65,11 +69,13 @@ def _slides(path: Path, num: int) -> pd.Series:
     with readable(path):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     if SLIDE not in rows:
-        raise Fault(f"{path}: no column {SLIDE}; found {first_few(rows.columns, 6)}")
+        raise BenchmarkError(f"{path}: no column {SLIDE}; found {first_few(rows.columns, 6)}")
     if len(rows) != num:
-        raise Fault(f"{path}: {len(rows):,} rows for {num:,} labels: they are not of one copy; get the table again")
+        raise BenchmarkError(
+            f"{path}: {len(rows):,} rows for {num:,} labels: they are not of one copy; get the table again"
+        )
     if (blank := rows.index[rows[SLIDE] == ""]).size:
-        raise Fault(f"{path}: row {blank[0] + 2}: found no {SLIDE}: wanted the slide's name")
+        raise BenchmarkError(f"{path}: row {blank[0] + 2}: found no {SLIDE}: wanted the slide's name")
     return rows[SLIDE]
 
 

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data import dicom, phantom
-from benchmark.data.index import Found, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.tasks import TaskSpec
+from benchmark.data import dicom
+from benchmark.data.index import ReaderResult, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 TABLE, FOLDER, SUFFIX = "train.csv", "train", ".dcm"
 STUDY, SERIES, SLICE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
@@ -30,7 +32,7 @@ OF_EXAM = (
 )  # fmt: skip
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per slice of the table."""
     path = required(root / TABLE, task.name, "it comes with the competition's data")
     label = task.labels[0]
@@ -50,7 +52,7 @@ def read(root: Path, task: TaskSpec) -> Found:
             label: (rows[label] == "1").astype(float),
         }
     )
-    return Found(table=table)
+    return ReaderResult(table=table)
 
 
 def _rows(path: Path, label: str) -> pd.DataFrame:
@@ -59,13 +61,13 @@ def _rows(path: Path, label: str) -> pd.DataFrame:
     with readable(path):
         header = pd.read_csv(path, nrows=0)
         if absent := [name for name in columns if name not in header]:
-            raise Fault(f"{path}: no column {first_few(absent)}; found {first_few(header.columns, 6)}")
+            raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(header.columns, 6)}")
         rows = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False)
     if (odd := rows.index[~rows[label].isin(["0", "1"])]).size:
-        raise Fault(f"{path}: row {odd[0] + 2}: found {rows[label].iloc[odd[0]]!r} as {label}: wanted 0 or 1")
+        raise BenchmarkError(f"{path}: row {odd[0] + 2}: found {rows[label].iloc[odd[0]]!r} as {label}: wanted 0 or 1")
     for name in (STUDY, SERIES, SLICE):
         if (blank := rows.index[rows[name] == ""]).size:
-            raise Fault(
+            raise BenchmarkError(
                 f"{path}: row {blank[0] + 2}: found no {name}: wanted the names of a study, a series and a slice"
             )
     return rows.astype({STUDY: "category", SERIES: "category"})
@@ -102,7 +104,7 @@ def _check_complete(
         if gone := set(wanted).difference(found):
             missing += [folder + name for name in sorted(gone)]
     if missing:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: {len(missing):,} of {len(files):,} images are missing under {root} "
             f"({first_few(missing)}): the copy is not complete; {REMEDY}"
         )

@@ -10,23 +10,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom, pixels
-from benchmark.data.index import Found, listing, required
-from benchmark.fault import Fault
-from benchmark.tasks import TaskSpec
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
 
 NAME = re.compile(r"CHNCXR_(\d{4})_([01])\.png")
 SEX = {"m": "M", "f": "F"}
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per radiograph, one radiograph per patient."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     rows = []
     for name, path in sorted(listing(folder, [".png"]).items()):
         match = NAME.fullmatch(name)
         if not match:
-            raise Fault(f"{task.name}: {folder / path}: wanted names like CHNCXR_0001_0.png")
+            raise BenchmarkError(f"{task.name}: {folder / path}: wanted names like CHNCXR_0001_0.png")
         sex, age = _reading(root / "ClinicalReadings" / f"{name[:-4]}.txt")
         rows.append(
             {
@@ -39,7 +40,9 @@ def read(root: Path, task: TaskSpec) -> Found:
                 task.labels[0]: float(match[2]),
             }
         )
-    return Found(table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "sex", "age", task.labels[0]]))
+    return ReaderResult(
+        table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "sex", "age", task.labels[0]])
+    )
 
 
 def _reading(path: Path) -> tuple[str, str]:

@@ -13,22 +13,25 @@ import numpy as np
 import pandas as pd
 import pydicom
 
-from benchmark.data import dicom, phantom, pixels
-from benchmark.data.index import Found, listing, readable, required
-from benchmark.fault import Fault, first_few
-from benchmark.tasks import TaskSpec
+from benchmark.data import dicom
+from benchmark.data import image_files as pixels
+from benchmark.data.index import ReaderResult, listing, readable, required
+from benchmark.data.phantoms import folder as phantom
+from benchmark.errors import BenchmarkError
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 
 TAGS = ["PatientID", "PatientSex", "PatientAge", "ViewPosition"]
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of the table, its runs joined; patient, sex, age and view from the DICOM headers."""
     table_path = required(root / "train-rle.csv", task.name, f"it comes with the data set: {task.get}")
     folder = required(root / "dicom-images-train", task.name, "unpack the data set's dicom-images-train folder there")
     encodings = _encodings(table_path)
     files = {name.removesuffix(".dcm"): f"{folder.name}/{path}" for name, path in listing(folder, [".dcm"]).items()}
     if absent := sorted(set(encodings) - set(files)):
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: {len(absent):,} of {len(encodings):,} images of {table_path.name} are missing under {folder} "
             f"({first_few(absent)}): the copy is not complete; {task.get}"
         )
@@ -43,7 +46,7 @@ def read(root: Path, task: TaskSpec) -> Found:
     table["mask"] = [pixels.RLE + encodings[name] for name in names]
     unread = len(files) - len(names)
     notes = [f"{unread:,} images have no row in {table_path.name} and are left out"] * bool(unread)
-    return Found(table=table, notes=tuple(notes))
+    return ReaderResult(table=table, notes=tuple(notes))
 
 
 def _encodings(path: Path) -> dict[str, str]:
@@ -51,7 +54,7 @@ def _encodings(path: Path) -> dict[str, str]:
     with readable(path):
         rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
     if rows.shape[1] != 2:
-        raise Fault(f"{path}: wanted the columns ImageId,EncodedPixels, found {rows.shape[1]} columns")
+        raise BenchmarkError(f"{path}: wanted the columns ImageId,EncodedPixels, found {rows.shape[1]} columns")
     if str(rows.iloc[0, 0]).strip() == "ImageId":
         rows = rows.iloc[1:]
     joined: dict[str, list[str]] = {}
@@ -64,7 +67,7 @@ def _header(path: Path) -> tuple[str, str, str, str]:
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
     except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, *dicom.DAMAGED_DICOM) as error:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: not a DICOM file ({path.stat().st_size:,} bytes): copy it again from its source"
         ) from error
     patient, sex, age, view = (str(header.get(tag, "") or "") for tag in TAGS)

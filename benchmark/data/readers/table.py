@@ -30,12 +30,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import phantom
-from benchmark.data.index import UNCERTAIN, Found, listing, paths_of, required
+from benchmark.data.index import UNCERTAIN, ReaderResult, listing, paths_of, required
+from benchmark.data.phantoms import folder as phantom
 from benchmark.data.readers.own import IMAGES, check_classes, check_count, files_below, joined, layout_of, one_hot
 from benchmark.data.readers.own_table import Layout, column, read_rows, refuse_unread, write_rows
-from benchmark.fault import Fault, did_you_mean, first_few, plural
-from benchmark.tasks import TaskSpec
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
 
 KINDS = ("binary", "multilabel", "multiclass", "ordinal")
 WORDS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0, "": np.nan}
@@ -50,7 +51,7 @@ PART_WORDS = {
 }
 
 
-def read(root: Path, task: TaskSpec) -> Found:
+def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per row of the table that has a label."""
     layout = layout_of(task, Layout, KINDS)
     refuse_unread(layout, task)
@@ -74,7 +75,7 @@ def read(root: Path, task: TaskSpec) -> Found:
     for group in layout.groups:
         # pandas writes whole numbers with .0 where some cells are blank
         table[group] = column(rows, layout, group).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
-    return Found(
+    return ReaderResult(
         table=pd.concat([table, labels[labelled]], axis=1),
         notes=(*notes, *told),
         labels=None if task.labels else tuple(map(str, labels)),
@@ -85,7 +86,7 @@ def _names(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
     """The images' names with their suffixes."""
     names = column(rows, layout, "image").str.replace("\\", "/", regex=False).str.removeprefix("./")
     if (blank := names.index[names == ""]).size:
-        raise Fault(f"{path}: row {blank[0] + 2}: names no image in {layout.columns['image']}")
+        raise BenchmarkError(f"{path}: row {blank[0] + 2}: names no image in {layout.columns['image']}")
     return names.where(names.str.lower().str.endswith(IMAGES), names + layout.suffix)
 
 
@@ -128,7 +129,7 @@ def _parts(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
     known = {value: part for part, values in layout.parts.items() for value in values} if layout.parts else PART_WORDS
     parts = (said if layout.parts else said.str.lower()).map({**known, "": ""})
     if (odd := said[parts.isna()]).size:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: row {odd.index[0] + 2}: found the part {odd.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
             "or layout.parts to say what it is"
         )
@@ -148,9 +149,9 @@ def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> t
     classes = task.labels or tuple(sorted({*said} - {""}))
     check_count(classes, task, f"{path}: {layout.columns['label']}")
     if (odd := said[~said.isin(["", *classes])]).size:
-        raise Fault(_unknown(odd, classes, layout, path))
+        raise BenchmarkError(_unknown(odd, classes, layout, path))
     if len(classes) < 2:
-        raise Fault(
+        raise BenchmarkError(
             f"{path}: {layout.columns['label']} holds {first_few(classes) or 'nothing'}: wanted two classes or more"
         )
     return one_hot(said, classes), []
@@ -158,12 +159,12 @@ def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> t
 
 def _from_columns(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> pd.DataFrame:
     if not task.labels:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: classes come from a column, layout.columns.label, or from columns that `labels` name: wanted one"
         )
     named = {layout.rename.get(name, name): name for name in map(str, rows)}
     if absent := [label for label in task.labels if label not in named]:
-        raise Fault(f"{path}: no column {absent[0]!r} for that label: {did_you_mean(absent[0], named)}")
+        raise BenchmarkError(f"{path}: no column {absent[0]!r} for that label: {did_you_mean(absent[0], named)}")
     words = WORDS | ({"-1": UNCERTAIN, "-1.0": UNCERTAIN} if "uncertain" in task.recipe else {})
     said = {label: rows[named[label]].str.strip() for label in task.labels}
     values = pd.DataFrame({label: _zero_one(cells, label, words, path) for label, cells in said.items()})
@@ -173,7 +174,7 @@ def _from_columns(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path
         if unclear.any():
             row = values.index[unclear][0]
             has = [label for label in task.labels if values[label][row] == 1]
-            raise Fault(
+            raise BenchmarkError(
                 f"{path}: row {row + 2}: {first_few(has, 8) or 'no class'} is 1: wanted one of the classes to be"
             )
         values[labelled] = values[labelled].fillna(0.0)
@@ -184,19 +185,19 @@ def _zero_one(said: pd.Series, label: str, words: dict[str, float], path: Path) 
     lowered = said.str.lower()
     if (odd := said[~lowered.isin(list(words))]).size:
         wanted = "1, 0, -1 or blank" if "-1" in words else "1, 0 or blank"
-        raise Fault(f"{path}: row {odd.index[0] + 2}: found {odd.iloc[0]!r} as {label}: wanted {wanted}")
+        raise BenchmarkError(f"{path}: row {odd.index[0] + 2}: found {odd.iloc[0]!r} as {label}: wanted {wanted}")
     return lowered.map(words).astype(float)
 
 
 def _from_lists(said: pd.Series, layout: Layout, task: TaskSpec, path: Path) -> pd.DataFrame:
     if layout.separator is None:
-        raise Fault(
+        raise BenchmarkError(
             f"{task.name}: layout.separator is missing: what stands between the labels in {layout.columns['label']}? "
             "Where each label has a column, leave columns.label out"
         )
     parted = said.str.split(layout.separator, regex=False).explode().str.strip().replace(layout.rename)
     if (odd := parted[~parted.isin(["", *task.labels, *layout.negative])]).size:
-        raise Fault(_unknown(odd, (*task.labels, *layout.negative), layout, path))
+        raise BenchmarkError(_unknown(odd, (*task.labels, *layout.negative), layout, path))
     has = {label: (parted == label).groupby(level=0).any().astype(float) for label in task.labels}
     return pd.DataFrame(has).where(said != "")
 
@@ -207,11 +208,11 @@ def _from_values(said: pd.Series, layout: Layout, task: TaskSpec, path: Path) ->
         return pd.DataFrame({label: _zero_one(said, label, WORDS, path)}), []
     if not said.isin(layout.positive).any():
         near = did_you_mean(layout.positive[0], {*said} - {""})
-        raise Fault(f"{path}: no row of {layout.columns['label']} is {first_few(layout.positive)}: {near}")
+        raise BenchmarkError(f"{path}: no row of {layout.columns['label']} is {first_few(layout.positive)}: {near}")
     values = said.isin(layout.positive).astype(float).where(said != "")
     others = said[values == 0]
     if layout.negative and (odd := others[~others.isin(layout.negative)]).size:
-        raise Fault(_unknown(odd, (*layout.positive, *layout.negative), layout, path))
+        raise BenchmarkError(_unknown(odd, (*layout.positive, *layout.negative), layout, path))
     counts = others.value_counts().sort_index()
     told = first_few((f"{value} ({count:,})" for value, count in counts.items()), 8)
     return pd.DataFrame({label: values}), [] if layout.negative else [f"{label} is 0 for: {told}"]

@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from benchmark.fault import Fault
-from benchmark.measures.significance import sample_sd
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.material import Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.specs import AttentionMatrix
 from benchmark.report.figures.style import LINE_HEIGHT, SIZE, Room, grid_of_panels, title_of, width_of, wrapped
+from benchmark.stats.significance import sample_sd
 
 CELL = 0.75  # inches at least; two numbers fit
 
@@ -19,7 +19,7 @@ CELL = 0.75  # inches at least; two numbers fit
 def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
     """One panel a block and fusion: the mean over its runs. Raises Fault where no attention is kept."""
     if material.attention is None:
-        raise Fault("no attention is kept")
+        raise BenchmarkError("no attention is kept")
     shown = chosen(material, spec)
     rows, matrices = [], []
     for block in shown.blocks:
@@ -30,7 +30,7 @@ def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
                 continue
             names = kept[0].encoders
             if any(one.encoders != names or one.weights.shape != (len(names), len(names)) for one in kept):
-                raise Fault(
+                raise BenchmarkError(
                     f"attention of {model}: wanted {len(names)} x {len(names)} weights of the same encoders in all runs"
                 )
             of_runs = np.stack([one.weights for one in kept])

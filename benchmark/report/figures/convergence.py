@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.fault import Fault, first_few, plural
+from benchmark.errors import BenchmarkError
+from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
 from benchmark.report.figures.material import Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.quality import curves, histories, median_with_censored, reached
 from benchmark.report.figures.specs import Convergence, TimeToQuality
@@ -28,7 +29,7 @@ from benchmark.report.figures.style import (
     spread,
     title_of,
 )
-from benchmark.report.figures.told_apart import Look, legend_of, looks
+from benchmark.text import first_few, plural
 
 WIDTH, HEIGHT = 2.8, 2.2
 REACHED_WIDTH = 2.3
@@ -40,11 +41,11 @@ def plot_convergence(material: Material, spec: Convergence) -> Plot:
     shown = chosen(material, spec)
     runs = histories(shown, material.records, spec.of)
     if runs.empty:
-        raise Fault(f"no record tells its validation {spec.of} by epoch")
+        raise BenchmarkError(f"no record tells its validation {spec.of} by epoch")
     table = curves(runs, spec.band)
     blocks = [name for name in shown.blocks if name in set(table["block"])]
     models = tuple(model for model in shown.models if model in set(table["model"]))
-    look = looks(shown, models, material.baseline)
+    look = line_styles(shown, models, material.baseline)
     figure, panels, _ = grid_of_panels(
         [title_of(shown.block(name), WIDTH) for name in blocks],
         Room(width=WIDTH, height=HEIGHT, before=0.6, after=0.2),
@@ -75,7 +76,7 @@ def plot_convergence(material: Material, spec: Convergence) -> Plot:
     return Plot(figure=figure, table=table, caption=caption_of(shown, spec, told, pale, left_out))
 
 
-def _draw_curve(axes: Axes, line: pd.DataFrame, look: Look, scale: int) -> None:
+def _draw_curve(axes: Axes, line: pd.DataFrame, look: LineStyle, scale: int) -> None:
     x, y = line["epoch"].to_numpy(), scale * line["mean"].to_numpy()
     whole = int((line["running"] == line["n"]).sum())
     drawn = {"color": look.colour, "linestyle": look.line, "zorder": 2 + look.front}
@@ -90,7 +91,7 @@ def _draw_curve(axes: Axes, line: pd.DataFrame, look: Look, scale: int) -> None:
         axes.plot(x, y, linewidth=0.5, **drawn)
 
 
-def _fit(axes: Axes, lines: pd.DataFrame, look: dict[str, Look], scale: int) -> None:
+def _fit(axes: Axes, lines: pd.DataFrame, look: dict[str, LineStyle], scale: int) -> None:
     """Limits that hold all means, and the bands while all runs train: intervals of the last two runs are huge."""
     whole = lines[(lines["running"] == lines["n"]) & lines["model"].map(lambda model: look[model].named)]
     low = scale * np.nanmin([lines["mean"].min(), whole["low"].min()])
@@ -99,7 +100,7 @@ def _fit(axes: Axes, lines: pd.DataFrame, look: dict[str, Look], scale: int) -> 
     axes.set_ylim(low - room, high + room)
 
 
-def _pale_told(look: dict[str, Look]) -> str:
+def _pale_told(look: dict[str, LineStyle]) -> str:
     pale = [model for model, its in look.items() if not its.named]
     return f"Pale, without bands: {', '.join(pale)}." if pale else ""
 
@@ -112,17 +113,19 @@ def plot_time_to_quality(material: Material, spec: TimeToQuality) -> Plot:
     shown = chosen(material, spec)
     runs = histories(shown, material.records, "score")
     if runs.empty:
-        raise Fault("no record tells its validation score by epoch")
+        raise BenchmarkError("no record tells its validation score by epoch")
     table = reached(runs, material.records, material.baseline, spec.percentages)
     if table.empty:
-        raise Fault(f"no task has validation scores of the baseline {material.baseline}: nothing to reach")
+        raise BenchmarkError(f"no task has validation scores of the baseline {material.baseline}: nothing to reach")
     if len(below := table[table["target"] <= 0]):
         tasks = first_few(below["task"].unique())
-        raise Fault(f"the baseline's best validation score is not above 0 on {tasks}: a share of it means nothing")
+        raise BenchmarkError(
+            f"the baseline's best validation score is not above 0 on {tasks}: a share of it means nothing"
+        )
     unit = "epoch" if spec.unit == "epochs" else "seconds"
     timed = table[table[unit].notna()]
     if timed.empty:
-        raise Fault("no record tells the seconds of its epochs")
+        raise BenchmarkError("no record tells the seconds of its epochs")
     blocks = [name for name in shown.blocks if name in set(timed["block"])]
     labels, left, lines = row_labels(shown.models)
     row = max(0.1 * len(spec.percentages) + 0.08, 0.06 + 0.14 * lines)

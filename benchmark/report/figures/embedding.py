@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.fault import Fault
-from benchmark.record import Predictions
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.material import Features, Material, Plot, caption_of, chosen
 from benchmark.report.figures.specs import Tsne
 from benchmark.report.figures.style import COLOURS, MARKERS, Room, grid_of_panels, key, title_of
+from benchmark.results.predictions import Predictions
 
 WIDTH, HEIGHT = 2.4, 2.2
 MOST = 7  # classes that are told apart; the others are one
@@ -24,12 +24,12 @@ def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) ->
 
     Raises Fault where perplexity is not below N, or a value is no finite number.
     """
-    from sklearn.manifold import TSNE  # type: ignore[import-untyped]
+    from sklearn.manifold import TSNE
 
     if not perplexity < len(values):
-        raise Fault(f"t-SNE: perplexity {perplexity:g} wants more examples than that, found {len(values)}")
+        raise BenchmarkError(f"t-SNE: perplexity {perplexity:g} wants more examples than that, found {len(values)}")
     if not np.isfinite(values).all():
-        raise Fault("t-SNE: a feature is no finite number")
+        raise BenchmarkError("t-SNE: a feature is no finite number")
     made = TSNE(perplexity=perplexity, random_state=seed, init="pca", learning_rate="auto", n_jobs=1)
     return np.asarray(made.fit_transform(np.asarray(values, dtype=np.float64)), dtype=np.float64)
 
@@ -39,7 +39,7 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
     `unknown` where it is not known. Raises Fault for masks.
     """
     if predictions.kind == "segmentation":
-        raise Fault("t-SNE: the images of a segmentation have no class")
+        raise BenchmarkError("t-SNE: the images of a segmentation have no class")
     truth = predictions.truth
     positive = truth == 1
     names = np.array(predictions.columns, dtype=object)[positive.argmax(axis=1)]
@@ -52,7 +52,7 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
 def plot_tsne(material: Material, spec: Tsne) -> Plot:
     """One panel a block and model: the features of its first run. Raises Fault where none are kept."""
     if material.features is None or material.predictions is None:
-        raise Fault("no features are kept")
+        raise BenchmarkError("no features are kept")
     shown = chosen(material, spec)
     parts = []
     for block in shown.blocks:
@@ -102,7 +102,9 @@ def _points(features: Features, predictions: Predictions, spec: Tsne) -> pd.Data
     """id, class, x, y of at most `examples` images, drawn with the seed, in the order of the features."""
     place = pd.Series(np.arange(len(predictions.ids)), index=predictions.ids)
     if strangers := sorted(set(features.ids.tolist()) - set(place.index)):
-        raise Fault(f"t-SNE: features of {strangers[0]}, which the predictions do not have: features of another cell")
+        raise BenchmarkError(
+            f"t-SNE: features of {strangers[0]}, which the predictions do not have: features of another cell"
+        )
     which = np.arange(len(features.ids))
     if len(which) > spec.examples:
         which = np.sort(np.random.default_rng(spec.seed).permutation(len(which))[: spec.examples])

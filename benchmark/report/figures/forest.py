@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told, tested, tests_told
 from benchmark.report.figures.specs import Forest
 from benchmark.report.figures.style import (
@@ -34,7 +34,9 @@ def plot_forest(material: Material, spec: Forest) -> Plot:
     others = tuple(model for model in shown.models if model != material.baseline)
     compared = rows[rows["difference"].notna()]
     if compared.empty:
-        raise Fault(f"no task has both {material.baseline} and another model: nothing to compare with the baseline")
+        raise BenchmarkError(
+            f"no task has both {material.baseline} and another model: nothing to compare with the baseline"
+        )
     blocks = tuple(name for name in shown.blocks if name in set(compared["block"]))
     labels, left, lines = row_labels(others)
     words = {"above": "above", "below": "below", "alike": "not told apart from"}

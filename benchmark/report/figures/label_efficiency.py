@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from benchmark.fault import Fault
-from benchmark.measures.significance import sample_sd, t_interval
+from benchmark.errors import BenchmarkError
+from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
 from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.specs import LabelEfficiency
 from benchmark.report.figures.style import Room, grid_of_panels, ticks_apart, title_of
-from benchmark.report.figures.told_apart import Look, legend_of, looks
+from benchmark.stats.significance import sample_sd, t_interval
 
 WIDTH, HEIGHT = 2.7, 2.2
 STAGGER = 0.035  # how far models of one size stand apart, so that intervals are seen: 3.5 % of the size
@@ -31,10 +31,12 @@ def plot_label_efficiency(material: Material, spec: LabelEfficiency) -> Plot:
     sizes = table.groupby("panel")["size"].nunique()
     panels = [name for name in dict.fromkeys(table["panel"]) if sizes[name] > 1]
     if not panels:
-        raise Fault("no task was run with two sizes of the training part: benchmark run … --fraction 0.1 (or --subset)")
+        raise BenchmarkError(
+            "no task was run with two sizes of the training part: benchmark run … --fraction 0.1 (or --subset)"
+        )
     table = table[table["panel"].isin(panels)]
     models = tuple(model for model in shown.models if model in set(table["model"]))
-    look = looks(shown, models, material.baseline)
+    look = line_styles(shown, models, material.baseline)
     rows = shown.frame.assign(panel=_panels(shown, material)).drop_duplicates("panel").set_index("panel")
     titles = []
     for name in panels:
@@ -99,7 +101,7 @@ def _without_share(row: "pd.Series[Any]") -> str:
     return ", ".join(filter(None, [row["recipe_setting"], folds]))
 
 
-def _draw(axes: Axes, line: pd.DataFrame, look: Look, aside: float) -> None:
+def _draw(axes: Axes, line: pd.DataFrame, look: LineStyle, aside: float) -> None:
     line = line.sort_values("size")
     x = line["size"].to_numpy() * math.exp(aside)
     y = 100 * line["mean"].to_numpy()

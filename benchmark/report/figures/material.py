@@ -8,11 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.fault import Fault, first_few, plural
-from benchmark.measures.multiplicity import benjamini_hochberg, holm
-from benchmark.record import Predictions, RunRecord
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.specs import Correction, FigureSpec
 from benchmark.report.tables import DEFAULT_TEST, SEEN, SIGNIFICANT, TESTS, data_sentences, summary, what_varies
+from benchmark.results.predictions import Predictions
+from benchmark.results.record import RunRecord
+from benchmark.stats.multiplicity import benjamini_hochberg, holm
+from benchmark.text import first_few, plural
 
 PHANTOM = "phantom images: no clinical meaning"
 CORRECTIONS: dict[Correction, Callable[[ArrayLike], NDArray[np.float64]]] = {
@@ -111,7 +113,7 @@ def chosen(material: Material, spec: FigureSpec) -> Chosen:
             for noun, names in (("tasks", spec.tasks), ("models", spec.models), ("protocol", spec.protocols))
             if names
         )
-        raise Fault(f"no finished cell for it{': benchmark run ' + asked if asked else ''}")
+        raise BenchmarkError(f"no finished cell for it{': benchmark run ' + asked if asked else ''}")
     entries = dict(zip(frame["model"], base[frame.index], strict=True))
     models = sorted(entries, key=lambda name: (_place(entries[name], spec.models), name != material.baseline))
     blocks = frame.drop_duplicates("block").set_index("block")["task"]
@@ -180,10 +182,10 @@ def one_block_a_task(shown: Chosen) -> None:
     count a task twice.
     """
     if len(set(shown.frame["data"])) > 1:
-        raise Fault("phantom and official images are both here: wanted one kind; name the tasks of one")
+        raise BenchmarkError("phantom and official images are both here: wanted one kind; name the tasks of one")
     blocks = shown.frame.groupby("task")["block"].nunique()
     if len(several := blocks[blocks > 1]):
-        raise Fault(
+        raise BenchmarkError(
             f"{first_few(f'{task} has {num} settings' for task, num in several.items())}: ranks over tasks need one of "
             "each: name `protocols` or `share` in the figure"
         )

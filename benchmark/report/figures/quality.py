@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmark.measures.significance import CONFIDENCE, DECIMALS
-from benchmark.record import RunRecord
 from benchmark.report.figures.material import Chosen
+from benchmark.results.record import RunRecord
+from benchmark.stats.significance import CONFIDENCE, DECIMALS
 
 
 def histories(shown: Chosen, records: Mapping[str, RunRecord], of: str) -> pd.DataFrame:

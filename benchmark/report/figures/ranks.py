@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
 
-from benchmark.fault import Fault, first_few
-from benchmark.measures.ranking import cliques, critical_distance, friedman, mean_ranks, mean_ranks_of_runs
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.material import PHANTOM, Chosen, Material, Plot, caption_of, chosen, one_block_a_task
 from benchmark.report.figures.specs import CriticalDifference, MeanRanks, Ranks
 from benchmark.report.figures.style import (
@@ -26,6 +25,8 @@ from benchmark.report.figures.style import (
     wrapped,
 )
 from benchmark.report.tables import SEEN
+from benchmark.stats.ranking import cliques, critical_distance, friedman, mean_ranks, mean_ranks_of_runs
+from benchmark.text import first_few
 
 AXIS = 5.0  # inches, of the ranks
 
@@ -68,7 +69,7 @@ def _grid(material: Material, spec: Ranks) -> tuple[Chosen, Grid]:
     tasks = tuple(task for task in tasks if task in set(kept["task"]))
     if len(models) < 2 or len(tasks) < 2:
         gone = f" ({spec.leave_out} with holes left out: {first_few(lacking)})" if lacking else ""
-        raise Fault(f"ranks want two models on two tasks, found {len(models)} on {len(tasks)}{gone}")
+        raise BenchmarkError(f"ranks want two models on two tasks, found {len(models)} on {len(tasks)}{gone}")
     scores = np.full((int(held.max().max()), len(models), len(tasks)), np.nan)
     for (model, task), runs in kept.groupby(["model", "task"]):
         values = runs.sort_values(["seed", "fold"])["score"].to_numpy()

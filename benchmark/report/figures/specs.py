@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from benchmark.fault import Fault, did_you_mean
-from benchmark.frozen import Frozen, explain
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.strict import StrictModel, explain
 
 Correction = Literal["none", "holm", "benjamini-hochberg"]
 Band = Literal["sd", "interval"]  # interval: of the mean, 95 %, Student's t
 
 
-class FigureSpec(Frozen):
+class FigureSpec(StrictModel):
     """What all kinds have. `tasks` and `models` are shown in their order, all that there are where none is named;
     `share` keeps cells of one share of the training part, in the words of the published numbers ("" all, "50", "10%").
     """
@@ -25,7 +25,7 @@ class FigureSpec(Frozen):
     share: str | None = None
 
 
-class PublishedTable(Frozen):
+class PublishedTable(StrictModel):
     """Whose printed numbers stand beside ours."""
 
     paper: str
@@ -135,9 +135,9 @@ def figure_specs(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, FigureSp
     for name, told in figures.items():
         kind = told.get("kind")
         if kind not in SPECS:
-            raise Fault(f"figure {name}: kind {kind!r}: {did_you_mean(str(kind), SPECS)}")
+            raise BenchmarkError(f"figure {name}: kind {kind!r}: {did_you_mean(str(kind), SPECS)}")
         try:
             specs[name] = TypeAdapter(SPECS[kind]).validate_python(dict(told))
         except ValidationError as error:
-            raise Fault(f"figure {name}: {explain(error, SPECS[kind])}") from error
+            raise BenchmarkError(f"figure {name}: {explain(error, SPECS[kind])}") from error
     return specs

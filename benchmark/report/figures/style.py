@@ -20,8 +20,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 
-from benchmark.fault import printable, shortened
 from benchmark.report.figures.material import PHANTOM
+from benchmark.text import printable, shortened
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2",

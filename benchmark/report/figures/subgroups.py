@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.quality import t_half
 from benchmark.report.figures.specs import Subgroups
@@ -46,7 +46,7 @@ def plot_subgroups(material: Material, spec: Subgroups) -> Plot:
         table = table[table["group"].isin(spec.groups)]
     if table.empty:
         what = f"of {', '.join(spec.groups)}" if spec.groups else "of subgroups"
-        raise Fault(f"no record has scores {what}: their tasks name no such `groups`")
+        raise BenchmarkError(f"no record has scores {what}: their tasks name no such `groups`")
     half = t_half(table["sd"].to_numpy(), table["n"].to_numpy())
     table = table.assign(low=table["mean"] - half, high=table["mean"] + half)
     table = table.merge(shown.frame.drop_duplicates("block")[["block", "data"]], on="block")

@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.fault import Fault
+from benchmark.errors import BenchmarkError
+from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
 from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.specs import SweepCurves
 from benchmark.report.figures.style import Room, grid_of_panels, key, title_of, wrapped
-from benchmark.report.figures.told_apart import Look, legend_of, looks
 from benchmark.report.sweeps import Sweep, named, sweep_rows, sweeps_of
 from benchmark.report.tables import summary
 
@@ -27,7 +27,7 @@ def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
     shown = chosen(material, spec)
     tables = [*_of_sweeps(shown, material), *_of_searches(shown, material)]
     if not tables:
-        raise Fault("nothing was swept or searched: benchmark run … --sweep FIELD=A,B or --search FIELD=A,B")
+        raise BenchmarkError("nothing was swept or searched: benchmark run … --sweep FIELD=A,B or --search FIELD=A,B")
     panels: list[tuple[str, pd.DataFrame, tuple[str, ...]]] = []
     for title, table, fields in tables:
         if len(fields) == 1:
@@ -38,7 +38,7 @@ def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
                 for model, of in table.groupby("model", sort=False)
             ]
     models = tuple(model for model in shown.models if any(model in set(table["model"]) for _, table, _ in tables))
-    look = looks(shown, models, material.baseline)
+    look = line_styles(shown, models, material.baseline)
     curves = any(len(fields) == 1 for *_, fields in panels)
     legend = [*legend_of(look), key("test", color="#000000", linestyle="", marker="_", markersize=8)] if curves else []
     room = Room(width=WIDTH, height=HEIGHT, before=0.75, after=0.2, beneath=0.5)
@@ -103,7 +103,7 @@ def _of_searches(shown: Chosen, material: Material) -> list[tuple[str, pd.DataFr
     return found
 
 
-def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, Look]) -> None:
+def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, LineStyle]) -> None:
     values = list(dict.fromkeys(table[field]))
     place = {value: float(number) for number, value in enumerate(values)}
     for model, line in table.groupby("model", sort=False):

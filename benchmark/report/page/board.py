@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.overlap import overlap
+from benchmark.experiment.overlap import overlap
 from benchmark.report.frame import frame_of
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.words import (
+from benchmark.report.page.format import (
     NONE,
     SIGNIFICANT,
     address,

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.cell import Recipe
-from benchmark.measures.significance import sample_sd
-from benchmark.record import RunRecord
+from benchmark.recipe import Recipe
 from benchmark.report.groups import groups_of
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.words import known, rounded
+from benchmark.report.page.format import known, rounded
+from benchmark.results.record import RunRecord
+from benchmark.stats.significance import sample_sd
 
 # a run is a list in this order: names would be most of the page
 RUN = (

@@ -6,9 +6,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from benchmark.record import RunRecord
 from benchmark.report.against_paper import PaperComparison
-from benchmark.tasks import TaskSpec
+from benchmark.results.record import RunRecord
+from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo.catalog import ZooEntry
 
 

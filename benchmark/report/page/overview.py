@@ -9,7 +9,7 @@ import pandas as pd
 from benchmark.report.frame import model_notes
 from benchmark.report.page.board import in_zoo_order
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.words import NONE, known
+from benchmark.report.page.format import NONE, known
 from benchmark.report.tables import data_sentences, what_varies
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmark.measures.multiplicity import benjamini_hochberg, holm
-from benchmark.report.page.words import rounded
+from benchmark.report.page.format import rounded
+from benchmark.stats.multiplicity import benjamini_hochberg, holm
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,67 @@
+"""The `benchmark` command. Verbs parse, delegate and render; torch is imported inside those that train."""
+
+import os
+import sys
+
+import typer
+
+from benchmark import __version__
+from benchmark.cli import compare, data, export, merge, pretrain, report, run, tasks, zoo
+from benchmark.errors import BenchmarkError
+from benchmark.files import temporary_error_of
+from benchmark.logs import warnings_hidden
+
+app = typer.Typer(
+    name="benchmark",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast.",
+)
+app.add_typer(zoo.app, name="zoo", help="Pretrained weights: list, show, add, fetch, verify.")
+app.add_typer(tasks.app, name="tasks", help="Tasks: list, show, check; your own: add, remove.")
+app.add_typer(data.app, name="data", help="Data sets: verify, show, prepare, split; phantoms.")
+app.command()(run.plan)
+app.command()(run.run)
+app.command()(run.status)
+app.command()(report.report)
+app.command()(compare.compare)
+app.command()(merge.merge)
+app.command()(export.export)
+app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's own call
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks instead of one line."),
+    _version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+    ),
+) -> None:
+    """Options that stand before a verb."""
+    if debug:
+        os.environ["BENCHMARK_DEBUG"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command line and exit.
+
+    0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
+    """
+    try:
+        with warnings_hidden():
+            app(args=arguments, prog_name="benchmark")
+    except (BenchmarkError, OSError) as error:
+        if os.environ.get("BENCHMARK_DEBUG"):
+            raise
+        fault = error if isinstance(error, BenchmarkError) else temporary_error_of(error)
+        typer.secho(f"error: {fault}", err=True, fg="red")
+        sys.exit(2)

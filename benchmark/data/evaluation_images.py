@@ -1,0 +1,92 @@
+"""All images of a task as evaluation sees them, whatever part they fall into: what a frozen encoder looks at, once."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.data.batches import Batch, Rows, rendered_ahead
+from benchmark.data.cache import Images, Tell
+from benchmark.data.cache_build import Progress
+from benchmark.data.datasets import images_of, notes_of, source_of, unreadable_of, workings
+from benchmark.data.decoding import Source
+from benchmark.data.index import Index
+from benchmark.data.rendering import PixelSource
+from benchmark.recipe import Recipe
+from benchmark.tasks.spec import TaskSpec
+from benchmark.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """The table's images, then those of a challenge's test without labels, each by its place in that order.
+
+    `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `is_unreadable`: by place;
+    `notes()`: lines about what was damaged in the pixel caches and made again.
+    """
+
+    ids: list[str]
+    num_labelled: int
+    num: int
+    device: torch.device
+    threads: int
+    unreadable: Callable[[], dict[str, str]]
+    notes: Callable[[], list[str]]
+    _opened: tuple[tuple[Images, Source], ...]
+
+    def batches(self, rows: Rows, size: int) -> Iterator[tuple[Rows, torch.Tensor]]:
+        """Rows and their images (uint8, `size` x channels x side x side), a last batch filled up by repeating its end."""
+        for images, start in zip(self._opened, (0, self.num_labelled), strict=False):
+            own = rows[(rows >= start) & (rows < start + len(images[1].images))]
+            cut = [own[place : place + size] for place in range(0, len(own), size)]
+            filled = [np.concatenate([some, np.repeat(some[-1:], size - len(some))]) - start for some in cut]
+            source = PixelSource(
+                cache=images[0],
+                places=np.arange(len(images[1].images)),
+                targets=np.zeros((len(images[1].images), 0), dtype=np.float32),
+            )
+            for some, batch in zip(cut, self._rendered(source, filled), strict=True):
+                yield some, batch.images
+
+    def _rendered(self, source: PixelSource, rows: list[Rows]) -> Iterator[Batch]:
+        return rendered_ahead(source.plain(), rows, self.device, self.threads)
+
+    def is_unreadable(self) -> NDArray[np.bool_]:
+        """Which of the images that were asked for so far could not be decoded."""
+        black = np.zeros(self.num, dtype=bool)
+        for (images, _), start in zip(self._opened, (0, self.num_labelled), strict=False):
+            black[[start + row for row in images.unreadable]] = True
+        return black
+
+
+def open_views(
+    *,
+    index: Index,
+    task: TaskSpec,
+    recipe: Recipe,
+    places: Workspace,
+    device: torch.device,
+    threads: int,
+    progress: Progress,
+    tell: Tell = lambda _: None,
+) -> Views:
+    """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
+    _, evaluation = workings(index, task, recipe)
+    source = source_of(index, task, index.table.index, evaluation)
+    opened = [(images_of(source, evaluation, task, places, threads=threads, progress=progress, tell=tell), source)]
+    if index.unlabelled is not None:
+        more = replace(source, images=list(index.unlabelled["image"]))
+        opened.append((images_of(more, evaluation, task, places, threads=threads, progress=progress, tell=tell), more))
+    more_ids = [] if index.unlabelled is None else list(index.unlabelled["id"])
+    return Views(
+        ids=[*index.table["id"], *more_ids],
+        num_labelled=len(index.table),
+        num=sum(len(its.images) for _, its in opened),
+        device=device,
+        threads=threads,
+        unreadable=lambda: unreadable_of(opened),
+        notes=lambda: notes_of(opened),
+        _opened=tuple(opened),
+    )

@@ -1,0 +1,62 @@
+"""A part whose images were turned into features: what protocols over frozen encoders train on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.data.batches import Batch, Rows, cut
+from benchmark.data.datasets import oversampled
+from benchmark.random_streams import Purpose, stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorPart:
+    """`held`: one matrix per encoder, all of the task's images x width, float16 (memory maps); `rows`: the part's places
+    there; `targets`: examples x labels, float32. Otherwise as `data.parts.Part`; batches' `images` are examples x all
+    widths, float32.
+    """
+
+    ids: NDArray[np.str_]
+    groups: dict[str, NDArray[np.str_]]
+    present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    held: tuple[NDArray[np.float16], ...]
+    rows: Rows
+    targets: NDArray[np.float32]
+    classes: NDArray[np.int64] | None = None
+    seed: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many features each encoder gives."""
+        return tuple(matrix.shape[1] for matrix in self.held)
+
+    def matrix(self, places: Rows) -> torch.Tensor:
+        """The features of some of the part's examples, those of all encoders side by side."""
+        rows = self.rows[places]
+        gathered = np.concatenate([np.asarray(matrix[rows], dtype=np.float32) for matrix in self.held], axis=1)
+        return torch.from_numpy(np.nan_to_num(gathered, copy=False)).to(self.device)  # NaN: not decoded, not labelled
+
+    def order(self, number: int, size: int) -> list[Rows]:
+        """The batches of that epoch, as the part's examples: shuffled, rare classes repeated where the recipe says."""
+        rng = np.random.default_rng(stream(self.seed, Purpose.ORDER, number))
+        order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng) % len(self)
+        return cut(order, size)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All examples in their order."""
+        return (self._batch(np.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size))
+
+    def epoch(self, number: int, size: int) -> Iterator[Batch]:
+        """All examples in that epoch's order."""
+        return (self._batch(rows) for rows in self.order(number, size))
+
+    def _batch(self, places: Rows) -> Batch:
+        targets = torch.from_numpy(self.targets[places]).to(self.device)
+        return Batch(images=self.matrix(places), targets=targets, rows=places)

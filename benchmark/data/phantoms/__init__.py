@@ -1,0 +1,1 @@
+"""Synthetic images in the official layouts of data sets."""

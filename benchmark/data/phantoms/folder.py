@@ -1,0 +1,86 @@
+"""Phantoms: synthetic images with learnable findings, marked so that they never pass for real ones.
+
+They stand for a layout, not for medicine: a chest is two dark ellipses with ribs and a heart, a fundus is a disc with
+branching curves. A folder of phantoms carries PHANTOM.json, written before the first image; each image file carries a
+mark of its own (`data.PHANTOM_MARK`).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark.data.phantoms.lesion import skin
+from benchmark.data.phantoms.radiograph import Chest, chest
+from benchmark.data.phantoms.retina import Fundus, fundus
+from benchmark.data.phantoms.retinopathy import retinopathy
+from benchmark.data.phantoms.scan import ct
+from benchmark.data.phantoms.slide import tissue
+from benchmark.errors import BenchmarkError
+from benchmark.files import write_whole
+
+__all__ = [
+    "Chest",
+    "Fundus",
+    "Order",
+    "chest",
+    "clear",
+    "ct",
+    "fundus",
+    "is_written",
+    "marked",
+    "marker",
+    "retinopathy",
+    "skin",
+    "tissue",
+]
+MARKER = "PHANTOM.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """How many images, of what side in pixels, from which seed."""
+
+    num: int
+    size: int
+    seed: int = 0
+
+
+def marker(root: Path) -> bool:
+    """Whether the folder holds phantoms. Raises Fault for a folder that a killed `data phantom` left incomplete."""
+    path = root / MARKER
+    if not path.is_file():
+        return False
+    if not json.loads(path.read_text())["complete"]:
+        raise BenchmarkError(f"{root}: writing these phantoms was interrupted: delete the folder and write them again")
+    return True
+
+
+@contextmanager
+def marked(root: Path, layout: str, order: Order) -> Iterator[None]:
+    """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises Fault where anything is in it."""
+    if root.exists() and any(root.iterdir()):
+        what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"
+        raise BenchmarkError(f"{root} holds {what}: delete the folder, or give another one to --out")
+    write_whole(root / MARKER, _told(layout, order, complete=False))
+    yield
+    write_whole(root / MARKER, _told(layout, order, complete=True))
+
+
+def is_written(root: Path, layout: str, order: Order) -> bool:
+    """Whether just these phantoms lie there, whole."""
+    path = root / MARKER
+    return path.is_file() and path.read_text() == _told(layout, order, complete=True)
+
+
+def clear(root: Path) -> None:
+    """Delete a folder of phantoms; a folder without their mark is left alone."""
+    if (root / MARKER).is_file():
+        shutil.rmtree(root)
+
+
+def _told(layout: str, order: Order, *, complete: bool) -> str:
+    note = "synthetic images; they stand for a file layout and make no clinical claim"
+    return json.dumps({"layout": layout, **asdict(order), "note": note, "complete": complete}, indent=1)

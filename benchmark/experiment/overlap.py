@@ -1,0 +1,94 @@
+"""Contamination: whether a task's images were among those that an entry's weights were trained on. Torch-free.
+
+The papers leave such cells out of their tables ("–"); so does `run`, unless it is told to allow and mark them. An entry
+says in `pretrained_on` what its weights, and those that they were made from, have seen; a task in `images_of` and
+`root` whose images it uses. Where the data sets have only a part of their images in common (`shares_images_with`), cells
+are run and marked: the first paper prints them. Phantoms are images of their own: they overlap with phantoms alone.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from benchmark.cell import Cell
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few, plural
+from benchmark.workspace import Workspace
+from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
+
+NOTE = "overlap: "  # begins a record's note, by which the table marks the row
+PHANTOM = "(phantom)"  # ends the name of a data set whose stand-ins were seen (pretrain)
+Pair = tuple[str, str]  # task, model
+
+# one row for each data set of which a task uses the images: the names that weights may know it by. ISIC 2019 joins
+# HAM10000 (which is also ISIC 2018's) and BCN_20000; PatchCamelyon's patches are cut from Camelyon16's slides
+ALIASES = (
+    ("APTOS2019", "APTOS", "APTOS 2019 Blindness Detection"),
+    ("chest_xray", "Kermany", "ChestXRay2017", "Chest X-Ray Images (Pneumonia)"),
+    ("CHASE_DB1", "CHASE"),
+    ("CheXpert", "CheXpert-v1.0", "CheXpert-v1.0-small", "CheXpert-small"),
+    ("ChestX-ray14", "ChestX-ray8", "CXR14", "NIH ChestX-ray14", "NIH ChestX-ray8", "NIH ChestX-ray", "NIH CXR14"),
+    ("ISIC2019", "HAM10000", "BCN20000", "ISIC2018"),
+    ("MontgomerySet", "Montgomery", "NIH Montgomery", "Montgomery County CXR"),
+    ("PAD-UFES-20", "PAD-UFES"),
+    ("PatchCamelyon", "PCam", "pcamv1", "histopathologic-cancer-detection", "Camelyon16"),
+    ("rsna-str-pulmonary-embolism-detection", "RSNA-STR PE", "RSNA STR Pulmonary Embolism", "RSNA PE", "RSPECT"),
+    ("Shenzhen", "NIH Shenzhen", "Shenzhen CXR", "Shenzhen Hospital CXR", "ChinaSet_AllFiles"),
+    ("SIIM-ACR", "SIIM-ACR Pneumothorax", "SIIM-ACR Pneumothorax Segmentation"),
+)
+
+
+def overlap(entry: ZooEntry, task: TaskSpec, *, phantom: bool) -> tuple[str, ...]:
+    """Returns what the entry was trained on of the task's data sets, in the entry's words; `phantom`: the task's images are
+    phantoms.
+
+    Names are compared by their letters and digits alone, and by ALIASES: `NIH Chest X-ray 14` is `chestxray14`.
+    """
+    return _common(entry, (*task.images_of, task.root), phantom=phantom)
+
+
+def overlap_notes(cell: Cell, task: TaskSpec, places: Workspace) -> list[str]:
+    """Returns a record's notes about weights of the cell that saw the task's images, or some of them. Raises Fault for
+    weights in no zoo file.
+    """
+    known = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    phantom = cell.data == "phantom"
+    notes = []
+    for weights in cell.weights:
+        entry = find_entry(weights.name, known)
+        if all_of_them := overlap(entry, task, phantom=phantom):
+            notes.append(f"{NOTE}{entry.name} was trained on the images of this task ({first_few(all_of_them)})")
+        elif not phantom and (some := _common(entry, task.shares_images_with, phantom=False)):
+            notes.append(f"{NOTE}{entry.name} was trained on {first_few(some)}, which has images of this task")
+    return notes
+
+
+def _common(entry: ZooEntry, data_sets: Iterable[str], *, phantom: bool) -> tuple[str, ...]:
+    """Returns the names in the entry's `pretrained_on` that stand for one of the data sets."""
+    wanted = {_data_set(name) for name in data_sets}
+    lowered = [(name, name.casefold().strip()) for name in entry.pretrained_on]
+    return tuple(
+        name
+        for name, low in lowered
+        if low.endswith(PHANTOM) == phantom and _data_set(low.removesuffix(PHANTOM)) in wanted
+    )
+
+
+def told(overlapping: Mapping[Pair, tuple[str, ...]]) -> str:
+    """One line about pairs that are not run, and how to run them."""
+    pairs = first_few([f"{model} on {task}" for task, model in overlapping])
+    data_sets = first_few(dict.fromkeys(name for seen in overlapping.values() for name in seen))
+    return (
+        f"{plural(len(overlapping), 'pair')} of model and task left out (–): {pairs}: the weights were trained on the "
+        f"task's images ({data_sets}); --allow-overlap runs and marks them"
+    )
+
+
+def _letters(name: str) -> str:
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
+
+
+_KNOWN_AS = {_letters(name): _letters(names[0]) for names in ALIASES for name in names}
+
+
+def _data_set(name: str) -> str:
+    """Returns one name for all that a data set is known by."""
+    return _KNOWN_AS.get(_letters(name), _letters(name))

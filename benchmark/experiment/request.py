@@ -1,0 +1,251 @@
+"""What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
+
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.data.index import Index
+from benchmark.data.phantoms.folder import Order
+from benchmark.data.readers.registry import index_of, write_phantom
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.experiment.cells import TaskRun
+from benchmark.experiment.grid import Grid, check_frozen, portions_from, searched, swept, unfit_ones
+from benchmark.experiment.plan import Search
+from benchmark.experiment.recipes import without_unused
+from benchmark.experiment.selection import seeds_from, select
+from benchmark.experiment.suite import Suite, read_suite
+from benchmark.protocols.registry import PROTOCOLS, unused_fields
+from benchmark.recipe import Recipe
+from benchmark.tasks.registry import known_tasks
+from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
+from benchmark.workspace import Workspace
+from benchmark.zoo.architectures import check_architecture
+from benchmark.zoo.catalog import ZooEntry, default_models, find_entry, read_catalog
+from benchmark.zoo.fetch import fetch
+
+Bar = Callable[[str], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """A request as it was written, a suite's defaults filled in; each field as the option of its name has it."""
+
+    places: Workspace
+    models: str
+    tasks: str
+    seeds: str
+    protocol: str = "finetune"
+    settings: tuple[str, ...] = ()
+    sweep: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    fractions: str | None = None
+    subsets: str | None = None
+    folds: int | None = None
+    suite: Suite | None = None
+
+    @classmethod
+    def of(
+        cls,
+        places: Workspace,
+        models: str | None,
+        tasks: str | None,
+        *,
+        seeds: str | None = None,
+        protocol: str | None = None,
+        settings: list[str] | None = None,
+        sweep: list[str] | None = None,
+        search: list[str] | None = None,
+        fractions: str | None = None,
+        subsets: str | None = None,
+        folds: int | None = None,
+        suite: str | None = None,
+    ) -> "RunRequest":
+        """From a verb's options. Raises Fault where they name no grid."""
+        grid = read_suite(suite, places.project / "tasks" / "suites") if suite else None
+        models, tasks = models or (grid.models if grid else None), tasks or (grid.tasks if grid else None)
+        if models is None or tasks is None:
+            raise BenchmarkError(
+                "name --models and --tasks, or a --suite (`benchmark zoo list`, `benchmark tasks list`)"
+            )
+        shared = fractions is None and subsets is None and grid is not None
+        return cls(
+            places=places,
+            models=models,
+            tasks=tasks,
+            seeds=seeds or (grid.seeds if grid else "10"),
+            protocol=protocol or (grid.protocol if grid else "finetune"),
+            settings=tuple(settings or ()),
+            sweep=tuple(sweep or ()),
+            search=tuple(search or ([grid.search] if grid and grid.search else [])),
+            fractions=(grid.fractions or None) if grid and shared else fractions,
+            subsets=(grid.subsets or None) if grid and shared else subsets,
+            folds=folds or (grid.folds if grid else None),
+            suite=grid,
+        )
+
+    def with_phantoms(self) -> "RunRequest":
+        """Where the suite brings phantoms: write those that are not there, and take them as the data."""
+        if not self.suite or not self.suite.phantoms:
+            return self
+        folder = self.places.home / "phantoms" / self.suite.name
+        known = known_tasks(self.places)
+        for name, order in self.suite.phantoms.items():
+            if name not in known:
+                raise BenchmarkError(
+                    f"suite {self.suite.name}: phantoms of an unknown task {name!r}: {did_you_mean(name, known)}"
+                )
+            write_phantom(known[name], folder, Order(**order.model_dump()), renew=True)
+        return replace(self, places=replace(self.places, data=folder))
+
+    def grid(self) -> Grid:
+        """Resolve names and recipes. Raises Fault for what names nothing, or a recipe that does not fit."""
+        suite, places = self.suite, self.places
+        entries = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+        if suite and (unmade := [step.name for step in suite.pretrain if step.name not in entries]):
+            raise BenchmarkError(
+                f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"
+            )
+        families = {entry.name: entry.family for entry in entries.values()}
+        study = default_models(places.project / "model_zoo.yaml")
+        chosen = select(self.models, families, noun="model", everything=study, coin=_coined)
+        models = [tuple(find_entry(name, entries) for name in model.split("+")) for model in chosen]
+        known = known_tasks(places)
+        named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")
+        protocols = select(self.protocol, dict.fromkeys(PROTOCOLS, ""), noun="protocol")
+        if faults := unfit_ones(chosen, [known[name] for name in named], protocols):
+            raise BenchmarkError("; ".join(faults))
+        search = searched(self.search)
+        notes: dict[str, None] = {}
+        asked = [
+            one
+            for name in named
+            for protocol in protocols
+            for settings in swept(self.sweep)
+            for one in self._asked(known[name], protocol, settings, search, notes)
+        ]
+        grid = Grid(
+            places=places,
+            models=models,
+            asked=asked,
+            seeds=seeds_from(self.seeds),
+            portions=portions_from(self.fractions, self.subsets),
+            folds=self.folds,
+            notes=list(notes),
+        )
+        _check_architectures(grid.entries, places.home)
+        return grid
+
+    def _asked(
+        self,
+        task: TaskSpec,
+        protocol: str,
+        settings: tuple[str, ...],
+        search: Search | None,
+        notes: dict[str, None],
+    ) -> list[TaskRun]:
+        """A task under a protocol: for most models by one recipe, for those that the suite names by theirs. What the
+        request names and the protocol does not use goes to `notes`.
+        """
+        suite = self.suite
+        layers = [suite.recipe, suite.recipes.get(task.name, {})] if suite else []
+        overrides = [one for one in (suite.overrides if suite else ()) if one.protocol == protocol]
+        own = PROTOCOLS[protocol].recipe_for(task.kind)
+
+        def recipe_of(more: dict[str, Any], values: dict[str, Any]) -> Recipe:
+            # a searched value comes last: nothing else may decide over it
+            asked = task.complete_recipe(own, *layers, more, settings=(*self.settings, *settings))
+            recipe = task.complete_recipe(asked.model_dump(), values)
+            if PROTOCOLS[protocol].uses_features(task.kind):
+                check_frozen(task.name, protocol, recipe)
+            return without_unused(recipe, task, protocol)
+
+        def asked_of(more: dict[str, Any]) -> tuple[Recipe, Search | None]:
+            unused = unused_fields(protocol, task.kind, recipe_of(more, {}))
+            used = {name: values for name, values in (search or {}).items() if name not in unused}
+            fields = {text.partition("=")[0].strip() for text in (*self.settings, *settings)}
+            if ignored := sorted({*fields, *(search or {})} & unused):
+                notes[f"{protocol} does not use {first_few(ignored, 8)}: no other cells for it"] = None
+            candidates = [
+                recipe_of(more, dict(zip(used, values, strict=True))) for values in itertools.product(*used.values())
+            ]
+            return candidates[0], used or None
+
+        named = tuple(model for one in overrides for model in one.models)
+        recipes = [(asked_of({}), {"but": named}), *((asked_of(one.recipe), {"only": one.models}) for one in overrides)]
+        return [
+            TaskRun(task=task, protocol=protocol, recipe=recipe, search=used, **whom)
+            for (recipe, used), whom in recipes
+        ]
+
+
+def indexes_of(grid: Grid, *, faults: list[str]) -> dict[str, Index]:
+    """The indexes of the grid's tasks; what is wrong with them goes to `faults`, one line a task."""
+    if grid.places.data is None:
+        wanted = ", ".join(f"{task.root}/ for {task.name}" for task in grid.tasks)
+        faults.append(
+            f"BENCHMARK_DATA is not set: point it at the folder that holds {wanted} (`benchmark tasks show "
+            f"{grid.tasks[0].name}` tells where to get the data, `benchmark data phantom` writes stand-ins)"
+        )
+        return {}
+    indexes: dict[str, Index] = {}
+    for task in grid.tasks:
+        try:
+            indexes[task.name] = index_of(task, grid.places)
+        except BenchmarkError as fault:
+            faults.append(str(fault))
+    return indexes
+
+
+def lacking_weights(grid: Grid) -> str:
+    """One line about the entries whose files are not here, or nothing."""
+    lacking = [entry.name for entry in grid.lacking()]
+    if not lacking:
+        return ""
+    few = 3
+    return (
+        f"weights of {len(lacking)} of {len(grid.entries)} models are not here ({first_few(lacking, few)}): "
+        f"`benchmark zoo fetch {','.join(lacking[:few])}{',…' * (len(lacking) > few)}` downloads them, "
+        f"`benchmark zoo fetch NAME --from-file FILE` takes a file that you have"
+    )
+
+
+def bring_weights(grid: Grid, *, offline: bool, bar: Bar = lambda _: nullcontext(lambda *_: None)) -> None:
+    """Fetches the files that are not here; `bar(name)` shows the progress of each. Raises one BenchmarkError for all that
+    cannot be had.
+    """
+    lacking = grid.lacking()
+    if offline and lacking:
+        raise BenchmarkError(f"{lacking_weights(grid)} (--offline forbids fetching them now)")
+    for entry in lacking:
+        try:
+            with bar(entry.name) as show:
+                fetch(entry, grid.places.weights, progress=show)
+        except BenchmarkError as fault:
+            more = len(grid.lacking()) - 1
+            raise BenchmarkError(f"{fault}{f' ({more} more models lack their weights too)' if more else ''}") from fault
+
+
+def refuse(faults: list[str]) -> None:
+    """Raise all faults as one."""
+    if found := [fault for fault in faults if fault]:
+        raise BenchmarkError("; ".join(found))
+
+
+def _coined(name: str) -> str | None:
+    """Names that no file lists: fresh weights of an architecture, and fusions, their encoders in alphabetical order."""
+    if "+" in name:
+        members = sorted({member.strip() for member in name.split("+") if member.strip()})
+        if len(members) < 2:
+            raise BenchmarkError(f"{name}: a fusion is of two different encoders or more, joined by +")
+        return "+".join(members)
+    return name if name.startswith("scratch:") else None
+
+
+def _check_architectures(entries: list[ZooEntry], home: Path) -> None:
+    for entry in entries:
+        if entry.name.startswith("scratch:"):
+            check_architecture(entry.architecture, home)

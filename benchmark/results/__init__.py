@@ -1,0 +1,1 @@
+"""The results folder: records, predictions, and who may write them."""

@@ -1,0 +1,142 @@
+"""An answer -> its record, with what is told beside the scores."""
+
+import datetime as dt
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.cell import Cell
+from benchmark.checksums import read_json, write_json
+from benchmark.errors import BenchmarkError
+from benchmark.results.record import DataStatus, RunRecord, SearchTrial
+from benchmark.runner.environment import environment_of, peak_memory
+from benchmark.scoring.evaluate import group_scores, scores_of, unscored
+from benchmark.tasks.spec import ScoringRules
+from benchmark.text import first_few, plural
+from benchmark.training.interface import TestOutput, TrainingResult
+from benchmark.training.loop import Diverged
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Images that could not be decoded, over all attempts: a resumed training does not open all of them again."""
+
+    path: Path
+    met: Callable[[], dict[str, str]]
+
+    def kept(self) -> dict[str, str]:
+        """Image -> reason, those of earlier attempts included; written down where there are any."""
+        earlier = read_json(self.path) or {}
+        known = {**earlier, **self.met()}
+        if known != earlier:
+            write_json(self.path, known)
+        return known
+
+
+@dataclass(kw_only=True)
+class RecordFacts:
+    """What a record tells beside its scores; `timings` in seconds, beside those of the training. `damage`: each gives lines
+    about files that were found damaged and made again.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    num_examples: dict[str, int] = field(default_factory=dict)
+    weights_account: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    unreadable: Unreadable | None = None
+    search: list[SearchTrial] = field(default_factory=list)
+    data_status: DataStatus | None = None
+    num_images: int | None = None
+    num_published: int | None = None
+    damage: list[Callable[[], list[str]]] = field(default_factory=list)
+
+    def repairs(self) -> list[str]:
+        """What was found damaged and made again, each line once."""
+        return list(dict.fromkeys(line for lines in self.damage for line in lines()))
+
+    def keep(self) -> None:
+        """Write down what could not be decoded so far."""
+        if self.unreadable is not None:
+            self.unreadable.kept()
+
+
+def record_of(
+    cell: Cell,
+    answer: TrainingResult,
+    output: TestOutput,
+    told: RecordFacts,
+    judging: ScoringRules,
+    attempt: int,
+    device: torch.device,
+) -> RunRecord:
+    """The verdict on an answered cell."""
+    scores, per_label = scores_of(output.predictions, judging)
+    notes = [*told.notes, *answer.notes, *told.repairs()]
+    if told.unreadable is not None and (found := told.unreadable.kept()):
+        why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
+        notes.append(f"{plural(len(found), 'image')} could not be decoded and were left out: {why}")
+    if absent := unscored(per_label):
+        notes.append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
+    fit = answer.fit
+    seconds = {"train": fit.train_seconds, "wait": fit.wait_seconds, "validation": fit.validation_seconds}
+    seconds |= {"test": output.seconds, **told.timings}
+    return RunRecord(
+        key=cell.key,
+        cell=cell,
+        status="done",
+        attempt=attempt,
+        finished=_now(),
+        scores=scores,
+        validation=answer.validation,
+        search=told.search,
+        per_label=per_label,
+        per_group=group_scores(output.predictions, judging),
+        num_examples=told.num_examples,
+        data_status=told.data_status,
+        num_images=told.num_images,
+        num_published=told.num_published,
+        epochs_trained=fit.epochs_trained or None,
+        best_epoch=fit.best_epoch,
+        stopped=fit.stopped,
+        history=fit.history,
+        timings={name: round(value, 3) for name, value in seconds.items()},
+        images_per_second=round(fit.num_images / fit.train_seconds, 2) if fit.train_seconds else None,
+        peak_memory_gb=peak_memory(device),
+        weights_account=told.weights_account,
+        trainable_parameters=answer.trained,
+        environment=environment_of(device),
+        notes=notes,
+    )
+
+
+def failed_record(cell: Cell, error: Exception, attempt: int, device: torch.device) -> RunRecord:
+    """The verdict on a cell that could not be answered."""
+    known = isinstance(error, BenchmarkError | Diverged)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    return RunRecord(
+        key=cell.key,
+        cell=cell,
+        status="failed",
+        attempt=attempt,
+        finished=_now(),
+        error=reason.split("\n")[0],
+        traceback=reason if known else "".join(traceback.format_exception(error)),
+        environment=environment_of(device),
+    )
+
+
+def micro_batch_of(scratch: Path, batch_size: int) -> tuple[int, str]:
+    """The pieces that an earlier, interrupted attempt had come down to; a resumed training must keep them."""
+    try:
+        size, _, note = (scratch / "micro_batch").read_text(encoding="utf-8").partition("\n")
+        return int(size), note
+    except (OSError, ValueError):  # there was none, or it is damaged and memory runs out again
+        return batch_size, ""
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")

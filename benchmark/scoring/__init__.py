@@ -1,0 +1,1 @@
+"""Predictions -> scores: metrics, how a task is scored, intervals over test sets."""

@@ -1,0 +1,240 @@
+"""The task registry: one fact sheet (YAML) per task, read, checked and digested. Facts here, code in data/readers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.files import digest_of
+from benchmark.recipe import Recipe
+from benchmark.strict import Name, StrictModel
+
+# fields that a table shows but that change no number: correcting them leaves every cell's key alone
+_FACTS_ONLY = {
+    "title",
+    "about",
+    "counts",
+    "licence",
+    "cite",
+    "get",
+    "root",
+    "images_of",
+    "shares_images_with",
+    "groups",
+    "subsets",
+    "keep_pixels",
+}
+OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
+KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+# what each kind can be scored by (`benchmark.scoring.evaluate` gives these); the first is meant where a sheet names none
+METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "exam_auc_max", "exam_auc_top10"),
+    "multilabel": ("mean_auc",),
+    "multiclass": ("accuracy", "mean_sensitivity", "mean_auc", "top3_accuracy", "mean_sensitivity_top3"),
+    "ordinal": ("kappa", "kappa_expected", "accuracy", "mean_sensitivity", "mean_auc"),
+    "segmentation": ("dice_per_image", "dice_pooled", "dice_positive"),
+}
+# what a sheet need not say of each kind's recipe
+_USUAL_RECIPE: dict[str, dict[str, Any]] = {
+    "multiclass": {"loss": "ce"},
+    "ordinal": {"loss": "ce"},
+    "segmentation": {
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "early_stop": 20,
+        "loss": "dice",
+        "augmentation": "xray-segmentation",
+    },
+}
+
+
+class Split(StrictModel):
+    """How examples are parted. `official` follows the data set's own lists; `random` parts the patients by `seed`,
+    except where a copy comes with a labelled test of its own: that stays the test.
+
+    `test` is a share of the patients, or a number of images; `validation` the same of the rest. `of`: how many images
+    the whole set has; in a copy with fewer, numbers of images shrink in proportion.
+    """
+
+    method: Literal["official", "random"]
+    test: Share | PositiveInt | None = None
+    validation: Share | PositiveInt = 0.1
+    of: PositiveInt | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _test_where_random(self) -> "Split":
+        if (self.method == "random") != (self.test is not None):
+            raise ValueError("a random split needs `test` (a share of the patients), an official one has none")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringRules:
+    """How predictions are judged. Means are over all labels, over those in `scored`, or over all but those in
+    `unscored`. `case`: the group whose images are judged as one, by the mean of their probabilities. `exam`: the group
+    that is judged beside its images.
+    """
+
+    scored: tuple[str, ...] | None = None
+    unscored: tuple[str, ...] | None = None
+    case: str | None = None
+    exam: str | None = None
+
+    def scored_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """Returns the labels, of those that the predictions have, that means are over."""
+        return tuple(self.scored or (label for label in labels if label not in (self.unscored or ())))
+
+
+class TaskSpec(StrictModel):
+    """One task: what is predicted from which data set, how it is parted, trained and scored.
+
+    `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
+    uses, by which weights may say that they saw them, and `shares_images_with` data sets that have some of its images
+    (benchmark.experiment.overlap); `layout` is what the reader must be told (which reader takes what, its docstring says).
+    `labels` may be empty where the data name their classes; `commonest` keeps that many of them, by the training part,
+    and joins the rest as Other. `scored`, `unscored`, `case` and `exam` as in Judging: which classes count is said
+    here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave
+    out`: images that cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`:
+    images are decoded anew each time, where a cache would be too large. `metric` is the primary score's name in
+    `benchmark.scoring.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the
+    predictions for subgroup scores; `subsets` name sizes of the training part; `counts` are the published ones.
+    """
+
+    name: Name
+    version: int = 1
+    title: str = ""
+    about: str = ""
+    reader: str
+    root: str
+    images_of: tuple[str, ...] = ()
+    shares_images_with: tuple[str, ...] = ()
+    layout: dict[str, Any] | None = None
+    kind: KINDS
+    labels: tuple[str, ...] = ()
+    commonest: PositiveInt | None = None
+    scored: tuple[str, ...] | None = None
+    unscored: tuple[str, ...] | None = None
+    case: str | None = None
+    exam: str | None = None
+    windows: tuple[tuple[PositiveFloat, float], ...] | None = None
+    unreadable: Literal["leave out"] | None = None
+    keep_pixels: bool = True
+    split: Split
+    metric: str = ""
+    recipe: dict[str, Any] = {}
+    groups: tuple[str, ...] = ()
+    subsets: dict[str, PositiveInt | Literal["all"]] = {}
+    counts: dict[str, int] = {}
+    licence: str = ""
+    cite: str = ""
+    get: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_metric(cls, sheet: Any) -> Any:
+        kind = sheet.get("kind") if isinstance(sheet, dict) else None
+        if isinstance(kind, str) and kind in METRICS and not sheet.get("metric"):
+            return {**sheet, "metric": METRICS[kind][0]}
+        return sheet
+
+    @model_validator(mode="after")
+    def _labels_fit_the_kind(self) -> "TaskSpec":
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label is listed twice")
+        if self.scored and self.unscored:
+            raise ValueError("scored and unscored: wanted one of them")
+        for name in ("scored", "unscored"):
+            unknown = sorted({*(getattr(self, name) or ())} - {*self.labels})
+            if unknown and (self.labels or name == "scored"):  # where the data name the classes, any may be left out
+                raise ValueError(f"{name} {unknown[0]!r} is not among the labels")
+        if self.labels and not self.judging.scored_labels(self.labels):
+            raise ValueError("unscored leaves no label to score")
+        if self.kind in ("binary", "segmentation") and len(self.labels) != 1:
+            raise ValueError(f"a {self.kind} task has one label, {len(self.labels)} are listed")
+        if self.is_exclusive and len(self.labels) == 1:
+            raise ValueError(f"a {self.kind} task has two classes or more, one is listed")
+        if self.kind in ("multilabel", "ordinal") and not self.labels:
+            raise ValueError(f"a {self.kind} task lists its labels" + " in their order" * (self.kind == "ordinal"))
+        if self.commonest is not None and (self.kind != "multiclass" or self.labels):
+            raise ValueError("commonest is for multiclass tasks that list no labels")
+        if self.windows is not None and len(self.windows) not in (1, 3):
+            raise ValueError(f"windows: wanted one (grey) or three (red, green, blue), {len(self.windows)} are listed")
+        if self.metric not in METRICS[self.kind]:
+            raise ValueError(
+                f"metric {self.metric!r} of a {self.kind} task: {did_you_mean(self.metric, METRICS[self.kind])}"
+            )
+        if self.metric.startswith("exam") and self.exam is None:
+            raise ValueError(f"metric {self.metric} needs `exam`, the group whose images are one exam's")
+        if self.unreadable and self.kind == "segmentation":
+            raise ValueError("unreadable: images of a segmentation task cannot be left out")
+        return self
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether an image has one of the labels and no other."""
+        return self.kind in ("multiclass", "ordinal")
+
+    @property
+    def judging(self) -> ScoringRules:
+        """How its predictions are judged."""
+        return ScoringRules(scored=self.scored, unscored=self.unscored, case=self.case, exam=self.exam)
+
+    @property
+    def num_published(self) -> int | None:
+        """How many images the whole data set has, as it was published; None where the sheet does not say."""
+        parts = [self.counts[name] for name in ("train", "validation", "test") if name in self.counts]
+        return self.counts.get("images") or (sum(parts) if "test" in self.counts else None)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits over all that changes the numbers."""
+        return digest_of(self.model_dump(mode="json", exclude=_FACTS_ONLY, exclude_none=True))[:16]
+
+    def subset_size(self, asked: str) -> int | None:
+        """The size that a subset's name or number stands for, None for all there is (F, of every task). Raises Fault."""
+        if asked in self.subsets:
+            size = self.subsets[asked]
+            return None if size == "all" else size
+        if asked == "F":
+            return None
+        if not asked.isdecimal() or int(asked) < 1:
+            named = f", or one of {', '.join(self.subsets)}" if self.subsets else " (it names none)"
+            raise BenchmarkError(f"{self.name}: --subset {asked}: wanted a number of training images{named}")
+        return int(asked)
+
+    def complete_recipe(self, *layers: dict[str, Any], settings: tuple[str, ...] = ()) -> Recipe:
+        """This task's recipe, changed by a suite's layers and by `--set`. Raises Fault where it does not fit the kind."""
+        recipe = Recipe.complete(_USUAL_RECIPE.get(self.kind, {}), self.recipe, *layers, settings=settings)
+        segmentation = self.kind == "segmentation"
+        for_segmentation = recipe.augmentation.endswith("-segmentation")
+        unfit = ""
+        if recipe.augmentation != "none" and segmentation != for_segmentation:
+            unfit = (
+                f"augmentation={recipe.augmentation} is for {'segmentation' if for_segmentation else 'classification'}"
+            )
+        elif segmentation and recipe.pixels == "exact":
+            unfit = "pixels=exact is for classification: segmentation is augmented by albumentations"
+        elif recipe.loss == "dice" and not segmentation:
+            unfit = "loss=dice is for segmentation"
+        elif recipe.loss == "ce" and not (self.is_exclusive or self.kind == "binary"):
+            unfit = "loss=ce is for tasks with one answer out of several"
+        elif recipe.loss != "ce" and self.is_exclusive:
+            unfit = f"loss={recipe.loss} is for labels that do not exclude each other: wanted ce"
+        elif recipe.sampling and not (self.is_exclusive or self.kind == "binary"):
+            unfit = f"sampling={recipe.sampling} is for tasks with one answer out of several"
+        elif recipe.framing == "whole" and recipe.test_crops != 1 and not segmentation:
+            unfit = "framing=whole leaves no crops to cut: wanted test_crops=1"
+        elif (recipe.uncertain is None) == ("uncertain" in self.recipe):
+            unfit = (
+                "it has uncertain labels: uncertain must say what they train as"
+                if recipe.uncertain is None
+                else f"uncertain={recipe.uncertain} is for tasks that have uncertain labels"
+            )
+        if unfit:
+            raise BenchmarkError(f"{self.name} is a {self.kind} task: {unfit}")
+        return recipe

@@ -1,0 +1,1 @@
+"""Runs logged to other programs: TensorBoard, MLflow, Weights & Biases."""

@@ -1,0 +1,105 @@
+"""Many linear layers as one product, each with its own optimiser: the arithmetic of linear evaluation."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmark.recipe import Recipe
+
+BETAS, EPSILON, MOMENTUM = (0.9, 0.999), 1e-8, 0.9  # as training.optim
+
+
+class Heads:
+    """Weights of all heads, streams x features x columns, and what the optimiser keeps of them."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, recipe: Recipe) -> None:
+        self.weight, self.bias = weight, bias
+        self.recipe = recipe
+        self.steps = torch.zeros(len(weight), dtype=torch.int64)
+        self.rates = torch.zeros(len(weight), 1, weight.shape[2], device=weight.device)
+        self.moments = [torch.zeros_like(tensor) for tensor in (weight, weight, bias, bias)]
+
+    def logits(self, streams: list[int], examples: torch.Tensor) -> torch.Tensor:
+        """Streams x batch x features -> streams x batch x columns."""
+        chosen = self._paired(streams)
+        examples = examples if len(examples) == len(chosen) else examples.expand(len(chosen), -1, -1)
+        return torch.bmm(examples, self.weight[chosen])[: len(streams)] + self.bias[streams]
+
+    def step(self, streams: list[int], examples: torch.Tensor, gradient: torch.Tensor) -> None:
+        """One optimiser step of some streams: `gradient` of the loss in the logits, streams x batch x columns."""
+        if len(streams) == 1:
+            examples, gradient = examples.expand(2, -1, -1), gradient.expand(2, -1, -1)
+        of_weight = torch.bmm(examples.transpose(1, 2), gradient)[: len(streams)]
+        of_bias = gradient[: len(streams)].sum(1, keepdim=True)
+        self.steps[streams] += 1
+        first, second, first_bias, second_bias = self.moments
+        self._update(streams, self.weight, of_weight, first, second)
+        self._update(streams, self.bias, of_bias, first_bias, second_bias)
+
+    def _update(
+        self,
+        streams: list[int],
+        tensor: torch.Tensor,
+        gradient: torch.Tensor,
+        first: torch.Tensor,
+        second: torch.Tensor,
+    ) -> None:
+        # all streams: views, no copies
+        at: Any = slice(None) if len(streams) == len(tensor) else streams
+        if self.recipe.weight_decay:
+            gradient = gradient + self.recipe.weight_decay * tensor[at]
+        rates, mean = self.rates[at], first[at]
+        if self.recipe.optimizer == "sgd":
+            mean = mean.mul_(MOMENTUM).add_(gradient)
+            tensor[at] -= rates * mean
+            first[at] = mean
+            return
+        square = second[at]
+        mean.lerp_(gradient, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        steps = self.steps[at].double().view(-1, 1, 1)
+        size = (rates / (1 - BETAS[0] ** steps).to(rates)).to(rates.dtype)
+        root = (1 - BETAS[1] ** steps).sqrt().to(rates)
+        tensor[at] -= size * mean / ((square.sqrt() / root) + EPSILON)
+        first[at], second[at] = mean, square
+
+    @staticmethod
+    def _paired(streams: list[int]) -> list[int]:
+        return streams * 2 if len(streams) == 1 else streams
+
+
+def block_losses(
+    logits: torch.Tensor, targets: torch.Tensor, shape: tuple[int, bool]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean losses of the batch (streams x columns: a head's is the mean over its columns) and their gradient in the
+    logits, as `training.losses` has them. `targets`: streams x batch x labels; `shape`: a head's outputs, by which the
+    columns are cut into blocks, and whether they exclude each other.
+    """
+    streams, _, padded = logits.shape
+    outputs, exclusive = shape
+    blocks = padded // outputs
+    used = logits[..., : blocks * outputs].unflatten(2, (blocks, outputs))
+    labels = targets.unsqueeze(2)
+    gradient = torch.zeros_like(logits)
+    loss = torch.zeros(streams, padded, device=logits.device)
+    if exclusive:
+        labelled = ~torch.isnan(labels).any(3, keepdim=True)
+        known = labels.nan_to_num()
+        truth = torch.cat([1 - known, known], 3) if outputs == 2 and labels.shape[3] == 1 else known
+        num = labelled.sum(1, keepdim=True).clamp(min=1)
+        logs = used.log_softmax(3)
+        # of each block one number, told in each of its columns
+        its = -(truth * logs).sum(3, keepdim=True) * labelled
+        per_block = (its / num).sum(1).expand(-1, -1, outputs)
+        slope = (logs.exp() - truth) * labelled / num
+    else:
+        labelled = ~torch.isnan(labels)
+        known = labels.nan_to_num()
+        num = labelled.sum((1, 3), keepdim=True).clamp(min=1)
+        terms = nn.functional.binary_cross_entropy_with_logits(used, known.expand_as(used), reduction="none")
+        per_block = (terms * labelled / num).sum(1) * outputs
+        slope = (used.sigmoid() - known) * labelled / num
+    gradient[..., : blocks * outputs] = slope.flatten(2)
+    loss[:, : blocks * outputs] = per_block.flatten(1)
+    return loss, gradient

@@ -1,0 +1,168 @@
+"""Two judges of frozen features that need no learning rate: logistic regression and nearest neighbours.
+
+Each has one number to choose, on the validation part alone: the penalty, or how many neighbours vote.
+"""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import scores_of
+from benchmark.training.interface import TestOutput, TrainingInput, TrainingResult, Vectors
+from benchmark.training.loop import Fit
+from benchmark.training.outputs import assembled
+
+# inverse penalties, as Kornblith, Shlens and Le 2019 space them (45 values there)
+PENALTIES = tuple(float(value) for value in np.logspace(-6, 5, 12))
+MOST_STEPS = 1000  # of L-BFGS
+NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
+TEMPERATURE = 0.07  # of the votes' weights, as DINO has it (Caron et al. 2021, appendix)
+CHUNK = 1024
+Scores = NDArray[np.float64]
+Predict = Callable[[torch.Tensor], Scores]
+
+
+def logistic(question: TrainingInput) -> TrainingResult:
+    """Features to zero mean and unit sd by the training part; one regression a label, or one over exclusive classes."""
+    train: Vectors = question.train  # type: ignore[assignment]
+    features, targets = train.matrix(_everyone(train)).cpu().numpy(), train.targets
+    scaler = StandardScaler().fit(features)
+    scaled = scaler.transform(features)
+    exclusive = question.recipe.loss == "ce" and targets.shape[1] > 1
+    answers = [targets.argmax(1)] if exclusive else list(targets.T)
+    known = [~np.isnan(targets).any(1)] * len(answers) if exclusive else [~np.isnan(column) for column in answers]
+    soft = any(not np.isin(column[kept], (0, 1)).all() for column, kept in zip(answers, known, strict=True))
+
+    def fitted(penalty: float) -> Predict:
+        models = [
+            _regression(scaled[kept], column[kept], penalty, soft=soft and not exclusive)
+            for column, kept in zip(answers, known, strict=True)
+        ]
+
+        def predict(vectors: torch.Tensor) -> Scores:
+            rows = scaler.transform(vectors.cpu().numpy())
+            if exclusive:
+                scores = np.zeros((len(rows), targets.shape[1]))
+                scores[:, models[0].classes] = models[0].probabilities(rows)
+                return scores
+            return np.stack([model.positive(rows) for model in models], 1)
+
+        return predict
+
+    return _chosen(question, PENALTIES, fitted, lambda penalty: f"inverse penalty C = {penalty:g}")
+
+
+class _regression:  # noqa: N801 - a function that keeps what it fitted
+    """A regression of one answer; of an answer that never varies, its share."""
+
+    def __init__(self, features: NDArray[Any], answer: NDArray[Any], penalty: float, *, soft: bool) -> None:
+        weights = None
+        if soft:  # an uncertain label counts as both answers, in its shares
+            features, weights = np.concatenate([features, features]), np.concatenate([answer, 1 - answer])
+            answer = np.repeat([1.0, 0.0], len(answer))
+            kept = weights > 0
+            features, weights, answer = features[kept], weights[kept], answer[kept]
+        self.classes: NDArray[np.int64] = np.unique(answer).astype(np.int64)
+        self.model = LogisticRegression(C=penalty, max_iter=MOST_STEPS) if len(self.classes) > 1 else None
+        if self.model is not None:
+            with warnings.catch_warnings():
+                # a weak penalty may take longer than it is worth: it loses on validation, or has all but arrived
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                self.model.fit(features, answer.astype(np.int64), sample_weight=weights)
+
+    def probabilities(self, rows: NDArray[Any]) -> Scores:
+        """Rows x its classes."""
+        return np.ones((len(rows), 1)) if self.model is None else np.asarray(self.model.predict_proba(rows))
+
+    def positive(self, rows: NDArray[Any]) -> Scores:
+        """The chance of a 1."""
+        if 1 not in self.classes:
+            return np.zeros(len(rows))
+        return self.probabilities(rows)[:, list(self.classes).index(1)]
+
+
+def knn(question: TrainingInput) -> TrainingResult:
+    """The labels of the nearest training images by the cosine of their features, weighed by exp(cosine / 0.07)."""
+    train: Vectors = question.train  # type: ignore[assignment]
+    features = torch.nn.functional.normalize(train.matrix(_everyone(train)))
+    labels = torch.from_numpy(train.targets).to(features)
+    labelled = ~torch.isnan(labels)
+    labels = labels.nan_to_num()
+
+    def fitted(num: float) -> Predict:
+        def predict(vectors: torch.Tensor) -> Scores:
+            cosine = torch.nn.functional.normalize(vectors) @ features.T
+            nearest, places = cosine.topk(int(num), dim=1)
+            weight = (nearest / TEMPERATURE).exp().unsqueeze(2) * labelled[places]
+            votes = (weight * labels[places]).sum(1) / weight.sum(1).clamp(min=1e-12)
+            return votes.double().cpu().numpy()
+
+        return predict
+
+    counts = sorted({min(num, len(train)) for num in NEIGHBOURS})
+    return _chosen(question, tuple(map(float, counts)), fitted, lambda num: f"{num:g} neighbours")
+
+
+def _chosen(
+    question: TrainingInput, values: tuple[float, ...], fitted: Callable[[float], Predict], told: Callable[[float], str]
+) -> TrainingResult:
+    """The value with the lowest log loss on the validation part (the first of equals), and its answer to the test part."""
+    validation: Vectors = question.validation  # type: ignore[assignment]
+    run = Fit(stopped="chosen")
+    best: tuple[float, Predict] | None = None
+    for number, value in enumerate(values, 1):
+        started = time.perf_counter()
+        predict = fitted(value)
+        trained = time.perf_counter()
+        scores = np.concatenate([predict(validation.matrix(rows)) for rows in _chunks(validation)])
+        loss = _log_loss(validation.targets, scores, exclusive=question.recipe.loss == "ce")
+        run.train_seconds += trained - started
+        run.validation_seconds += time.perf_counter() - trained
+        if best is None or loss < run.best_loss:
+            run.best_loss, best = loss, (value, predict)
+        question.watch({"epoch": number, "validation_loss": loss})
+    if best is None:
+        raise RuntimeError("nothing to choose from")
+    value, predict = best
+    run.num_images = len(question.train)
+
+    def predicted(part: Any) -> Predictions:
+        return assembled(question, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = predicted(question.test)
+        seconds = time.perf_counter() - started
+        unlabelled = None if question.unlabelled is None else predicted(question.unlabelled)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    validated, _ = scores_of(predicted(validation), question.judging)
+    note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
+    return TrainingResult(fit=run, validation=validated, test=test, notes=(note,))
+
+
+def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> float:
+    """Mean over what is labelled; of exclusive classes, of the true one's probability."""
+    known, held = ~np.isnan(truth), np.clip(score, 1e-7, 1 - 1e-7)
+    if exclusive and truth.shape[1] > 1:
+        rows = known.all(axis=1)
+        return float(-np.log(held[rows][truth[rows] == 1]).mean())
+    terms = -np.where(truth == 1, np.log(held), np.log1p(-held))
+    return float(terms[known].mean())
+
+
+def _everyone(part: Vectors) -> NDArray[np.int64]:
+    return np.arange(len(part))
+
+
+def _chunks(part: Vectors) -> list[NDArray[np.int64]]:
+    return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]

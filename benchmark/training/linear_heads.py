@@ -1,0 +1,282 @@
+"""Linear evaluation: all heads over one encoder's frozen features, trained together as one batched product.
+
+Heads differ in their examples (seed, fold, subset) and in their learning rate. Those of the same examples share their
+batches: per step there is one product of (streams x batch x features) with (streams x features x rates * outputs). Each
+head has its own Adam, schedule and end, and comes to the last bit as it would alone: a product's column does not depend
+on the other columns, nor a stream on the others, as long as there are two of each at least (MKL takes another way for
+one), so single ones are paired with a copy.
+"""
+
+import time
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.models.networks import linear_head
+from benchmark.random_streams import Purpose, stream
+from benchmark.recipe import Recipe
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import scores_of
+from benchmark.training.batched_heads import Heads, block_losses
+from benchmark.training.interface import TestOutput, TrainingInput, TrainingResult, Vectors
+from benchmark.training.loop import Diverged, Fit
+from benchmark.training.outputs import assembled, num_outputs, probability_of
+from benchmark.training.state import StateFile
+
+CHUNK = 256  # rows of a part that are judged at once
+SAVE_SECONDS = 20.0
+WATCH_SECONDS = 0.5
+EPSILON = 1e-8  # of ReduceLROnPlateau
+
+
+@dataclass(kw_only=True)
+class _Head:
+    """One question's head: a stream of examples, and its columns in that stream's product."""
+
+    question: TrainingInput
+    stream: int
+    columns: slice
+    rate: float
+    run: Fit = field(default_factory=Fit)
+    # ReduceLROnPlateau's own
+    plateau_best: float = float("inf")
+    plateau_bad: int = 0
+    fault: Diverged | None = None
+    best: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def over(self) -> bool:
+        return bool(self.run.stopped) or self.fault is not None
+
+
+def linear(questions: list[TrainingInput]) -> list[TrainingResult | Diverged]:
+    """An answer to each question, in their order; Diverged for a head whose loss is no number any more.
+
+    The questions are of one task and one encoder's features; their recipes differ in the learning rate alone.
+    """
+    heads, model = _laid_out(questions)
+    recipe, state = questions[0].recipe, StateFile(folder=questions[0].scratch, warn=questions[0].warn)
+    _resume(state, heads, model)
+    told = saved = time.monotonic()
+    while due := [head for head in heads if not head.over]:
+        epoch = due[0].run.epochs_trained + 1
+        _train_epoch(epoch, due, model)
+        _judge(epoch, due, model, recipe)
+        now = time.monotonic()
+        if now - saved > SAVE_SECONDS:
+            saved = now
+            state.save(_saved(heads, model))
+        if now - told > WATCH_SECONDS or not any(not head.over for head in due):
+            told = now
+            for head in due:
+                if head.run.history:
+                    head.question.watch(head.run.history[-1])
+    return [head.fault or _answer(head) for head in heads]
+
+
+def _laid_out(questions: list[TrainingInput]) -> tuple[list[_Head], Heads]:
+    """Heads by stream and rate, each with a linear layer's first weights, drawn from its seed."""
+    outputs = num_outputs(questions[0])
+    rates = sorted({question.recipe.learning_rate for question in questions})
+    streams: dict[tuple[int, bytes, bytes], int] = {}
+    heads = []
+    for question in questions:
+        same = (question.seed, _vectors(question.train).rows.tobytes(), _vectors(question.validation).rows.tobytes())
+        place = outputs * rates.index(question.recipe.learning_rate)
+        number = streams.setdefault(same, len(streams))
+        columns = slice(place, place + outputs)
+        heads.append(_Head(question=question, stream=number, columns=columns, rate=question.recipe.learning_rate))
+    width, device = sum(_vectors(questions[0].train).widths), questions[0].device
+    padded = -(-outputs * len(rates) // 16) * 16
+    weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
+    for head in heads:
+        seed = stream(head.question.seed, Purpose.HEAD)
+        layer = linear_head(width, outputs, seed, questions[0].recipe.initialization)
+        weight[head.stream, :, head.columns] = layer.weight.detach().T
+        bias[head.stream, 0, head.columns] = layer.bias.detach()
+    model = Heads(weight.to(device), bias.to(device), questions[0].recipe)
+    return heads, model
+
+
+def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
+    started = time.perf_counter()
+    of_stream: dict[int, list[_Head]] = {}
+    for head in due:
+        model.rates[head.stream, :, head.columns] = head.rate
+        of_stream.setdefault(head.stream, []).append(head)
+    parts = {number: _vectors(heads[0].question.train) for number, heads in of_stream.items()}
+    orders = {number: part.order(epoch, model.recipe.batch_size) for number, part in parts.items()}
+    totals = {number: torch.zeros(model.weight.shape[2], device=model.weight.device) for number in parts}
+    for step in range(max(len(order) for order in orders.values())):
+        sizes: dict[int, list[int]] = {}
+        for number, order in orders.items():
+            if step < len(order):
+                sizes.setdefault(len(order[step]), []).append(number)
+        for size, streams in sizes.items():
+            examples = torch.stack([parts[number].matrix(orders[number][step]) for number in streams])
+            targets = torch.stack([_targets(parts[number], orders[number][step], model) for number in streams])
+            loss, gradient = block_losses(model.logits(streams, examples), targets, _shape(due[0].question))
+            model.step(streams, examples, gradient)
+            for number, its in zip(streams, loss, strict=True):
+                totals[number] += its * size
+    share = (time.perf_counter() - started) / len(due)
+    for head in due:
+        seen = sum(len(rows) for rows in orders[head.stream])
+        head.run.train_seconds += share
+        head.run.num_images += seen
+        head.run.history.append(
+            {
+                "epoch": epoch,
+                "train_loss": float(totals[head.stream][head.columns].mean()) / seen,
+                "learning_rate": head.rate,
+            }
+        )
+
+
+def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
+    """Each head's validation loss; then, as `training.loop.fit` does: the rate, the best epoch, the end."""
+    started = time.perf_counter()
+    alike: dict[bytes, dict[int, Vectors]] = {}
+    for head in due:
+        part = _vectors(head.question.validation)
+        alike.setdefault(part.rows.tobytes(), {})[head.stream] = part
+    losses: dict[int, torch.Tensor] = {}
+    for parts in alike.values():
+        streams = list(parts)
+        part = parts[streams[0]]
+        total = torch.zeros(len(streams), model.weight.shape[2], device=model.weight.device)
+        for rows in _chunks(part):
+            examples = part.matrix(rows).unsqueeze(0)
+            targets = torch.stack([_targets(parts[number], rows, model) for number in streams])
+            loss, _ = block_losses(model.logits(streams, examples), targets, _shape(due[0].question))
+            total += loss * len(rows)
+        losses |= dict(zip(streams, total / len(part), strict=True))
+    share = (time.perf_counter() - started) / len(due)
+    for head in due:
+        line, run = head.run.history[-1], head.run
+        run.validation_seconds += share
+        value = line["validation_loss"] = float(losses[head.stream][head.columns].mean())
+        if not np.isfinite([line["train_loss"], value]).all():
+            head.fault = Diverged(f"the loss became {line['train_loss']} (validation {value}) in epoch {epoch}")
+            continue
+        _after_epoch(head, value, epoch, recipe)
+        if value < run.best_loss:
+            run.best_loss, run.best_epoch = value, epoch
+            columns = head.columns
+            head.best = (model.weight[head.stream, :, columns].clone(), model.bias[head.stream, 0, columns].clone())
+        early = recipe.early_stop is not None and epoch - (run.best_epoch or 0) > recipe.early_stop
+        if early and epoch >= (recipe.min_epochs or 0):
+            run.stopped = "early"
+        elif epoch == recipe.max_epochs:
+            run.stopped = "cap"
+
+
+def _after_epoch(head: _Head, loss: float, epoch: int, recipe: Recipe) -> None:
+    """The head's next rate, as torch's ReduceLROnPlateau and CosineAnnealingLR have it."""
+    if recipe.schedule == "cosine":
+        head.rate = head.question.recipe.learning_rate * (1 + float(np.cos(np.pi * epoch / recipe.max_epochs))) / 2
+    if recipe.schedule != "plateau":
+        return
+    if loss < head.plateau_best * (1 - 1e-4):
+        head.plateau_best, head.plateau_bad = loss, 0
+        return
+    head.plateau_bad += 1
+    if head.plateau_bad > recipe.plateau_patience:
+        reduced = head.rate * recipe.plateau_factor
+        head.rate = reduced if head.rate - reduced > EPSILON else head.rate
+        head.plateau_bad = 0
+
+
+def _answer(head: _Head) -> TrainingResult:
+    question = head.question
+    if head.best is None:
+        raise RuntimeError("a head without a best epoch")
+    best = head.best
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = _predicted(question, _vectors(question.test), best)
+        seconds = time.perf_counter() - started
+        unlabelled = None
+        if question.unlabelled is not None:
+            unlabelled = _predicted(question, _vectors(question.unlabelled), best)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    validation, _ = scores_of(_predicted(question, _vectors(question.validation), best), question.judging)
+    trained = sum(tensor.numel() for tensor in best)
+    return TrainingResult(fit=head.run, validation=validation, trained=trained, test=test)
+
+
+def _predicted(question: TrainingInput, part: Vectors, best: tuple[torch.Tensor, torch.Tensor]) -> Predictions:
+    weight, bias = best
+    gathered = []
+    for rows in _chunks(part):
+        probability = probability_of(question, part.matrix(rows) @ weight + bias)
+        gathered.append((part.targets[rows], probability.cpu().numpy()))
+    return assembled(question, part, gathered)
+
+
+def _chunks(part: Vectors) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+    return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]
+
+
+def _shape(question: TrainingInput) -> tuple[int, bool]:
+    return num_outputs(question), question.recipe.loss == "ce"
+
+
+def _targets(part: Vectors, rows: np.ndarray[Any, np.dtype[np.int64]], model: Heads) -> torch.Tensor:
+    return torch.from_numpy(part.targets[rows]).to(model.weight.device)
+
+
+def _vectors(part: Any) -> Vectors:
+    return part  # type: ignore[no-any-return] # the runner gives Vectors to protocols that see features
+
+
+def _saved(heads: list[_Head], model: Heads) -> dict[str, Any]:
+    return {
+        "best_epoch": None,
+        "of": _fingerprint(heads),
+        "model": [model.weight, model.bias, model.steps, *model.moments],
+        "heads": [
+            {
+                "rate": head.rate,
+                "run": dict(vars(head.run)),
+                "plateau": (head.plateau_best, head.plateau_bad),
+                "fault": str(head.fault or ""),
+                "best": head.best,
+            }
+            for head in heads
+        ],
+    }
+
+
+def _resume(state: StateFile, heads: list[_Head], model: Heads) -> None:
+    """Continue a killed training of these very heads; one of others is begun anew."""
+    saved = state.load()
+    if saved is None or saved.get("of") != _fingerprint(heads):
+        return
+    model.weight, model.bias, model.steps, *model.moments = (
+        tensor.to(model.weight.device) if place != 2 else tensor for place, tensor in enumerate(saved["model"])
+    )
+    for head, told in zip(heads, saved["heads"], strict=True):
+        head.rate = told["rate"]
+        head.best = told["best"] and (told["best"][0].to(model.weight), told["best"][1].to(model.weight))
+        head.plateau_best, head.plateau_bad = told["plateau"]
+        head.fault = Diverged(told["fault"]) if told["fault"] else None
+        for name, value in told["run"].items():
+            setattr(head.run, name, value)
+
+
+def _fingerprint(heads: list[_Head]) -> list[list[float]]:
+    return [
+        [
+            head.question.seed,
+            head.question.recipe.learning_rate,
+            head.stream,
+            zlib.crc32(_vectors(head.question.train).rows.tobytes()),
+        ]
+        for head in heads
+    ]

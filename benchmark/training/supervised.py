@@ -1,0 +1,172 @@
+"""A model trained on a task: what fine-tuning, a decoder over a frozen encoder and the fusions of encoders share."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from benchmark.models.folding import folded
+from benchmark.models.normalization import centre_crop, ten_crop
+from benchmark.models.seeded import seeded
+from benchmark.random_streams import Purpose, stream
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.evaluate import scores_of
+from benchmark.training.interface import Part, TestOutput, TrainingInput, TrainingResult
+from benchmark.training.loop import Fit, fit
+from benchmark.training.losses import LOSSES
+from benchmark.training.optimizers import optimizer_of, schedule_of
+from benchmark.training.outputs import assembled, probability_of, references
+from benchmark.training.state import StateFile
+
+
+def supervised(question: TrainingInput, model: nn.Module) -> TrainingResult:
+    """Train what trains of `model` on the training part, keep the epoch with the lowest validation loss, predict the
+    test part. The parts give images, or the features that `model` takes.
+    """
+    recipe, device = question.recipe, question.device
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = optimizer_of(model, recipe)
+    loss_of = LOSSES[recipe.loss]
+    arithmetic = _arithmetic(question)
+
+    def step_loss(batch: Any) -> torch.Tensor:
+        with arithmetic():
+            logits = model(batch.images)
+        return loss_of(logits, _targets(question, batch))
+
+    def judge() -> dict[str, float]:
+        return _validate(question, _evaluator(question, model), loss_of)
+
+    with seeded(stream(question.seed, Purpose.DROPOUT), device):
+        run = fit(
+            module=model,
+            optimizer=optimizer,
+            schedule=schedule_of(optimizer, recipe),
+            batches=lambda number: question.train.epoch(number, recipe.batch_size),
+            step_loss=step_loss,
+            judge=judge,
+            max_epochs=recipe.max_epochs,
+            min_epochs=recipe.min_epochs or 0,
+            early_stop=recipe.early_stop,
+            micro_batch=question.micro_batch,
+            state=StateFile(folder=question.scratch, warn=question.warn),
+            watch=question.watch,
+        )
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+    def test() -> TestOutput:
+        started = time.perf_counter()
+        predictions = _predict(question, question.test, _evaluator(question, model), recipe.test_crops)
+        seconds = time.perf_counter() - started
+        unlabelled = None
+        if question.unlabelled is not None:
+            unlabelled = _predict(question, question.unlabelled, _evaluator(question, model), recipe.test_crops)
+        return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
+
+    return TrainingResult(fit=run, validation=_validation_of(run), trained=trained, test=test)
+
+
+def _validation_of(run: Fit) -> dict[str, float | None]:
+    """The validation scores of the epoch whose weights are kept."""
+    line = run.history[run.best_epoch - 1] if run.best_epoch else {}
+    scores = {name.removeprefix("validation_"): value for name, value in line.items() if name.startswith("validation_")}
+    return {name: value for name, value in scores.items() if name != "loss"}
+
+
+def _arithmetic(question: TrainingInput) -> Callable[[], Any]:
+    if question.recipe.precision == "bf16":
+        return lambda: torch.autocast(question.device.type, dtype=torch.bfloat16)
+    return nullcontext
+
+
+def _targets(question: TrainingInput, batch: Any) -> torch.Tensor:
+    """What the loss sees: labels, or the first observer's mask."""
+    targets: torch.Tensor = batch.targets
+    return targets[:, :1] if question.kind == "segmentation" else targets
+
+
+def _evaluator(question: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The model for evaluation: batch norms folded once for the pass, the recipe's arithmetic, no gradients."""
+    arithmetic = _arithmetic(question)
+    light: nn.Module | None = None
+
+    def evaluate(images: torch.Tensor) -> torch.Tensor:
+        nonlocal light
+        with torch.inference_mode():
+            if light is None:
+                light = folded(model, images[:2]).eval()
+            with arithmetic():
+                logits: torch.Tensor = light(images)
+            return logits
+
+    return evaluate
+
+
+def _validate(question: TrainingInput, model: Callable[[torch.Tensor], torch.Tensor], loss_of: Any) -> dict[str, float]:
+    """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
+    of a batch), and the task's scores.
+
+    Departs: the validation loss weighs images alike; the first paper's code weighs batches alike, the last one too.
+    """
+    total, seen = 0.0, 0
+    gathered = []
+    for batch, logits in _evaluated(question, question.validation, model):
+        total += float(loss_of(logits, _targets(question, batch))) * len(batch)
+        seen += len(batch)
+        gathered.append(_judged(question, batch, probability_of(question, logits)))
+    scores, _ = scores_of(assembled(question, question.validation, gathered), question.judging)
+    return {"loss": total / seen} | {
+        name: value for name, value in scores.items() if value is not None and ":" not in name
+    }
+
+
+def _predict(
+    question: TrainingInput, part: Part, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+) -> Predictions:
+    """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
+    gathered = []
+    if question.kind == "segmentation" or crops == 1:
+        for batch, logits in _evaluated(question, part, model):
+            gathered.append(_judged(question, batch, probability_of(question, logits)))
+        return assembled(question, part, gathered)
+    size = question.recipe.image_size
+    for batch in part.batches(max(1, question.micro_batch // 4)):
+        tens = ten_crop(batch.images, size)
+        probability = probability_of(question, model(tens.flatten(0, 1)))
+        gathered.append(_judged(question, batch, probability.view(10, len(batch), -1).mean(0)))
+    return assembled(question, part, gathered)
+
+
+def _evaluated(
+    question: TrainingInput, part: Part, model: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[tuple[Any, torch.Tensor]]:
+    for batch in part.batches(question.micro_batch):
+        images = batch.images
+        if question.kind != "segmentation" and images.ndim == 4:  # vectors have no centre
+            images = centre_crop(images, question.recipe.image_size)
+        yield batch, model(images)
+
+
+def _judged(question: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A batch's truth and score, in the shapes of Predictions."""
+    if question.kind != "segmentation":
+        return batch.targets.cpu().numpy(), probability.float().cpu().numpy()
+    marked = probability > 0.5
+    masks = batch.targets.bool()
+    columns = question.columns
+    view = masks[:, columns.index("field_of_view")] if "field_of_view" in columns else None
+    truth, score = [], []
+    for name, within in references(columns):
+        reference = masks[:, columns.index(name)]
+        predicted = marked[:, 0]
+        if within and view is not None:
+            reference, predicted = reference & view, predicted & view
+        both = reference & predicted
+        truth.append(reference.sum((1, 2)))
+        score.append(torch.stack([predicted.sum((1, 2)), both.sum((1, 2))], dim=-1))
+    return torch.stack(truth, 1).cpu().numpy().astype(np.float64), torch.stack(score, 1).cpu().numpy()
