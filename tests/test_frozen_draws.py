@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from indexes import an_index
 from made_up import IMAGENET, SCRATCH, made_up_cell
 from PIL import Image
-from test_splits import an_index
 
 from benchmark.cell import KEY_FORMAT
 from benchmark.data.assignment import Share, assign_examples

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_resume import cell_of
+from workers import cell_of
 
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner

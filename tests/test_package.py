@@ -33,7 +33,7 @@ def test_the_wheel_works_without_a_checkout(tmp_path):
     def run(*arguments):
         # not the checkout that an editable install points to, but the unpacked wheel
         ours = f"assert benchmark.__file__.startswith({str(tmp_path)!r}), benchmark.__file__"
-        code = f"import benchmark; {ours}; from benchmark.cli import main; main()"
+        code = f"import benchmark; {ours}; from benchmark.cli.main import main; main()"
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=elsewhere,
@@ -61,7 +61,7 @@ def test_the_wheel_works_without_a_checkout(tmp_path):
 def test_quick_verbs_do_not_import_torch_or_pandas(arguments):
     """What takes seconds to import is imported inside the verbs that need it."""
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from benchmark.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as ended: assert not ended.code, ended.code\n"
         "found = {'torch', 'pandas', 'timm', 'cv2', 'scipy', 'matplotlib'} & set(sys.modules)\n"
@@ -73,7 +73,7 @@ def test_quick_verbs_do_not_import_torch_or_pandas(arguments):
 
 
 @pytest.mark.parametrize(
-    "module", ["report.tables", "report.figures", "plan", "store", "evaluate", "cli.request", "cli.report"]
+    "module", ["report.tables", "report.figures", "experiment", "results.store", "scoring.evaluate", "cli.report"]
 )
 def test_judging_planning_and_reporting_work_without_torch(module):
     """The contract that import-linter holds, seen in a real process."""
@@ -89,7 +89,7 @@ def test_importing_the_package_reaches_no_network():
         "def refuse(*_): raise AssertionError('a socket was opened')\n"
         "socket.socket.connect = refuse\n"
         "socket.getaddrinfo = refuse\n"
-        "import benchmark.runner, benchmark.pretrain, benchmark.cli"
+        "import benchmark.runner.runner, benchmark.pretrain, benchmark.cli.main"
     )
 
     assert ran.returncode == 0, ran.stderr
@@ -119,7 +119,7 @@ def test_the_readmes_commands_exist():
         words = line.partition("#")[0].split()
         verb = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
         helped = in_new_process(
-            f"from benchmark.cli import main; main({[*verb, '--help']!r})", COLUMNS="200", NO_COLOR="1"
+            f"from benchmark.cli.main import main; main({[*verb, '--help']!r})", COLUMNS="200", NO_COLOR="1"
         )
         assert helped.returncode == 0, line
         for option in (word for word in words if word.startswith("--")):
@@ -127,7 +127,7 @@ def test_the_readmes_commands_exist():
 
 
 def test_the_allocator_keeps_pages_where_glibc_is():
-    code = "from benchmark.memory import keep_pages; import sys; sys.exit(0 if keep_pages() else 3)"
+    code = "from benchmark.torch_setup import keep_pages; import sys; sys.exit(0 if keep_pages() else 3)"
 
     expected = 0 if "gnu" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else 3
     assert in_new_process(code).returncode == expected

@@ -1,9 +1,9 @@
 """Images per second of the first paper's plain pipeline and of ours, side by side.
 
 Each measurement runs in a process of its own, after a warm-up, in rounds of A B C A B C …; medians over the rounds.
-Sides: `theirs` (tests/plain_pipeline.py, with its best number of workers), `exact` (the papers' pixels, fp32), `fast`
+Sides: `theirs` (performance/plain_pipeline.py, with its best number of workers), `exact` (the papers' pixels, fp32), `fast`
 (training crops by OpenCV from a cache of 512 pixels, fp32), `fast-bf16`, and `frozen`, linear evaluation by features
-that are computed once (tests/throughput_linear.py): ten seeds at 30 epochs, and these at eight rates. `fast` differs
+that are computed once (performance/throughput_linear.py): ten seeds at 30 epochs, and these at eight rates. `fast` differs
 from `exact` in training crops alone: evaluation and U-Nets have no row of it. The images are phantoms of 1024 x 1024;
 no data is needed.
 
@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.torch_setup import keep_pages
+
+sys.path.insert(0, str(Path(__file__).parent / "performance"))  # what this script measures with
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mounts import mounted, remount
-from test_resume import begin, cell_of, finish
+from workers import begin, cell_of, finish
 
 from benchmark.errors import BenchmarkError
 from benchmark.files import TemporaryError

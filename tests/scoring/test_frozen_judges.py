@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from heads import question_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from test_linear_heads import held, question_of  # noqa: F401 - a fixture
 
 from benchmark.training.closed_form import PENALTIES, TEMPERATURE, knn, logistic
 
@@ -14,7 +14,7 @@ def of(part):
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "multiclass", "binary"])
-def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_best(held, tmp_path, kind):  # noqa: F811
+def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_best(held, tmp_path, kind):
     question = question_of(held, tmp_path, kind)
 
     answer = logistic(question)
@@ -44,7 +44,7 @@ def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_be
     assert answer.fit.best_epoch is None
 
 
-def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):  # noqa: F811
+def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):
     question = question_of(held, tmp_path)
 
     answer = knn(question)
@@ -60,14 +60,14 @@ def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):  # noq
         np.testing.assert_allclose(answer.test().predictions.score[place], wanted, rtol=1e-4)
 
 
-def test_more_neighbours_than_images_are_all_of_them(held, tmp_path):  # noqa: F811
+def test_more_neighbours_than_images_are_all_of_them(held, tmp_path):
     answer = knn(question_of(held, tmp_path, train=range(7)))
 
     assert answer.notes[0].startswith(("1 neighbours", "5 neighbours", "7 neighbours"))
 
 
 @pytest.mark.parametrize("judge", [logistic, knn])
-def test_nothing_is_chosen_on_the_test_part(held, tmp_path, judge):  # noqa: F811
+def test_nothing_is_chosen_on_the_test_part(held, tmp_path, judge):
     """With other test labels, the same predictions."""
     one, other = question_of(held, tmp_path), question_of(held, tmp_path)
     other.test.targets[:] = 1 - other.test.targets
@@ -75,14 +75,14 @@ def test_nothing_is_chosen_on_the_test_part(held, tmp_path, judge):  # noqa: F81
     assert np.array_equal(judge(one).test().predictions.score, judge(other).test().predictions.score)
 
 
-def test_a_label_that_never_varies_is_told_with_its_share(held, tmp_path):  # noqa: F811
+def test_a_label_that_never_varies_is_told_with_its_share(held, tmp_path):
     question = question_of(held, tmp_path)
     question.train.targets[:, 1] = 1.0
 
     assert (logistic(question).test().predictions.score[:, 1] == 1).all()
 
 
-def test_uncertain_labels_train_as_both_answers_in_their_shares(held, tmp_path):  # noqa: F811
+def test_uncertain_labels_train_as_both_answers_in_their_shares(held, tmp_path):
     question = question_of(held, tmp_path, "multilabel", train=range(40))
     question.train.targets[:, 0] = np.where(np.isnan(question.train.targets[:, 0]), np.nan, 0.25)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from test_linear_heads import NUM, held, question_of  # noqa: F401 - a fixture
+from heads import NUM, question_of
 from timm.layers import Attention as TimmAttention
 from torch import nn
 
@@ -106,7 +106,7 @@ def test_class_tokens_are_the_last_blocks_normalised_and_joined():
 
 
 @pytest.mark.parametrize("protocol", [dvme, dvme_no_attention])
-def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, protocol):  # noqa: F811
+def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, protocol):
     """Two encoders, one of 24 features and one of 10; the labels stand in the first."""
     rng = np.random.default_rng(1)
     second = rng.normal(size=(NUM, 10)).astype(np.float16)

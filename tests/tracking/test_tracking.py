@@ -87,8 +87,8 @@ def test_mlflow_reads_back_what_was_logged(tmp_path):
     pytest.importorskip("mlflow")
     pytest.importorskip("alembic")
     code = (
-        f"import sys, json; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_track import FIRST, SECOND, GOOD, BAD, logged\n"
+        f"import sys, json; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / 'support')]!r}\n"
+        "from test_tracking import FIRST, SECOND, GOOD, BAD, logged\n"
         f"print(logged('mlflow:{tmp_path}', FIRST, SECOND))\n"
         "from mlflow.tracking import MlflowClient\n"
         f"client = MlflowClient(tracking_uri='sqlite:///{tmp_path}/mlflow.db')\n"
@@ -117,8 +117,8 @@ def test_mlflow_reads_back_what_was_logged(tmp_path):
 def test_wandb_keeps_offline_what_was_logged(tmp_path):
     pytest.importorskip("wandb")
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_track import FIRST, SECOND, logged\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / 'support')]!r}\n"
+        "from test_tracking import FIRST, SECOND, logged\n"
         f"print(logged('wandb:{tmp_path}', FIRST, SECOND))"
     )
     ran = in_new_process(code, WANDB_MODE="offline")
@@ -292,6 +292,6 @@ def test_a_real_run_is_logged_with_the_records_numbers(cli, places, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_without_trackers_imports_none():
-    ran = in_new_process("import benchmark.cli.run, benchmark.track, sys\nprint(*sys.modules)")
+    ran = in_new_process("import benchmark.cli.run, benchmark.tracking.trackers, sys\nprint(*sys.modules)")
 
     assert not {"tensorboard", "mlflow", "wandb", "numpy", "torch"} & set(ran.stdout.split())

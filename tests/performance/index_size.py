@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 FILES_A_FOLDER = 10_000  # ChestX-ray14 comes in twelve folders
 
 

@@ -197,7 +197,7 @@ def test_status_and_records_need_neither_numpy_nor_pandas(places):
     """What they import is most of what they take."""
     Store(places.results).put(made_up_record(made_up_cell()), None)
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from benchmark.cli.main import main\n"
         f"try: main(['status', '--results', {str(places.results)!r}])\n"
         "except SystemExit as ended: assert not ended.code, ended.code\n"
         "assert not {'numpy', 'pandas', 'torch', 'yaml', 'filelock'} & set(sys.modules)"

@@ -167,11 +167,11 @@ def test_the_hubs_own_variables_are_obeyed(shelf, tmp_path):
     """
     shelf.etag, shelf.commit = f'"{sha256(BODY)}"', COMMIT
     code = (
-        "import os\nfrom pathlib import Path\nfrom benchmark.fault import Fault\n"
+        "import os\nfrom pathlib import Path\nfrom benchmark.errors import BenchmarkError\n"
         "from benchmark.zoo.catalog import ZooEntry\nfrom benchmark.zoo.fetch import fetch\n"
         "entry = ZooEntry.model_validate_json(os.environ['ENTRY'])\n"
         "try: print(fetch(entry, Path(os.environ['WEIGHTS'])).sha256)\n"
-        "except Fault as fault: print(fault)\n"
+        "except BenchmarkError as fault: print(fault)\n"
     )
     offline = code.replace("WEIGHTS'])", "WEIGHTS']), offline=True")
     client = {"HF_ENDPOINT": shelf.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

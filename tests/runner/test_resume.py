@@ -1,6 +1,5 @@
 """A cell killed at any moment continues, and on a CPU ends bit-equal to one that was never killed."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -9,40 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from workers import begin, cell_of, finish
 
-from benchmark.data.readers.registry import read_index
-from benchmark.experiment.cells import TaskRun, cells_of
-from benchmark.recipe import Recipe
 from benchmark.results.store import Store
-from benchmark.scheduler.local import _context, work
-from benchmark.zoo.catalog import scratch
-
-
-def cell_of(places, task, **recipe):
-    index = read_index(task, places.data)
-    settings = {"image_size": 32, "train_resolution": 64, "early_stop": None, "batch_size": 8, **recipe}
-    asked = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
-    (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [asked], {task.name: index}, [5])
-    return cell
-
-
-def begin(places, cell):
-    """A worker that has been sent the cell."""
-    ours, theirs = multiprocessing.Pipe()
-    process = _context().Process(target=work, args=(theirs, places, "cpu", 0, 2, False), daemon=True)
-    process.start()
-    theirs.close()
-    assert ours.recv()["event"] == "ready"
-    ours.send([cell.model_dump_json()])
-    return process, ours
-
-
-def finish(process, link):
-    while (event := link.recv())["event"] not in ("done", "failed"):
-        pass
-    link.close()
-    process.join()
-    assert event["event"] == "done", event
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmark.recipe import Recipe
     from benchmark.tasks.spec import TaskSpec
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 SIDES: dict[str, dict[str, Any]] = {
     "exact": {"pixels": "exact", "train_resolution": "native", "precision": "fp32"},
     "fast": {"pixels": "fast", "train_resolution": 512, "precision": "fp32"},

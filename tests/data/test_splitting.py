@@ -5,46 +5,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.index import Index
 from benchmark.data.readers.registry import read_index
 from benchmark.data.splitting import assign_parts, fraction_of
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import Split
-
-RANDOM = Split(method="random", test=0.2, validation=0.1)
-# each example builds tables and sorts them in pandas: fifty are a second, and a busy machine may pause in one
-enough = settings(max_examples=50, deadline=None)
-
-
-def an_index(labels, patients, findings, part="") -> Index:
-    """An index with one row per entry of `patients`; `findings` is rows x labels."""
-    table = pd.DataFrame({"id": [f"i{n:05d}" for n in range(len(patients))], "patient": patients})
-    table["image"] = table["id"] + ".png"
-    table["part"] = part
-    table[list(labels)] = np.asarray(findings, dtype=float)
-    return Index(task="T", root=Path(), table=table, labels=tuple(labels), phantom=True)
-
-
-@st.composite
-def indexes(draw, num_labels=None):
-    """5 to 80 patients of one to three images, each label with a prevalence of its own."""
-    labels = [f"L{n}" for n in range(num_labels or draw(st.integers(1, 3)))]
-    rng = np.random.default_rng(draw(st.integers(0, 10_000)))
-    patients = np.repeat([f"p{n}" for n in range(draw(st.integers(5, 80)))], 3)
-    patients = patients[rng.random(len(patients)) < draw(st.floats(0.5, 1))]
-    if len(set(patients)) < 4:
-        patients = np.array(["p0", "p1", "p2", "p3", "p3"])
-    findings = rng.random((len(patients), len(labels))) < draw(st.floats(0, 0.9))
-    return an_index(labels, patients, findings)
-
-
-def patients_of(index, parts, part) -> set[str]:
-    return set(index.table["patient"][parts == part])
 
 
 @enough

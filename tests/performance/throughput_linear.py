@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEEDS, EPOCHS = 10, 30
 RATES = {"linear": ("1e-3",), "linear-rates": ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2", "1e-1", "3e-1")}
 IMAGES = 8  # times the plan's: a pass over a handful would be all overhead
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 
 
 def measure_frozen(plan: "Plan") -> dict[str, Any]:

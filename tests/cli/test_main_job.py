@@ -205,7 +205,7 @@ def test_official_splits_and_fields_of_view_reach_the_scores(cli, places):
 @pytest.mark.slow
 def test_out_of_memory_halves_the_micro_batch_and_says_so(places, tasks, monkeypatch):
     """A device that takes four images at a time: the real loop, runner and record, an encoder that refuses more."""
-    from test_resume import cell_of
+    from workers import cell_of
 
     from benchmark.models.networks import Classifier
     from benchmark.runner.runner import Runner
@@ -349,7 +349,7 @@ def test_warnings_of_libraries_are_shown_with_debug_alone(cli, monkeypatch):
         warnings.warn("a library's own business", RuntimeWarning, stacklevel=1)
         return {}
 
-    monkeypatch.setattr("benchmark.tasks.known_tasks", warning)
+    monkeypatch.setattr("benchmark.tasks.registry.known_tasks", warning)
     monkeypatch.setenv("BENCHMARK_DEBUG", "")  # taken back afterwards: --debug sets it for all that follows
 
     assert "own business" not in cli("tasks", "list").text

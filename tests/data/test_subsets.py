@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_splits import RANDOM, an_index, enough, indexes, patients_of
+from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.assignment import Share, assign_examples
 from benchmark.data.datasets import oversampled

@@ -24,7 +24,7 @@ from benchmark.results.store import Store
 from benchmark.tasks.registry import read_tasks
 from benchmark.tasks.spec import TaskSpec
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 TASKS = ("DXC14", "CheXpert5", "NIHCXR4", "TXC", "PXS", "LXS", "VFS")
 COMMANDS = {"status": ("status",), "report": ("report", "--tasks", ",".join(TASKS))}
 WANTED = {"status": "< 2 s", "report": "< 20 s, < 1,000 MB"}

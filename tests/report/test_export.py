@@ -206,7 +206,7 @@ def test_nothing_to_export_is_one_line(cli):
 def test_without_pyarrow_parquet_is_refused_in_one_line(places, tmp_path):
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from benchmark.cli import main\n"
+        "from benchmark.cli.main import main\n"
         f"main(['export', '--format', 'parquet', '--output', {str(tmp_path / 'x.parquet')!r}, '--results', "
         f"{str(places.results)!r}, '--project', {str(places.project)!r}])"
     )

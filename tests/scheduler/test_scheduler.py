@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from test_resume import cell_of
+from workers import cell_of
 
 from benchmark.files import DiskFullError
 from benchmark.results.store import Store

@@ -1,0 +1,36 @@
+"""Workers of the scheduler as processes that a test starts, watches and kills."""
+
+import multiprocessing
+
+from benchmark.data.readers.registry import read_index
+from benchmark.experiment.cells import TaskRun, cells_of
+from benchmark.recipe import Recipe
+from benchmark.scheduler.local import _context, work
+from benchmark.zoo.catalog import scratch
+
+
+def cell_of(places, task, **recipe):
+    index = read_index(task, places.data)
+    settings = {"image_size": 32, "train_resolution": 64, "early_stop": None, "batch_size": 8, **recipe}
+    asked = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
+    (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [asked], {task.name: index}, [5])
+    return cell
+
+
+def begin(places, cell):
+    """A worker that has been sent the cell."""
+    ours, theirs = multiprocessing.Pipe()
+    process = _context().Process(target=work, args=(theirs, places, "cpu", 0, 2, False), daemon=True)
+    process.start()
+    theirs.close()
+    assert ours.recv()["event"] == "ready"
+    ours.send([cell.model_dump_json()])
+    return process, ours
+
+
+def finish(process, link):
+    while (event := link.recv())["event"] not in ("done", "failed"):
+        pass
+    link.close()
+    process.join()
+    assert event["event"] == "done", event
