@@ -1,6 +1,6 @@
 """The one error that users see: what was found, what was wanted, what to do.
 
-A `Fault` is a fault of the request, the data or the weights, never of this code: the command line prints
+A `BenchmarkError` is a fault of the request, the data or the weights, never of this code: the command line prints
 it in one line and exits with 2, and a cell that meets one becomes a failed record with that line as its reason.
 """
 

@@ -45,7 +45,7 @@ _OLD_SECONDS = 24 * 3600.0  # no file takes longer to write
 
 
 def from_yaml(path: Path) -> Any:
-    """Returns what a YAML file says, plain values only. Raises Fault for what is not UTF-8, no YAML, or endless.
+    """Returns what a YAML file says, plain values only. Raises BenchmarkError for what is not UTF-8, no YAML, or endless.
 
     It is read by libyaml where that is there, which is eight times as fast.
     """

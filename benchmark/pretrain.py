@@ -35,32 +35,33 @@ def supervised(
     """Train `start`'s encoder on a task, by the fine-tuning protocol, and add it to the user's zoo as `name`.
 
     It is a cell like any other, so an interrupted training continues; its test score is kept in the entry. The encoder
-    has seen the training and validation parts of the task's data set. Raises Fault where the name is taken, or is none.
+    has seen the training and validation parts of the task's data set. Raises BenchmarkError where the name is taken,
+    or is none.
     """
     check_entry_name(name)  # before hours of training
-    places = runner.places
-    sha256 = "" if start.is_scratch else fetch.fetch(start, places.weights, offline=True).sha256
+    workspace = runner.workspace
+    sha256 = "" if start.is_scratch else fetch.fetch(start, workspace.weights, offline=True).sha256
     (cell,) = cells_of([[(start, sha256)]], [TaskRun(task=task, recipe=recipe)], {task.name: index}, [seed])
-    taken = read_catalog(places.project / "model_zoo.yaml", places.own_zoo).get(name)
+    taken = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo).get(name)
     if taken is not None:
-        if taken.made_by and taken.made_by["key"] == cell.key and fetch.located(taken, places.weights):
+        if taken.made_by and taken.made_by["key"] == cell.key and fetch.located(taken, workspace.weights):
             return taken
         raise BenchmarkError(
             f"the zoo has an entry {name!r} already, made otherwise: choose another name, or `benchmark zoo remove {name}`"
         )
-    scratch = Store(places.results).encoder_scratch(cell.key)
-    answer, _ = runner.answer(cell, scratch)
-    assert answer.encoder is not None  # noqa: S101 - fine-tuning hands its encoder on
-    scores, _ = scores_of(answer.test().predictions, task.judging)
-    tensors, fresh = encoder_in_full(answer.encoder, start.architecture)
+    scratch = Store(workspace.results).encoder_scratch(cell.key)
+    result, _ = runner.result(cell, scratch)
+    assert result.encoder is not None  # noqa: S101 - fine-tuning hands its encoder on
+    scores, _ = scores_of(result.test().predictions, task.judging)
+    tensors, fresh = encoder_in_full(result.encoder, start.architecture)
     made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})
     file = scratch / "encoder.safetensors"
     write_whole(file, save(tensors, metadata={"format": "pt"}))
-    kept = fetch.admit_file(made, file, places.weights)
+    kept = fetch.admit_file(made, file, workspace.weights)
     entry = made.model_copy(update={"sha256": kept.sha256})
     backbone.encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
-    add_entry(places.own_zoo, entry)
-    Store(places.results).remove_encoder_scratch(cell.key)
+    add_entry(workspace.own_zoo, entry)
+    Store(workspace.results).remove_encoder_scratch(cell.key)
     return entry
 
 
@@ -118,6 +119,6 @@ def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, to
         whole = list(timm.create_model(architecture, pretrained=False, num_classes=0).state_dict())
     if set(own) == set(whole):
         return own, []
-    places = backbone.pyramid_places(own, whole)
-    untrained = [name for name in whole if name not in places and not name.endswith(backbone.COUNTER)]
-    return {name: own[place] for name, place in places.items()}, untrained
+    workspace = backbone.pyramid_places(own, whole)
+    untrained = [name for name in whole if name not in workspace and not name.endswith(backbone.COUNTER)]
+    return {name: own[place] for name, place in workspace.items()}, untrained

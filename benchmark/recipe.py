@@ -71,7 +71,7 @@ class Recipe(StrictModel):
 
     @classmethod
     def complete(cls, *layers: dict[str, Any], settings: Iterable[str] = ()) -> "Recipe":
-        """The defaults, changed by each layer in turn, then by `name=value` settings. Raises Fault."""
+        """The defaults, changed by each layer in turn, then by `name=value` settings. Raises BenchmarkError."""
         fields: dict[str, Any] = {}
         for layer in layers:
             fields |= layer

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LONGEST_NAME = 100  # letters: tables and figures must have room for it, and file names a hundred more
-MOST_FAULTS = 3  # that are told of one entry
+MAX_FAULTS = 3  # that are told of one entry
 NAME = re.compile(r"\w[\w .:()+-]*")
 
 
@@ -80,8 +80,8 @@ def explain(error: ValidationError, model: type[StrictModel]) -> str:
         else:
             found = f", found {shown(fault['input'])}" if place else ""
             faults.append(f"{place + ': ' if place else ''}{fault['msg']}{found}")
-    more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
-    return ", ".join(faults[:MOST_FAULTS]).replace("Value error, ", "") + more
+    more = f" (and {len(faults) - MAX_FAULTS} more)" if len(faults) > MAX_FAULTS else ""
+    return ", ".join(faults[:MAX_FAULTS]).replace("Value error, ", "") + more
 
 
 def _keys(model: type[StrictModel], place: tuple[int | str, ...]) -> list[str]:

@@ -71,7 +71,7 @@ def find_workspace(
 ) -> Workspace:
     """Places by this order: what is given, the BENCHMARK_* variables, a checkout around `here`, the installed package.
 
-    Raises Fault where a given project folder lacks model_zoo.yaml or tasks/.
+    Raises BenchmarkError where a given project folder lacks model_zoo.yaml or tasks/.
     """
     here = here or Path.cwd()
     told = project or _path(environment.get("BENCHMARK_PROJECT"))

@@ -87,7 +87,7 @@ def refused(tasks, tmp_path):
 
 
 @pytest.fixture
-def places(tmp_path, phantoms) -> Workspace:
+def workspace(tmp_path, phantoms) -> Workspace:
     """Places of a test's own: the checkout's zoo and tasks, phantoms as data, empty results and home."""
     return Workspace(project=CHECKOUT, results=tmp_path / "results", home=tmp_path / "home", data=phantoms)
 
@@ -107,12 +107,12 @@ class Ran:
 
 
 @pytest.fixture
-def cli(places, monkeypatch, capfd):
+def cli(workspace, monkeypatch, capfd):
     """Run `benchmark …` in this process, on the test's own places; returns code, output and errors."""
-    monkeypatch.setenv("BENCHMARK_HOME", str(places.home))
-    monkeypatch.setenv("BENCHMARK_RESULTS", str(places.results))
-    monkeypatch.setenv("BENCHMARK_DATA", str(places.data))
-    monkeypatch.setenv("BENCHMARK_PROJECT", str(places.project))
+    monkeypatch.setenv("BENCHMARK_HOME", str(workspace.home))
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(workspace.results))
+    monkeypatch.setenv("BENCHMARK_DATA", str(workspace.data))
+    monkeypatch.setenv("BENCHMARK_PROJECT", str(workspace.project))
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> Ran:

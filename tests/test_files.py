@@ -111,9 +111,9 @@ def test_a_checkout_around_the_working_folder_is_the_project(tmp_path):
     checkout = project(tmp_path / "checkout")
     (checkout / "deep" / "inside").mkdir(parents=True)
 
-    places = find_workspace(environment={"HOME": str(tmp_path)}, here=checkout / "deep" / "inside")
+    workspace = find_workspace(environment={"HOME": str(tmp_path)}, here=checkout / "deep" / "inside")
 
-    assert (places.project, places.results, places.data) == (checkout, checkout / "results", None)
+    assert (workspace.project, workspace.results, workspace.data) == (checkout, checkout / "results", None)
 
 
 def test_what_is_given_wins_over_the_environment(tmp_path):

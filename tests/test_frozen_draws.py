@@ -17,18 +17,18 @@ from made_up import IMAGENET, SCRATCH, made_up_cell
 from PIL import Image
 
 from benchmark.cell import KEY_FORMAT
-from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.augmentation import Elastic, draw
 from benchmark.data.cache import open_cache
 from benchmark.data.decoding import Source, StoredSize
 from benchmark.data.feature_cache import cache_of
-from benchmark.data.feature_dataset import VectorPart
+from benchmark.data.feature_dataset import FeatureSplit
 from benchmark.data.index import Index
 from benchmark.data.labels import training_labels
 from benchmark.data.splitting import assign_parts, fraction_of, subset_of
 from benchmark.models.networks import linear_head
 from benchmark.random_streams import Purpose, stream
-from benchmark.tasks.spec import Split
+from benchmark.tasks.spec import SplitRule
 from benchmark.zoo.backbone import build
 
 # do not edit: add a version
@@ -104,7 +104,7 @@ TABLES = {"grades": grades, "findings": findings, "masks": masks}
 
 @pytest.mark.parametrize(("table", "split", "fold", "pinned"), SPLITS)
 def test_splits_are_frozen(table, split, fold, pinned):
-    assert digest(assign_parts(TABLES[table](), Split(**split), fold)) == pinned
+    assert digest(assign_parts(TABLES[table](), SplitRule(**split), fold)) == pinned
 
 
 def test_subsets_and_fractions_are_frozen():
@@ -122,7 +122,7 @@ def test_subsets_and_fractions_are_frozen():
 
 
 def test_the_order_of_an_epoch_is_frozen():
-    part = VectorPart(
+    part = FeatureSplit(
         ids=np.array(list("abcdefgh")),
         groups={},
         held=(np.zeros((8, 1), np.float16),),
@@ -148,15 +148,15 @@ def test_draws_of_uncertain_labels_are_frozen():
 def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
     index = replace(findings(), labels=("A", "B"))
     index.table.loc[::5, "A"] = -1.0
-    task = tasks["DXC5"].model_copy(update={"split": Split(**RANDOM)})
+    task = tasks["DXC5"].model_copy(update={"split": SplitRule(**RANDOM)})
 
-    dealt = assign_examples(index, task, task.complete_recipe(), Share(fraction=0.5), seed=5)
+    dealt = assign_examples(index, task, task.complete_recipe(), TrainingShare(fraction=0.5), seed=5)
 
     wanted = training_labels(index.table, ("A", "B"), "lsr-ones", stream(5, Purpose.UNCERTAIN))
     rows = index.table.index[dealt.parts == "train"]
     assert np.array_equal(dealt.learned, wanted)
     assert dealt.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
-    few = assign_examples(index, task, task.complete_recipe(), Share(subset=12), seed=5)
+    few = assign_examples(index, task, task.complete_recipe(), TrainingShare(subset=12), seed=5)
     assert few.training.equals(subset_of(index, rows, 12, stream(5, Purpose.SUBSET), balanced=False))
 
 

@@ -82,7 +82,7 @@ def test_real_images_give_a_batch(indexes, tasks, tmp_path, name):
         task=task,
         recipe=task.complete_recipe(settings=("image_size=64", "train_resolution=128")),
         seed=0,
-        places=Workspace(project=CHECKOUT, results=tmp_path, home=tmp_path, data=index.root.parent),
+        workspace=Workspace(project=CHECKOUT, results=tmp_path, home=tmp_path, data=index.root.parent),
         device=torch.device("cpu"),
         threads=2,
         progress=lambda _done, _total: None,

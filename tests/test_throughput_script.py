@@ -14,9 +14,9 @@ SCRIPT = Path(__file__).parent / "throughput.py"
 @pytest.mark.slow
 def test_the_throughput_script_measures_both_pipelines_and_tells_in_a_table_and_in_json(tmp_path):
     asked = ["--quick", "--phases", "train", "--pairs", "1", "--sides", "theirs,exact", "--device", "cpu"]
-    places = ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "measured.json")]
+    workspace = ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "measured.json")]
 
-    ran = subprocess.run([sys.executable, SCRIPT, *asked, *places], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, SCRIPT, *asked, *workspace], capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
     told = json.loads((tmp_path / "measured.json").read_text())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.options import Project, Results, Tasks, places_of
+from benchmark.cli.options import Project, Results, Tasks, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import first_few
 
@@ -55,12 +55,12 @@ def compare(
         raise BenchmarkError(f"{one} is a results folder, {other} is none: wanted two models or two folders")
     if all(folders) and results is not None:
         raise BenchmarkError("--results: two folders are compared with each other; it is for two models")
-    places = places_of(results=results, project=project)
-    known = known_tasks(places)
+    workspace = workspace_of(results=results, project=project)
+    known = known_tasks(workspace)
     if all(folders):
         rows, cells, unread = _of_folders(Path(first), Path(second), known, tasks, margin / 100, test_sets=test_sets)
     else:
-        rows, unread = _of_models(first, second, places.results, known, tasks, margin / 100, test_sets=test_sets)
+        rows, unread = _of_models(first, second, workspace.results, known, tasks, margin / 100, test_sets=test_sets)
         cells = {}
     if rows.empty:
         raise BenchmarkError(f"no cell of {first} or {second} has a score")

@@ -7,7 +7,7 @@ import typer
 
 from benchmark.cli import data_show as show
 from benchmark.cli import prepare, split, verify
-from benchmark.cli.options import Project, places_of
+from benchmark.cli.options import Project, workspace_of
 from benchmark.text import plural
 
 app = typer.Typer(no_args_is_help=True)
@@ -28,7 +28,7 @@ def phantom(
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks
 
-    tasks = known_tasks(places_of(project=project))
+    tasks = known_tasks(workspace_of(project=project))
     for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):
         root = write_phantom(tasks[name], out, Order(num=num, size=size, seed=seed))
         typer.echo(f"{name}: {plural(num, 'phantom image')} in {root}; use them with --data {out}")

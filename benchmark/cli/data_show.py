@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Project, Settings, places_of
+from benchmark.cli.options import Data, Project, Settings, workspace_of
 from benchmark.errors import BenchmarkError
 
 
@@ -28,12 +28,12 @@ def show(
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
 
-    places = places_of(data=data, project=project)
-    spec = find_task(task, places)
+    workspace = workspace_of(data=data, project=project)
+    spec = find_task(task, workspace)
     if out.suffix.lower() != ".png":
         raise BenchmarkError(f"--out {out}: wanted the name of a PNG file")
     recipe = spec.complete_recipe(settings=tuple(settings or ()))
-    index = index_of(spec, places)
+    index = index_of(spec, workspace)
     sheet = contact_sheet(index, spec, recipe, num=num, seed=seed, augmented=augmented)
     write_whole(out, sheet.png)
     typer.echo(f"{task}: {sheet.title}; {out}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Models, Project, Results, Tasks, places_of
+from benchmark.cli.options import Models, Project, Results, Tasks, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import plural
 
@@ -51,23 +51,23 @@ def export(
         return
     if format == "parquet" and output == "-" and sys.stdout.isatty():
         raise BenchmarkError("--format parquet is binary: name a file with --output, or pipe it")
-    places = places_of(results=results, project=project)
-    known = known_tasks(places)
-    catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    workspace = workspace_of(results=results, project=project)
+    known = known_tasks(workspace)
+    catalog = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
     families = {entry.name: entry.family for entry in catalog.values()}
-    records, unread = Store(places.results).records()
+    records, unread = Store(workspace.results).records()
     for line in unread:
         typer.echo(f"left out: {line}", err=True)
     frame = (scores_frame if long else cells_frame)(records, known, families)
     if frame.empty:
-        raise BenchmarkError(f"no finished cell in {places.results}: benchmark run … first")
+        raise BenchmarkError(f"no finished cell in {workspace.results}: benchmark run … first")
     kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
     frame = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
     if models and len(frame):
         names = {name: families.get(name, "") for name in dict.fromkeys(frame["model"])}
         frame = frame[frame["model"].isin(select(models, names, noun="model with results"))]
     if frame.empty:
-        raise BenchmarkError(f"no finished cell of {tasks} in {places.results}")
+        raise BenchmarkError(f"no finished cell of {tasks} in {workspace.results}")
     content = (
         to_csv(frame)
         if format == "csv"

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import places_of
+from benchmark.cli.options import workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import plural
 
 if TYPE_CHECKING:
     from benchmark.results.merge import Survey
 
-MOST_LINES = 20
+MAX_LINES = 20
 
 
 def merge(
@@ -46,7 +46,7 @@ def merge(
     from benchmark.results.merge import copy, survey
     from benchmark.results.store import Store
 
-    into = Store(places_of(results=results).results)
+    into = Store(workspace_of(results=results).results)
     for folder in folders:
         if folder.resolve() == into.root:
             raise BenchmarkError(f"{folder} into itself: --results names the folder that takes the cells")
@@ -56,13 +56,13 @@ def merge(
     with resumable():
         with counted("compared", console) as show:
             found = survey([Store(folder.resolve()) for folder in folders], into, show)
-        for line in found.unread[:MOST_LINES]:
+        for line in found.unread[:MAX_LINES]:
             typer.echo(f"left out: {line}")
-        if len(found.unread) > MOST_LINES:
-            typer.echo(f"left out: {len(found.unread) - MOST_LINES:,} more")
+        if len(found.unread) > MAX_LINES:
+            typer.echo(f"left out: {len(found.unread) - MAX_LINES:,} more")
         if found.conflicts and not keep:
             _refuse(found)
-        for line in found.conflicts[:MOST_LINES]:
+        for line in found.conflicts[:MAX_LINES]:
             typer.echo(f"kept as it is: {line}")
         if dry_run:
             typer.echo(f"{_told(found, 'to take')} into {into.root}; nothing was written (--dry-run)")
@@ -81,10 +81,10 @@ def merge(
 
 
 def _refuse(found: "Survey") -> None:
-    for line in found.conflicts[1:MOST_LINES]:
+    for line in found.conflicts[1:MAX_LINES]:
         typer.echo(f"differs: {line}", err=True)
     more = len(found.conflicts) - 1
-    others = f" (and {plural(more, 'other cell')}, listed above)" if 0 < more < MOST_LINES else ""
+    others = f" (and {plural(more, 'other cell')}, listed above)" if 0 < more < MAX_LINES else ""
     others = others or f" (and {more:,} other cells)" * bool(more)
     raise BenchmarkError(
         "the same cell with other numbers; nothing was copied (--keep leaves them as they are): "

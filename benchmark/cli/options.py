@@ -107,6 +107,6 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
 
 
-def places_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Workspace:
+def workspace_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Workspace:
     """Places from the options given."""
     return find_workspace(results=results, data=data, project=project)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Folds, Project, Settings, places_of
+from benchmark.cli.options import Data, Folds, Project, Settings, workspace_of
 from benchmark.text import plural
 
 
@@ -34,11 +34,11 @@ def prepare(
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks
 
-    places = places_of(data=data, project=project)
-    tasks = known_tasks(places)
+    workspace = workspace_of(data=data, project=project)
+    tasks = known_tasks(workspace)
     for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):
         spec = tasks[name]
-        index = index_of(spec, places)
+        index = index_of(spec, workspace)
         if not spec.keep_pixels:
             typer.echo(
                 f"{name}: {plural(len(index.table), 'image')}, decoded anew each time: there is nothing to prepare"
@@ -49,12 +49,12 @@ def prepare(
         wanted = list(sources_of(classes_of(index, spec, parts), spec, recipe, parts, folds=folds is not None))
         wanted = wanted[:1] if wanted[0][1:] == wanted[1][1:] else wanted  # segmentation has one size for all
         sizes = [estimated_bytes(source, working) for _, source, working in wanted]
-        places.pixels.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(places.pixels).free
+        workspace.pixels.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(workspace.pixels).free
         for (rows, _, working), size in zip(wanted, sizes, strict=True):
             shape = {"native": "", "short_side": "short side ", "square": "square "}[working.shape]
             typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape}{working.title}: about {size / 1e9:,.2f} GB")
-        typer.echo(f"{name}: {free / 1e9:,.1f} GB are free in {places.pixels}")
+        typer.echo(f"{name}: {free / 1e9:,.1f} GB are free in {workspace.pixels}")
         if dry_run:
             continue
         with resumable():
@@ -63,11 +63,11 @@ def prepare(
                     cache = open_cache(
                         source,
                         working,
-                        places.pixels,
+                        workspace.pixels,
                         name=name,
                         progress=progress,
                         threads=threads or os.cpu_count() or 2,
-                        ledgers=places.sources,
+                        ledgers=workspace.sources,
                     )
                 typer.echo(f"{name}: {cache.contents['bytes'] / 1e9:,.2f} GB in {cache.folder}")
                 for row, reason in list(cache.unreadable.items())[:20]:

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Device, Offline, Project, Results, Settings, places_of
+from benchmark.cli.options import Data, Device, Offline, Project, Results, Settings, workspace_of
 from benchmark.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmark.data.index import Index
-    from benchmark.experiment.grid import Grid
+    from benchmark.experiment.grid import ResolvedGrid
     from benchmark.experiment.request import RunRequest
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,8 +45,8 @@ def supervised(
 
     check_entry_name(name)
     check_device(device)
-    places = places_of(results=results, data=data, project=project)
-    grid = RunRequest.of(places, start, task, seeds=f"{seed},", settings=settings).grid()
+    workspace = workspace_of(results=results, data=data, project=project)
+    grid = RunRequest.of(workspace, start, task, seeds=f"{seed},", settings=settings).grid()
     if len(grid.entries) != 1 or len(grid.tasks) != 1:
         raise BenchmarkError("--from and --task name one entry and one task each")
     faults: list[str] = []
@@ -63,14 +63,14 @@ def pretrain_first(wish: "RunRequest", *, device: str) -> None:
     for step in wish.suite.pretrain if wish.suite else ():
         layers = {**wish.suite.recipe, **wish.suite.recipes.get(step.task, {}), **step.recipe} if wish.suite else {}
         settings = [f"{name}={value}" for name, value in layers.items()]
-        grid = RunRequest.of(wish.places, step.start, step.task, seeds="0,", settings=settings).grid()
+        grid = RunRequest.of(wish.workspace, step.start, step.task, seeds="0,", settings=settings).grid()
         faults: list[str] = []
         indexes = indexes_of(grid, faults=faults)
         refuse(faults)
         _make(grid, indexes, name=step.name, title=step.title, device=device)
 
 
-def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, device: str) -> None:
+def _make(grid: "ResolvedGrid", indexes: "dict[str, Index]", *, name: str, title: str, device: str) -> None:
     """Train and register one encoder, in this process, with its progress."""
     from rich.console import Console
 
@@ -92,7 +92,7 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
     with resumable(), GridProgress(cells, {task.name: task.metric}, Console(stderr=True)) as progress:
         progress.tell({"event": "started", "key": cells[0].key})
         runner = Runner(
-            places=grid.places, device=torch.device(found if device == "auto" else device), watch=progress.tell
+            workspace=grid.workspace, device=torch.device(found if device == "auto" else device), watch=progress.tell
         )
         entry = train(
             runner=runner,
@@ -106,4 +106,4 @@ def _make(grid: "Grid", indexes: "dict[str, Index]", *, name: str, title: str, d
         )
     scores = (entry.made_by or {})["scores"]
     told = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items() if ":" not in metric)
-    typer.echo(f"{name}: {entry.title} (its own test: {told}); an entry of {grid.places.own_zoo}")
+    typer.echo(f"{name}: {entry.title} (its own test: {told}); an entry of {grid.workspace.own_zoo}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import Models, Project, Results, SuiteName, Tasks, places_of
+from benchmark.cli.options import Models, Project, Results, SuiteName, Tasks, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import first_few, plural
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from benchmark.cell import Cell
     from benchmark.experiment.suite import Suite
-    from benchmark.report.table_writers import Grid
+    from benchmark.report.table_writers import PrintedTable
     from benchmark.results.record import RunRecord
     from benchmark.results.store import Store
     from benchmark.tasks.spec import TaskSpec
@@ -74,8 +74,8 @@ def report(
     from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import default_models, read_catalog
 
-    places = places_of(results=results, project=project)
-    folder = places.project / "tasks" / "suites"
+    workspace = workspace_of(results=results, project=project)
+    folder = workspace.project / "tasks" / "suites"
     grid = read_suite(suite, folder) if suite else None
     asked = [*(table or ()), *(figure or ())]
     if asked and grid is None:
@@ -83,9 +83,9 @@ def report(
     if grid and "list" in asked:
         _list(grid)
         return
-    known, zoo = known_tasks(places), places.project / "model_zoo.yaml"
-    entries = read_catalog(zoo, places.own_zoo)
-    store = Store(places.results)
+    known, zoo = known_tasks(workspace), workspace.project / "model_zoo.yaml"
+    entries = read_catalog(zoo, workspace.own_zoo)
+    store = Store(workspace.results)
     records, unread = store.records()
     families = {entry.name: entry.family for entry in entries.values()}
     frame = frame_of(records, known, families)
@@ -93,7 +93,7 @@ def report(
         tasks = tasks or grid.tasks
         frame = frame if models else _of_suite(frame, grid, families)
     if not (frame.empty and table):  # what the paper printed can be shown before anything is run
-        frame = _selected(frame, tasks, models, known, places.results)
+        frame = _selected(frame, tasks, models, known, workspace.results)
     run = set(frame["model"])
     if baseline and baseline not in run:
         raise BenchmarkError(f"--baseline {baseline}: no finished cell of it here: {did_you_mean(baseline, run)}")
@@ -113,10 +113,10 @@ def report(
         tasks=known,
         entries=entries,
         everything=default_models(zoo) if grid else None,
-        published=read_published(places.project / "results" / "published"),
+        published=read_published(workspace.project / "results" / "published"),
         suites=read_suites(folder),
         answer=lambda key: store.predictions(cells[key]),
-        features=lambda key: features_of(by_key[key], store, places.features),
+        features=lambda key: features_of(by_key[key], store, workspace.features),
         attention=lambda key: attention_of(by_key[key], store),
         suite=grid,
     )
@@ -130,7 +130,7 @@ def report(
         return
     rows = summary(frame, baseline, test)
     if rows.empty:
-        raise BenchmarkError(f"no cell of {tasks or 'these tasks'} in {places.results} has a score to report")
+        raise BenchmarkError(f"no cell of {tasks or 'these tasks'} in {workspace.results} has a score to report")
     from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 
     if bootstrap:
@@ -168,7 +168,7 @@ def _selected(
     known: "Mapping[str, TaskSpec]",
     results: "Path",
 ) -> "pd.DataFrame":
-    """The rows that the options name. Raises Fault where there are none."""
+    """The rows that the options name. Raises BenchmarkError where there are none."""
     from benchmark.experiment.selection import select
 
     if frame.empty:
@@ -225,7 +225,7 @@ def _bibtex(
     return "\n".join(bibliography(models, sorted(set(frame["task"])), entries, known))
 
 
-def _print(grids: "list[Grid]") -> None:
+def _print(grids: "list[PrintedTable]") -> None:
     from benchmark.cli.console import out
     from benchmark.report.table_writers import terminal_of
 
@@ -245,7 +245,7 @@ def _tell(lines: list[str], files: dict[str, bytes], folder: "Path") -> None:
 def _submissions(
     frame: "pd.DataFrame", records: "list[RunRecord]", store: "Store", tasks: "dict[str, TaskSpec]"
 ) -> dict[str, bytes]:
-    """A file for each cell that predicted images without labels; Raises Fault where none did."""
+    """A file for each cell that predicted images without labels; Raises BenchmarkError where none did."""
     from benchmark.data.readers.registry import SUBMISSIONS
 
     cells = {record.key: record.cell for record in records}

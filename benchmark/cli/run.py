@@ -22,7 +22,7 @@ from benchmark.cli.options import (
     SuiteName,
     Sweep,
     Tasks,
-    places_of,
+    workspace_of,
 )
 from benchmark.text import plural, printable
 
@@ -70,9 +70,9 @@ def plan(
     from benchmark.experiment.request import RunRequest, indexes_of, lacking_weights, refuse
     from benchmark.results.store import Store
 
-    places = places_of(results=results, data=data, project=project)
+    workspace = workspace_of(results=results, data=data, project=project)
     wish = RunRequest.of(
-        places,
+        workspace,
         models,
         tasks,
         seeds=seeds,
@@ -95,7 +95,7 @@ def plan(
     cells = grid.cells(indexes)
     faults, notes_on_splits = check_splits(cells, indexes, known_tasks)
     refuse(faults)
-    store = Store(grid.places.results)
+    store = Store(grid.workspace.results)
     rows = plan_rows(cells, indexes, known_tasks, store, overlapping)
     table = table_of("task", "model", "protocol", "train / val / test", "done", "failed", "pending", "estimate")
     for row in rows:
@@ -166,9 +166,9 @@ def run(
 
     check_device(device)
     check_trackers(track or [])
-    places = places_of(results=results, data=data, project=project)
+    workspace = workspace_of(results=results, data=data, project=project)
     wish = RunRequest.of(
-        places,
+        workspace,
         models,
         tasks,
         seeds=seeds,
@@ -195,7 +195,7 @@ def run(
     refuse(faults)
     bring_weights(grid, offline=offline, bar=bytes_bar)
     cells = grid.cells(indexes)
-    store = Store(grid.places.results)
+    store = Store(grid.workspace.results)
     earlier = {cell.key: store.get(cell) for cell in cells}
     statuses = {key: record.status if record else "" for key, record in earlier.items()}
     due = [cell for cell in cells if statuses[cell.key] not in ("done", "" if retry_failed else "failed")]
@@ -226,7 +226,7 @@ def run(
                 progress.tell(event)
 
             scheduler = LocalScheduler(
-                places=grid.places,
+                workspace=grid.workspace,
                 workers=workers,
                 device=device,
                 retry_failed=retry_failed,
@@ -239,7 +239,7 @@ def run(
         typer.secho(f"failed: {failure}", err=True, fg="red")
     shown = f"--suite {suite}" if suite else f"--tasks {tasks}"
     typer.echo(
-        f"{num_done:,} of {plural(len(cells), 'cell')} done in {grid.places.results}; the table: benchmark report {shown}"
+        f"{num_done:,} of {plural(len(cells), 'cell')} done in {grid.workspace.results}; the table: benchmark report {shown}"
     )
     if failures:
         typer.echo(
@@ -258,8 +258,8 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
     from benchmark.cli.console import out, table_of
     from benchmark.results.store import Store
 
-    places = places_of(results=results, project=project)
-    store = Store(places.results)
+    workspace = workspace_of(results=results, project=project)
+    store = Store(workspace.results)
     cells: list[tuple[Cell, str]] = []
     failed: list[tuple[Cell, str]] = []
     unread: list[str] = []
@@ -274,8 +274,8 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
     cells += [(cell, "running" if running else "interrupted") for cell, running in begun]
     unread += damaged
     if not cells:
-        typer.echo(f"nothing was run in {places.results} yet: benchmark run --models … --tasks …")
-    shown = _chosen([cell for cell, _ in cells], places, tasks, models) if cells and (tasks or models) else None
+        typer.echo(f"nothing was run in {workspace.results} yet: benchmark run --models … --tasks …")
+    shown = _chosen([cell for cell, _ in cells], workspace, tasks, models) if cells and (tasks or models) else None
     counts: dict[tuple[str, str], Counter[str]] = {}
     for cell, is_so in cells:
         if shown is None or (cell.task, cell.model) in shown:
@@ -287,14 +287,14 @@ def status(*, tasks: Tasks = None, models: Models = None, results: Results = Non
     if counts:
         out().print(table)
     elif cells:
-        typer.echo(f"no cell of these in {places.results}")
+        typer.echo(f"no cell of these in {workspace.results}")
     lines = [line for cell, line in failed if (cell.task, cell.model) in counts]
     lines += [f"left out: {line}" for line in unread]
     for line in lines:
         typer.echo(printable(line))
 
 
-def _chosen(cells: "list[Cell]", places: "Workspace", tasks: str | None, models: str | None) -> set[tuple[str, str]]:
+def _chosen(cells: "list[Cell]", workspace: "Workspace", tasks: str | None, models: str | None) -> set[tuple[str, str]]:
     """The pairs of task and model that `--tasks` and `--models` name, of those that were begun."""
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks
@@ -302,11 +302,11 @@ def _chosen(cells: "list[Cell]", places: "Workspace", tasks: str | None, models:
 
     pairs = {(cell.task, cell.model) for cell in cells}
     if tasks:
-        kinds = {task: "" for task, _ in pairs} | {task.name: task.kind for task in known_tasks(places).values()}
+        kinds = {task: "" for task, _ in pairs} | {task.name: task.kind for task in known_tasks(workspace).values()}
         wanted = set(select(tasks, kinds, noun="task"))
         pairs = {pair for pair in pairs if pair[0] in wanted}
     if models:
-        catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+        catalog = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
         families = {cell.model: "" for cell in cells} | {entry.name: entry.family for entry in catalog.values()}
         wanted = set(select(models, families, noun="model"))
         pairs = {pair for pair in pairs if pair[1] in wanted}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Project, places_of
+from benchmark.cli.options import Data, Project, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import plural, printable
 
@@ -37,22 +37,22 @@ def split(
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
 
-    places = places_of(data=data, project=project)
-    spec = find_task(task, places)
-    kept = places.own_splits / f"{task}.csv"
+    workspace = workspace_of(data=data, project=project)
+    spec = find_task(task, workspace)
+    kept = workspace.own_splits / f"{task}.csv"
     if use is not None and forget:
         raise BenchmarkError("--use and --forget: wanted one of them")
     if use is not None:
         if not use.is_file():
             raise BenchmarkError(f"{use}: no such manifest: `benchmark data split {task}` writes one")
-        assign_parts(parted_by(read_index(spec, places.data), use), spec.split)
+        assign_parts(parted_by(read_index(spec, workspace.data), use), spec.split)
         write_whole(kept, use.read_bytes())
     if forget:
         kept.unlink(missing_ok=True)
     if use is not None or forget:
         typer.echo(f"{task}: {f'{use} is its split from now on' if use else 'its own split again'}")
         return
-    index = index_of(spec, places)
+    index = index_of(spec, workspace)
     parts = assign_parts(index, spec.split)
     table = table_of("part", "images", "patients", "prevalence")
     path, told = write_manifest(out, spec, classes_of(index, spec, parts), parts)

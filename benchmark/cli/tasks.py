@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Project, places_of
+from benchmark.cli.options import Data, Project, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import plural, printable
 
@@ -25,7 +25,7 @@ def list_tasks(project: Project = None) -> None:
     from benchmark.tasks.registry import known_tasks
 
     table = table_of("task", "kind", "title", "folder", "metric")
-    for task in known_tasks(places_of(project=project)).values():
+    for task in known_tasks(workspace_of(project=project)).values():
         table.add_row(task.name, task.kind, task.title, f"{task.root}/", task.metric)
     out().print(table)
 
@@ -35,10 +35,10 @@ def show(name: str = typer.Argument(help="A task's name."), project: Project = N
     """One task's facts: where to get it, licence, labels, split, recipe."""
     from benchmark.tasks.registry import find_task
 
-    places = places_of(project=project)
-    task = find_task(name, places)
-    shipped = places.project / "tasks" / f"{name}.yaml"
-    sheet = shipped if shipped.is_file() else places.own_tasks / f"{name}.yaml"
+    workspace = workspace_of(project=project)
+    task = find_task(name, workspace)
+    shipped = workspace.project / "tasks" / f"{name}.yaml"
+    sheet = shipped if shipped.is_file() else workspace.own_tasks / f"{name}.yaml"
     typer.echo(printable(sheet.read_text(encoding="utf-8")))
     recipe = task.complete_recipe()
     typer.echo(
@@ -49,8 +49,8 @@ def show(name: str = typer.Argument(help="A task's name."), project: Project = N
 @app.command()
 def check(sheet: Sheet, data: Data = None, project: Project = None) -> None:
     """Read a fact sheet and the data that it describes: the parts with their labels, a few images of each opened."""
-    places = places_of(data=data, project=project)
-    task = _checked(sheet, places)
+    workspace = workspace_of(data=data, project=project)
+    task = _checked(sheet, workspace)
     if sheet.endswith(".yaml"):
         typer.echo(f"{task.name} is ready: `benchmark tasks add {sheet}` makes its name known to every verb")
 
@@ -61,21 +61,21 @@ def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
     from benchmark.files import write_whole
     from benchmark.tasks.registry import known_tasks
 
-    places = places_of(data=data, project=project)
+    workspace = workspace_of(data=data, project=project)
     if not sheet.endswith(".yaml"):
         raise BenchmarkError(f"{sheet}: wanted a fact sheet, a .yaml file")
-    task = _checked(sheet, places)
-    if (places.project / "tasks" / f"{task.name}.yaml").is_file():
+    task = _checked(sheet, workspace)
+    if (workspace.project / "tasks" / f"{task.name}.yaml").is_file():
         raise BenchmarkError(f"{sheet}: the project has a task {task.name} already: give yours another name")
-    write_whole(places.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
-    known_tasks(places)
+    write_whole(workspace.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
+    known_tasks(workspace)
     typer.echo(f"{task.name} is kept: benchmark run --models … --tasks {task.name}")
 
 
 @app.command()
 def remove(name: str = typer.Argument(help="A task of your own."), project: Project = None) -> None:
     """Forget a fact sheet that `add` kept. Data and results stay."""
-    folder = places_of(project=project).own_tasks
+    folder = workspace_of(project=project).own_tasks
     kept = {path.stem: path for path in folder.glob("*.yaml")}  # a name of elsewhere is none of these
     if name not in kept:
         raise BenchmarkError(f"no task {name!r} of your own in {folder}: {did_you_mean(name, kept)}")
@@ -83,7 +83,7 @@ def remove(name: str = typer.Argument(help="A task of your own."), project: Proj
     typer.echo(f"{name} is forgotten")
 
 
-def _checked(sheet: str, places: "Workspace") -> "TaskSpec":
+def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     """The task, after its data were read, parted and looked at; what was found is printed."""
     from benchmark.cli.console import out, table_of
     from benchmark.data.image_files import read_image, read_mask
@@ -98,8 +98,8 @@ def _checked(sheet: str, places: "Workspace") -> "TaskSpec":
             raise BenchmarkError(f"{sheet}: no such fact sheet")
         task = read_task(Path(sheet))
     else:
-        task = find_task(sheet, places)
-    index = read_index(task, places.data)
+        task = find_task(sheet, workspace)
+    index = read_index(task, workspace.data)
     parts = assign_parts(index, task.split)
     shown = classes_of(index, task, parts)
     table = table_of("part", "images", "patients", "labels")

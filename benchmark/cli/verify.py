@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Project, places_of
+from benchmark.cli.options import Data, Project, workspace_of
 
 if TYPE_CHECKING:
     from benchmark.data.verify import Report
@@ -36,11 +36,13 @@ def verify(
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
 
-    places = places_of(data=data, project=project)
-    spec = find_task(task, places)
+    workspace = workspace_of(data=data, project=project)
+    spec = find_task(task, workspace)
     try:
         with counted(task, Console(stderr=True)) as progress:
-            report = verify_data(spec, places, quick=quick, threads=threads or os.cpu_count() or 1, progress=progress)
+            report = verify_data(
+                spec, workspace, quick=quick, threads=threads or os.cpu_count() or 1, progress=progress
+            )
     except KeyboardInterrupt:
         typer.secho("interrupted: nothing was written, the same command begins anew", err=True)
         raise typer.Exit(130) from None

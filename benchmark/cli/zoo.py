@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
-from benchmark.cli.options import Offline, Project, places_of
+from benchmark.cli.options import Offline, Project, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few, printable
 from benchmark.workspace import Workspace
@@ -24,11 +24,11 @@ def list_entries(project: Project = None) -> None:
     from benchmark.cli.console import out, table_of
     from benchmark.zoo.fetch import located
 
-    places = places_of(project=project)
+    workspace = workspace_of(project=project)
     table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
-    for entry in _catalog(places).values():
+    for entry in _catalog(workspace).values():
         try:
-            here = "fresh weights" if entry.is_scratch else "here" if located(entry, places.weights) else "not here"
+            here = "fresh weights" if entry.is_scratch else "here" if located(entry, workspace.weights) else "not here"
         except BenchmarkError:
             here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
@@ -43,12 +43,12 @@ def show(name: Name, project: Project = None) -> None:
     from benchmark.zoo.catalog import find_entry
     from benchmark.zoo.fetch import located
 
-    places = places_of(project=project)
-    entry = find_entry(name, _catalog(places))
+    workspace = workspace_of(project=project)
+    entry = find_entry(name, _catalog(workspace))
     facts = yaml.safe_dump(entry.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     typer.echo(printable(facts.rstrip()))
     if not entry.is_scratch:
-        file = located(entry, places.weights)
+        file = located(entry, workspace.weights)
         typer.echo(f"file: {file.path}\nfile_sha256: {file.sha256}" if file else "file: not here")
 
 
@@ -62,12 +62,12 @@ def remove(name: Name, project: Project = None) -> None:
     from benchmark.zoo.catalog import read_zoo, write_own
     from benchmark.zoo.fetch import forget
 
-    places = places_of(project=project)
-    own = read_zoo(places.own_zoo) if places.own_zoo.is_file() else {}
+    workspace = workspace_of(project=project)
+    own = read_zoo(workspace.own_zoo) if workspace.own_zoo.is_file() else {}
     if name not in own:
-        raise BenchmarkError(f"{name!r} is no entry of {places.own_zoo}: {first_few(own, 8) or 'it has none'}")
-    write_own(places.own_zoo, [entry for entry in own.values() if entry.name != name])
-    forget(own[name], places.weights)
+        raise BenchmarkError(f"{name!r} is no entry of {workspace.own_zoo}: {first_few(own, 8) or 'it has none'}")
+    write_own(workspace.own_zoo, [entry for entry in own.values() if entry.name != name])
+    forget(own[name], workspace.weights)
     typer.echo(f"{name}: removed")
 
 
@@ -84,19 +84,19 @@ def fetch_entries(
     from benchmark.cli.progress import bytes_bar
     from benchmark.zoo.fetch import admit_file, fetch
 
-    places = places_of(project=project)
-    entries = [e for e in _chosen(names, places) if not e.is_scratch]
+    workspace = workspace_of(project=project)
+    entries = [e for e in _chosen(names, workspace) if not e.is_scratch]
     if from_file:
         if len(entries) != 1:
             raise BenchmarkError(f"--from-file is for one entry; {names!r} names {len(entries)}")
-        file = admit_file(entries[0], from_file, places.weights)
+        file = admit_file(entries[0], from_file, workspace.weights)
         typer.echo(f"{entries[0].name}: here, sha256 {file.sha256[:16]}…{_pinned(entries[0])}")
         return
     failures = []
     for entry in entries:
         try:
             with bytes_bar(entry.name) as show:
-                file = fetch(entry, places.weights, offline=offline, progress=show)
+                file = fetch(entry, workspace.weights, offline=offline, progress=show)
             typer.echo(f"{entry.name}: here, sha256 {file.sha256[:16]}…{_pinned(entry)}")
         except BenchmarkError as fault:
             failures.append(str(fault))
@@ -108,16 +108,16 @@ def fetch_entries(
 app.command("verify")(zoo_verify.verify)
 
 
-def _catalog(places: Workspace) -> "dict[str, ZooEntry]":
+def _catalog(workspace: Workspace) -> "dict[str, ZooEntry]":
     from benchmark.zoo.catalog import read_catalog
 
-    return read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    return read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
 
 
-def _chosen(names: str, places: Workspace) -> "list[ZooEntry]":
+def _chosen(names: str, workspace: Workspace) -> "list[ZooEntry]":
     from benchmark.experiment.selection import select
 
-    catalog = _catalog(places)
+    catalog = _catalog(workspace)
     return [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Offline, Project, places_of
+from benchmark.cli.options import Offline, Project, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of
 from benchmark.text import first_few, plural
@@ -72,8 +72,8 @@ def add(
     from benchmark.zoo.unpack import CONTAINERS
 
     check_entry_name(name)
-    places = places_of(project=project)
-    if name in read_catalog(places.project / "model_zoo.yaml", places.own_zoo):
+    workspace = workspace_of(project=project)
+    if name in read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo):
         raise BenchmarkError(
             f"the zoo has an entry {name!r} already: choose another name, or `benchmark zoo remove {name}` where it is yours"
         )
@@ -81,7 +81,7 @@ def add(
         if told is not None and told not in known:
             raise BenchmarkError(f"no {noun} {told!r}: one of {', '.join(known)}")
     if architecture:
-        check_architecture(architecture, places.home)
+        check_architecture(architecture, workspace.home)
     facts = {
         "name": name,
         "title": title,
@@ -94,7 +94,7 @@ def add(
         **_statistics(mean, std),
     }
     _entry(facts, architecture or "unknown", "torch", "plain")  # what is wrong with them is told before a download
-    here, arriving = _brought(file, places, offline=offline)
+    here, arriving = _brought(file, workspace, offline=offline)
 
     from benchmark.torch_setup import prepare_for_torch
 
@@ -116,18 +116,18 @@ def add(
     said = f"benchmark zoo add {shlex.join(command)}"
     if not (architecture and naming):
         _agreed("take this proposal?", f"it was proposed, not told: --yes takes it, or say it: {said}", yes=yes)
-    if _hand_written(places.own_zoo):
+    if _hand_written(workspace.own_zoo):
         _agreed(
-            f"{places.own_zoo} was written by hand; write it anew, without its comments?",
-            f"{places.own_zoo} was written by hand, and comments in it would be lost: --yes writes it anew",
+            f"{workspace.own_zoo} was written by hand; write it anew, without its comments?",
+            f"{workspace.own_zoo} was written by hand, and comments in it would be lost: --yes writes it anew",
             yes=yes,
         )
     entry = _entry(facts, proposal.architecture, proposal.container, proposal.naming)
-    kept = admit_file(entry, here, places.weights)
+    kept = admit_file(entry, here, workspace.weights)
     if arriving:
-        forget(arriving, places.weights)
-    add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
-    typer.echo(f"{name}: sha256 {kept.sha256[:16]}…; an entry of {places.own_zoo}")
+        forget(arriving, workspace.weights)
+    add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
+    typer.echo(f"{name}: sha256 {kept.sha256[:16]}…; an entry of {workspace.own_zoo}")
     if not pretrained_on:
         typer.echo("--pretrained-on was not told: tasks whose images the weights have seen cannot be left out")
 
@@ -147,7 +147,7 @@ def _entry(facts: Mapping[str, object], architecture: str, container: str, namin
 
 
 def _statistics(mean: "Channels | None", std: "Channels | None") -> dict[str, object]:
-    """An entry's `input`, where it was told. Raises Fault for numbers that no image could be normalised by."""
+    """An entry's `input`, where it was told. Raises BenchmarkError for numbers that no image could be normalised by."""
     if mean is None and std is None:
         return {}
     if mean is None or std is None:
@@ -159,7 +159,7 @@ def _statistics(mean: "Channels | None", std: "Channels | None") -> dict[str, ob
     return {"input": {"mean": mean, "std": std}}
 
 
-def _brought(file: str, places: Workspace, *, offline: bool) -> "tuple[Path, ZooEntry | None]":
+def _brought(file: str, workspace: Workspace, *, offline: bool) -> "tuple[Path, ZooEntry | None]":
     """The file here, fetched where it is not; and the entry under which it was fetched.
 
     It arrives under a name of its source: what a refused command has fetched serves the next for the same source, and
@@ -185,7 +185,7 @@ def _brought(file: str, places: Workspace, *, offline: bool) -> "tuple[Path, Zoo
     )
     try:
         with bytes_bar(file) as show:
-            return fetch(arriving, places.weights, offline=offline, progress=show).path, arriving
+            return fetch(arriving, workspace.weights, offline=offline, progress=show).path, arriving
     except BenchmarkError as fault:
         # no entry has that name: by hand, it is the downloaded file that is added
         why = re.sub(r"(:|; or) get it by hand .*", "", str(fault).removeprefix(f"{arriving.name}: "), flags=re.DOTALL)
@@ -206,7 +206,7 @@ def _told(name: str, proposal: "Proposal") -> str:
 
 
 def _agreed(question: str, otherwise: str, *, yes: bool) -> None:
-    """Ask on a terminal; where there is none, only `--yes` agrees. Raises Fault."""
+    """Ask on a terminal; where there is none, only `--yes` agrees. Raises BenchmarkError."""
     if yes:
         return
     if not sys.stdin.isatty():

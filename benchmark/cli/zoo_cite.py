@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Project, Results, places_of
+from benchmark.cli.options import Project, Results, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import plural, printable
 
@@ -43,13 +43,13 @@ def cite(
     from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
 
-    places = places_of(results=results, project=project)
+    workspace = workspace_of(results=results, project=project)
     of_records = run or results is not None
     if of_records and names is not None:
         raise BenchmarkError("NAMES and --run: wanted one of them")
-    entries, tasks = read_catalog(places.project / "model_zoo.yaml", places.own_zoo), known_tasks(places)
+    entries, tasks = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo), known_tasks(workspace)
     if of_records:
-        models, asked = _run(places)
+        models, asked = _run(workspace)
     else:
         from benchmark.experiment.selection import select
 
@@ -112,13 +112,13 @@ def _origins(
         yield "task", name
 
 
-def _run(places: "Workspace") -> tuple[list[str], list[str]]:
+def _run(workspace: "Workspace") -> tuple[list[str], list[str]]:
     from benchmark.results.store import Store
 
-    records, unread = Store(places.results).records()
+    records, unread = Store(workspace.results).records()
     done = [record.cell for record in records if record.status == "done"]
     if not done:
-        raise BenchmarkError(f"no finished cell in {places.results}: there is nothing to cite")
+        raise BenchmarkError(f"no finished cell in {workspace.results}: there is nothing to cite")
     if unread:
         typer.echo(f"% {plural(len(unread), 'record')} could not be read: what they were made with is not cited")
     models = sorted({weights.name for cell in done for weights in cell.weights})

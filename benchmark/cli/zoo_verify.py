@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Project, places_of
+from benchmark.cli.options import Project, workspace_of
 from benchmark.text import first_few
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def verify(
     from benchmark.experiment.selection import select
     from benchmark.zoo.catalog import read_catalog
 
-    places = places_of(project=project)
-    catalog = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    workspace = workspace_of(project=project)
+    catalog = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
     chosen = [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
 
     from benchmark.torch_setup import prepare_for_torch
@@ -48,7 +48,7 @@ def verify(
     seen = []
     entries = [entry for entry in chosen if not entry.is_scratch]
     for number, entry in enumerate(entries, 1):
-        seen.append(inspect(entry, places.weights))
+        seen.append(inspect(entry, workspace.weights))
         table.add_row(*_row(seen[-1]))
         if seen[-1].verdict != "not here":  # that takes no time
             typer.echo(f"[{number}/{len(entries)}] {entry.name}: {seen[-1].verdict}", err=True)

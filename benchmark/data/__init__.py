@@ -3,4 +3,4 @@
 PHANTOM_MARK = "phantom, not a real image"  # what each file of a phantom carries inside
 # pixels of one image: four times as many as the largest film here has (Montgomery, 4892 x 4020), and fewer than those from
 # which on Pillow warns of a bomb
-MOST_PIXELS = 80_000_000
+MAX_PIXELS = 80_000_000

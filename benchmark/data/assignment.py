@@ -19,7 +19,7 @@ from benchmark.text import first_few
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class TrainingShare:
     """How much of the training part is used, and which fold validates (number from 0, of how many)."""
 
     fraction: float = 1.0
@@ -27,7 +27,7 @@ class Share:
     fold: tuple[int, int] | None = None
 
     @classmethod
-    def of_cell(cls, cell: Cell) -> "Share":
+    def of_cell(cls, cell: Cell) -> "TrainingShare":
         """What a cell asks for."""
         fold = None if cell.fold is None else (cell.fold, cell.folds or NUM_FOLDS)
         return cls(fraction=cell.fraction, subset=cell.subset, fold=fold)
@@ -45,7 +45,7 @@ class Share:
         return splits.subset_of(index, rows, self.subset, stream(seed, Purpose.SUBSET), balanced=balanced)
 
 
-EVERYTHING = Share()
+EVERYTHING = TrainingShare()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Assignment:
     oversample: bool
     notes: tuple[str, ...]
 
-    def places(self, rows: pd.Index) -> NDArray[np.int64]:
+    def positions(self, rows: pd.Index) -> NDArray[np.int64]:
         """Where rows stand in the table."""
         return self.index.table.index.get_indexer(rows).astype(np.int64)
 
@@ -74,9 +74,9 @@ class Assignment:
         return groups_of(self.index.table.loc[rows], task)
 
 
-def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Share, seed: int) -> Assignment:
+def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: TrainingShare, seed: int) -> Assignment:
     """Returns the rows of a cell's parts and their labels: none of it depends on the model, so seeds are paired across
-    models. Raises Fault where the training images are of one class alone.
+    models. Raises BenchmarkError where the training images are of one class alone.
     """
     parts = splits.assign_parts(index, task.split, share.fold)
     index = classes_of(index, task, parts)
@@ -100,7 +100,7 @@ def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Share, 
 def check_classes(index: Index, task: TaskSpec, rows: Mapping[str, pd.Index]) -> tuple[str, ...]:
     """Returns one line for each part (of `rows`, by its name) that lacks a class which another part has.
 
-    Raises Fault where the training images are of one class alone, and classes exclude each other.
+    Raises BenchmarkError where the training images are of one class alone, and classes exclude each other.
     """
     members = _classes_of_images(index, task)
     counts = pd.DataFrame({part: members.loc[of_part].sum() for part, of_part in rows.items()})

@@ -162,7 +162,7 @@ class Uncached:
         return len(self.source.windows) if self.source.windows else 3
 
     def image(self, row: int) -> Pixels:
-        """One image, height x width x its own channels. Raises Fault where it cannot be decoded, unless tolerant."""
+        """One image, height x width x its own channels. Raises BenchmarkError where it cannot be decoded, unless tolerant."""
         pixels, _, reason = decode(self.source, self.working, row)
         if reason:
             self.unreadable[row] = reason
@@ -187,7 +187,7 @@ def open_cache(
     """The cache of these images at this size, built where it is not there or its index is damaged. `tell` is called with
     lines for who waits; `ledgers`: the folder of what source files were (`home`, where it is not given).
 
-    Raises Fault for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
+    Raises BenchmarkError for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
     images changed since they were first decoded.
     """
     identity = {

@@ -57,7 +57,7 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     """Images picked by the seed, every label among them where there is room.
 
     `augmented`: of the training part alone, which nothing else is augmented like: each as it is, as evaluation gives
-    it, and as the first epochs of the cell of that seed give it. Raises Fault for an unreadable image or mask.
+    it, and as the first epochs of the cell of that seed give it. Raises BenchmarkError for an unreadable image or mask.
     """
     parts = assign_parts(index, task.split)
     index = classes_of(index, task, parts)
@@ -148,7 +148,7 @@ def given_to_the_network(
             else Uncached(source=files, working=working)
         )
         targets = None if working.masks else np.zeros((len(where), 1), np.float32)
-        return PixelSource(cache=cache, places=where, targets=targets)
+        return PixelSource(cache=cache, positions=where, targets=targets)
 
     where = cached.get_indexer(pd.Index(rows)).astype(np.int64)
     renders = [opened(evaluation, where).plain(crop=recipe.image_size)]

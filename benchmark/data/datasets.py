@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data.assignment import EVERYTHING, Share, assign_examples, groups_of, numbers_of_classes
+from benchmark.data.assignment import EVERYTHING, TrainingShare, assign_examples, groups_of, numbers_of_classes
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
 from benchmark.data.cache import Images, Tell, Uncached, open_cache
 from benchmark.data.cache_build import Progress
@@ -29,7 +29,7 @@ from benchmark.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ImageSplit:
     """One part of a task. `ids`, `groups` and `present` (per mask: which images have it) follow the examples' order.
 
     `classes`: the class of each example, where an epoch repeats those of rare ones until all are as many.
@@ -75,16 +75,16 @@ def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class Splits:
     """A task's parts. `columns` name what is scored: labels, or the masks that references give. `unlabelled`: a
     challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `notes()`:
     lines about what was damaged in the pixel caches and made again. `split_notes`: which part lacks a class.
     """
 
-    train: Part
-    validation: Part
-    test: Part
-    unlabelled: Part | None
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+    unlabelled: ImageSplit | None
     columns: tuple[str, ...]
     unreadable: Callable[[], dict[str, str]]
     notes: Callable[[], list[str]]
@@ -96,18 +96,18 @@ def open_parts(
     index: Index,
     task: TaskSpec,
     recipe: Recipe,
-    share: Share = EVERYTHING,
+    share: TrainingShare = EVERYTHING,
     seed: int,
-    places: Workspace,
+    workspace: Workspace,
     device: torch.device,
     threads: int,
     progress: Progress,
     tell: Tell = lambda _: None,
-) -> Parts:
+) -> Splits:
     """The parts of a cell. Builds the pixel caches that are not there yet (progress: images done, in all; `tell`: of lines for
     who waits).
 
-    Raises Fault for what the images are found to be.
+    Raises BenchmarkError for what the images are found to be.
     """
     dealt = assign_examples(index, task, recipe, share, seed)
     index, table, segmentation = dealt.index, dealt.index.table, task.kind == "segmentation"
@@ -116,15 +116,15 @@ def open_parts(
     opened: list[tuple[Images, Source]] = []
 
     def opening(source: Source, working: StoredSize) -> Images:
-        images = images_of(source, working, task, places, threads=threads, progress=progress, tell=tell)
+        images = images_of(source, working, task, workspace, threads=threads, progress=progress, tell=tell)
         opened.append((images, source))
         return images
 
     def part(
         of: pd.DataFrame, images: Images, where: Rows, labels: NDArray[np.float32] | None, *, oversample: bool = False
-    ) -> Part:
-        source = PixelSource(cache=images, places=where, targets=labels)
-        return Part(
+    ) -> ImageSplit:
+        source = PixelSource(cache=images, positions=where, targets=labels)
+        return ImageSplit(
             ids=of["id"].to_numpy(dtype=str),
             groups=groups_of(of, task),
             present={name: (of[name] != "").to_numpy() for name in masks},
@@ -138,9 +138,9 @@ def open_parts(
 
     def labelled(
         chosen: pd.Index, cached: pd.Index, images: Images, labels: NDArray[np.float32], *, oversample: bool = False
-    ) -> Part:
+    ) -> ImageSplit:
         where = cached.get_indexer(chosen).astype(np.int64)
-        own = None if segmentation else labels[dealt.places(chosen)]
+        own = None if segmentation else labels[dealt.positions(chosen)]
         return part(table.loc[chosen], images, where, own, oversample=oversample)
 
     (training_rows, training_source, training_size), (evaluation_rows, source, working) = kept
@@ -153,7 +153,7 @@ def open_parts(
         unknown = np.full((num, dealt.judged.shape[1]), np.nan, dtype=np.float32)
         listed = opening(replace(source, images=list(index.unlabelled["image"])), working)
         secret = part(index.unlabelled, listed, np.arange(num), unknown)
-    return Parts(
+    return Splits(
         train=train,
         validation=labelled(dealt.validation, evaluation_rows, images, dealt.judged),
         test=labelled(dealt.test, evaluation_rows, images, dealt.judged),
@@ -169,7 +169,7 @@ def images_of(
     source: Source,
     working: StoredSize,
     task: TaskSpec,
-    places: Workspace,
+    workspace: Workspace,
     *,
     threads: int,
     progress: Progress,
@@ -181,12 +181,12 @@ def images_of(
     return open_cache(
         source,
         working,
-        places.pixels,
+        workspace.pixels,
         name=task.name,
         progress=progress,
         tell=tell,
         threads=max(2, threads),
-        ledgers=places.sources,
+        ledgers=workspace.sources,
     )
 
 

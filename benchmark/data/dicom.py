@@ -31,7 +31,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from benchmark.data import MOST_PIXELS, PHANTOM_MARK
+from benchmark.data import MAX_PIXELS, PHANTOM_MARK
 from benchmark.errors import BenchmarkError
 from benchmark.text import shortened
 
@@ -39,7 +39,7 @@ Windows = tuple[tuple[float, float], ...]
 SUFFIXES = (".dcm", ".dicom")
 RESCALE = ("RescaleSlope", "RescaleIntercept")
 WRITTEN_INTERCEPT = -1024
-MOST_BYTES = 4 * MOST_PIXELS  # of a file that is inflated
+MAX_BYTES = 4 * MAX_PIXELS  # of a file that is inflated
 PIECE = 1 << 20
 # what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off, damaged or made to do harm
 DAMAGED_DICOM = (
@@ -58,7 +58,7 @@ DAMAGED_DICOM = (
 def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.uint8], bool]:
     """A file's pixels (height x width x channels), and whether it says that it is a phantom.
 
-    `windows`: (width, level) of each channel, in Hounsfield units. Raises Fault; OSError, ValueError or EOFError for
+    `windows`: (width, level) of each channel, in Hounsfield units. Raises BenchmarkError; OSError, ValueError or EOFError for
     some damaged pixels.
     """
     try:
@@ -100,7 +100,7 @@ def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.u
 
 
 def _check_inflated(path: Path) -> None:
-    """Raises Fault for a deflated file that inflates to more than MOST_BYTES: pydicom inflates it at once."""
+    """Raises BenchmarkError for a deflated file that inflates to more than MAX_BYTES: pydicom inflates it at once."""
     if read_file_meta_info(path).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
     with path.open("rb") as file:
@@ -110,21 +110,21 @@ def _check_inflated(path: Path) -> None:
     while packed:
         size += len(inflate.decompress(packed, PIECE))
         packed = inflate.unconsumed_tail
-        if size > MOST_BYTES:
-            raise BenchmarkError(f"{path}: refused, it inflates to more than {MOST_BYTES:,} bytes")
+        if size > MAX_BYTES:
+            raise BenchmarkError(f"{path}: refused, it inflates to more than {MAX_BYTES:,} bytes")
 
 
 def _check_size(path: Path, dicom: FileDataset) -> None:
-    """Raises Fault where the header tells of an image larger than MOST_PIXELS, or runs that unpack to more than it."""
+    """Raises BenchmarkError where the header tells of an image larger than MAX_PIXELS, or runs that unpack to more than it."""
     height, width = int(dicom.Rows), int(dicom.Columns)
     frames, samples = int(dicom.get("NumberOfFrames") or 1), int(dicom.get("SamplesPerPixel") or 1)
-    if height * width * frames > MOST_PIXELS or samples > 4:
+    if height * width * frames > MAX_PIXELS or samples > 4:
         found = (
             f"{width:,} x {height:,}"
             + f", {frames:,} frames" * (frames > 1)
             + f", {samples:,} channels" * (samples > 1)
         )
-        raise BenchmarkError(f"{path}: refused, its header tells of {found}: wanted at most {MOST_PIXELS:,} pixels")
+        raise BenchmarkError(f"{path}: refused, its header tells of {found}: wanted at most {MAX_PIXELS:,} pixels")
     size = height * width * frames * samples * int(dicom.BitsAllocated) // 8
     if dicom.file_meta.TransferSyntaxUID == RLELossless and len(dicom.PixelData) > 2 * size + PIECE:
         raise BenchmarkError(

@@ -44,7 +44,7 @@ class Views:
             filled = [np.concatenate([some, np.repeat(some[-1:], size - len(some))]) - start for some in cut]
             source = PixelSource(
                 cache=images[0],
-                places=np.arange(len(images[1].images)),
+                positions=np.arange(len(images[1].images)),
                 targets=np.zeros((len(images[1].images), 0), dtype=np.float32),
             )
             for some, batch in zip(cut, self._rendered(source, filled), strict=True):
@@ -66,7 +66,7 @@ def open_views(
     index: Index,
     task: TaskSpec,
     recipe: Recipe,
-    places: Workspace,
+    workspace: Workspace,
     device: torch.device,
     threads: int,
     progress: Progress,
@@ -75,10 +75,12 @@ def open_views(
     """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
     _, evaluation = workings(index, task, recipe)
     source = source_of(index, task, index.table.index, evaluation)
-    opened = [(images_of(source, evaluation, task, places, threads=threads, progress=progress, tell=tell), source)]
+    opened = [(images_of(source, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), source)]
     if index.unlabelled is not None:
         more = replace(source, images=list(index.unlabelled["image"]))
-        opened.append((images_of(more, evaluation, task, places, threads=threads, progress=progress, tell=tell), more))
+        opened.append(
+            (images_of(more, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), more)
+        )
     more_ids = [] if index.unlabelled is None else list(index.unlabelled["id"])
     return Views(
         ids=[*index.table["id"], *more_ids],

@@ -13,7 +13,7 @@ from benchmark.random_streams import Purpose, stream
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorPart:
+class FeatureSplit:
     """`held`: one matrix per encoder, all of the task's images x width, float16 (memory maps); `rows`: the part's places
     there; `targets`: examples x labels, float32. Otherwise as `data.parts.Part`; batches' `images` are examples x all
     widths, float32.
@@ -37,9 +37,9 @@ class VectorPart:
         """How many features each encoder gives."""
         return tuple(matrix.shape[1] for matrix in self.held)
 
-    def matrix(self, places: Rows) -> torch.Tensor:
+    def matrix(self, workspace: Rows) -> torch.Tensor:
         """The features of some of the part's examples, those of all encoders side by side."""
-        rows = self.rows[places]
+        rows = self.rows[workspace]
         gathered = np.concatenate([np.asarray(matrix[rows], dtype=np.float32) for matrix in self.held], axis=1)
         return torch.from_numpy(np.nan_to_num(gathered, copy=False)).to(self.device)  # NaN: not decoded, not labelled
 
@@ -57,6 +57,6 @@ class VectorPart:
         """All examples in that epoch's order."""
         return (self._batch(rows) for rows in self.order(number, size))
 
-    def _batch(self, places: Rows) -> Batch:
-        targets = torch.from_numpy(self.targets[places]).to(self.device)
-        return Batch(images=self.matrix(places), targets=targets, rows=places)
+    def _batch(self, workspace: Rows) -> Batch:
+        targets = torch.from_numpy(self.targets[workspace]).to(self.device)
+        return Batch(images=self.matrix(workspace), targets=targets, rows=workspace)

@@ -18,16 +18,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import MOST_PIXELS, PHANTOM_MARK
+from benchmark.data import MAX_PIXELS, PHANTOM_MARK
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few
 
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "x"
-MOST_OPEN = 8
-MOST_LABELS = 1 << 22  # numbers of a dataset that is read whole: sixteen times those of PatchCamelyon
-MOST_BYTES = 3 * MOST_PIXELS  # of an image, and of the block that it is packed in
-MOST_DIGITS = 18  # of a row's number
+MAX_OPEN = 8
+MAX_LABELS = 1 << 22  # numbers of a dataset that is read whole: sixteen times those of PatchCamelyon
+MAX_BYTES = 3 * MAX_PIXELS  # of an image, and of the block that it is packed in
+MAX_DIGITS = 18  # of a row's number
 DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
 DEFLATED_AT_MOST = 1032  # times: zlib's own limit (https://www.zlib.net/zlib_tech.html)
 AGAIN = "copy it again from its source"
@@ -45,26 +45,26 @@ def is_row(path: Path) -> bool:
 
 
 def read_row(path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """The image that `….h5#row` names (height x width x 3), and whether it is a phantom's. Raises Fault."""
+    """The image that `….h5#row` names (height x width x 3), and whether it is a phantom's. Raises BenchmarkError."""
     name, _, row = path.name.rpartition("#")
     file = path.with_name(name)
     if not row.isdecimal():
         raise BenchmarkError(f"{path}: wanted the number of a row, as in {name}#0")
     with _LOCK, _readable(file):
         images, phantom = _images_of(file)
-        if int(row[:MOST_DIGITS]) >= len(images):
-            raise BenchmarkError(f"{file}: no row {int(row[:MOST_DIGITS]):,}: it holds {len(images):,} images; {AGAIN}")
+        if int(row[:MAX_DIGITS]) >= len(images):
+            raise BenchmarkError(f"{file}: no row {int(row[:MAX_DIGITS]):,}: it holds {len(images):,} images; {AGAIN}")
         _check_block(images, file, int(row))
         return np.asarray(images[int(row)]), phantom
 
 
 def read_dataset(file: Path, name: str) -> NDArray[Any]:
-    """Returns a whole dataset of at most MOST_LABELS numbers. Raises Fault."""
+    """Returns a whole dataset of at most MAX_LABELS numbers. Raises BenchmarkError."""
     with _readable(file), h5py.File(file, "r") as opened:
         dataset = _dataset(opened, file, name)
-        if dataset.size is None or dataset.size > MOST_LABELS or dataset.dtype.kind not in "biuf":
+        if dataset.size is None or dataset.size > MAX_LABELS or dataset.dtype.kind not in "biuf":
             found = f"{' x '.join(map(str, dataset.shape or ()))} of {dataset.dtype}"
-            raise BenchmarkError(f'{file}: dataset "{name}" is {found}: wanted at most {MOST_LABELS:,} numbers')
+            raise BenchmarkError(f'{file}: dataset "{name}" is {found}: wanted at most {MAX_LABELS:,} numbers')
         if dataset.nbytes > DEFLATED_AT_MOST * max(dataset.id.get_storage_size(), 1):
             raise BenchmarkError(
                 f'{file}: dataset "{name}" tells of {dataset.nbytes:,} bytes, which the file does not have; {AGAIN}'
@@ -88,7 +88,7 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
     version = (told.st_size, told.st_mtime_ns, os.getpid())
     if file in _OPEN and _OPEN[file][0] == version:
         return _OPEN[file][2:]
-    for stale in [file] if file in _OPEN else list(_OPEN)[: max(0, len(_OPEN) + 1 - MOST_OPEN)]:
+    for stale in [file] if file in _OPEN else list(_OPEN)[: max(0, len(_OPEN) + 1 - MAX_OPEN)]:
         _OPEN.pop(stale)[1].close()
     opened = h5py.File(file, "r")
     try:
@@ -96,9 +96,9 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             found = f"{' x '.join(map(str, images.shape))} of {images.dtype}"
             raise BenchmarkError(f'{file}: dataset "{IMAGES}" is {found}: wanted images x height x width x 3 of uint8')
-        if images.shape[1] * images.shape[2] > MOST_PIXELS:
+        if images.shape[1] * images.shape[2] > MAX_PIXELS:
             found = f"{images.shape[2]:,} x {images.shape[1]:,}"
-            raise BenchmarkError(f"{file}: refused, its images are {found}: wanted at most {MOST_PIXELS:,} pixels")
+            raise BenchmarkError(f"{file}: refused, its images are {found}: wanted at most {MAX_PIXELS:,} pixels")
         phantom = PHANTOM_MARK in str(images.attrs.get("comment", ""))
     except BaseException:
         opened.close()
@@ -108,7 +108,7 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
 
 
 def _dataset(opened: h5py.File, file: Path, name: str) -> h5py.Dataset:
-    """Returns the dataset of that name that lies in the file itself. Raises Fault."""
+    """Returns the dataset of that name that lies in the file itself. Raises BenchmarkError."""
     if not isinstance(opened.get(name, getlink=True), h5py.HardLink | None):
         raise BenchmarkError(
             f'{file}: refused, "{name}" is a link to another place: wanted a dataset in the file itself'
@@ -128,7 +128,7 @@ def _dataset(opened: h5py.File, file: Path, name: str) -> h5py.Dataset:
 
 
 def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
-    """Raises Fault where the block that holds the numbers from `place` on unpacks to more than it should.
+    """Raises BenchmarkError where the block that holds the numbers from `place` on unpacks to more than it should.
 
     HDF5's own filter inflates a block to its end, however large that is.
     """
@@ -137,11 +137,11 @@ def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
     size = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
     corner = tuple(at - at % side for at, side in zip((*place, *(0,) * dataset.ndim), dataset.chunks, strict=False))
     told = dataset.id.get_chunk_info_by_coord(corner)
-    if size > MOST_BYTES or (told.size or 0) > 2 * size + 1024:
+    if size > MAX_BYTES or (told.size or 0) > 2 * size + 1024:
         raise BenchmarkError(
-            f"{file}: refused, a block of {told.size or 0:,} bytes unpacks to {size:,}: wanted at most {MOST_BYTES:,}"
+            f"{file}: refused, a block of {told.size or 0:,} bytes unpacks to {size:,}: wanted at most {MAX_BYTES:,}"
         )
-    if (told.size or 0) * DEFLATED_AT_MOST <= MOST_BYTES or dataset.compression != "gzip":
+    if (told.size or 0) * DEFLATED_AT_MOST <= MAX_BYTES or dataset.compression != "gzip":
         return
     packed = dataset.id.read_direct_chunk(corner)[1]
     if len(zlib.decompressobj().decompress(packed, size + 1)) > size:

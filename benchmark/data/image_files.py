@@ -4,7 +4,7 @@ Images come as uint8 arrays, height x width x channels, one channel where the fi
 width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`
 (`rle:` alone: an empty mask), or nothing: the image has no such mask.
 
-Files are untrusted: only FORMATS are opened, and no image of more than MOST_PIXELS.
+Files are untrusted: only FORMATS are opened, and no image of more than MAX_PIXELS.
 """
 
 import warnings
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from benchmark.data import MOST_PIXELS, PHANTOM_MARK, dicom, hdf5
+from benchmark.data import MAX_PIXELS, PHANTOM_MARK, dicom, hdf5
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.text import shortened
@@ -32,7 +32,7 @@ def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels
     """An image's pixels, and whether the file says that it is a phantom.
 
     Grey of 16 bits is scaled to 8; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
-    shown through them instead. `….h5#123` is a row of an HDF5 file. Raises Fault naming the file.
+    shown through them instead. `….h5#123` is a row of an HDF5 file. Raises BenchmarkError naming the file.
     """
     try:
         if path.suffix.lower() in dicom.SUFFIXES:
@@ -44,16 +44,16 @@ def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels
         if hdf5.is_row(path):
             return hdf5.read_row(path)
         with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 found = f"{image.width:,} x {image.height:,}"
-                raise BenchmarkError(f"{path}: refused, it is {found}: wanted at most {MOST_PIXELS:,} pixels")
+                raise BenchmarkError(f"{path}: refused, it is {found}: wanted at most {MAX_PIXELS:,} pixels")
             phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
             return _to_uint8(image), phantom
     except FileNotFoundError as error:
         raise BenchmarkError(f"{path}: no such image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BenchmarkError(
-            f"{path}: refused as a decompression bomb ({error}): wanted at most {MOST_PIXELS:,} pixels"
+            f"{path}: refused as a decompression bomb ({error}): wanted at most {MAX_PIXELS:,} pixels"
         ) from error
     except BenchmarkError:
         raise
@@ -98,7 +98,7 @@ def _size_of(path: Path) -> str:
 def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
     """The mask that an index names, in the image's own size (`shape`: height, width).
 
-    Mask images count as set from half of their range on, since some copies are not 0/255. Raises Fault where a mask
+    Mask images count as set from half of their range on, since some copies are not 0/255. Raises BenchmarkError where a mask
     has another size than its image.
     """
     mask = np.zeros(shape, dtype=bool)
@@ -131,7 +131,7 @@ def at_half(values: Pixels) -> Mask:
 def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
     """SIIM-ACR run lengths -> mask. Pairs of (gap since the last run's end, length), column by column; -1 is empty.
 
-    Source: the competition's own `mask_functions.py`. Raises Fault for what is no such encoding or leaves the image.
+    Source: the competition's own `mask_functions.py`. Raises BenchmarkError for what is no such encoding or leaves the image.
     """
     encoding = encoding.strip()
     height, width = shape

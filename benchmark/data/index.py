@@ -102,7 +102,7 @@ def checked(
     exclusive: bool = False,
     case: str | None = None,
 ) -> Index:
-    """The index, if it keeps its promises. Raises Fault naming the first rows that do not.
+    """The index, if it keeps its promises. Raises BenchmarkError naming the first rows that do not.
 
     `exclusive`: each row has one of the labels, or none is known of it. `case`: the column whose rows are one example.
     """
@@ -150,7 +150,7 @@ def checked(
 def listing(folder: Path, suffixes: Iterable[str]) -> dict[str, str]:
     """File name -> path below `folder`, over the folder and all below it.
 
-    Hidden files are left out. Raises Fault where two folders hold a file of one name: which of them the table means,
+    Hidden files are left out. Raises BenchmarkError where two folders hold a file of one name: which of them the table means,
     nobody could tell.
     """
     suffixes = tuple(suffixes)
@@ -167,7 +167,7 @@ def files_in(folder: Path, skipped: Callable[[str], bool] = lambda _: False) -> 
     """Yields name and path below `folder` of each file in it and below it, in no order.
 
     What has a `skipped` name is left out, folders with all in them. One directory scan each, no file opened: a hundred
-    thousand images take well under a second. Raises Fault where links lead to one folder twice, since such a walk may
+    thousand images take well under a second. Raises BenchmarkError where links lead to one folder twice, since such a walk may
     not end, and where the system refuses one.
     """
     known: dict[tuple[int, int], str] = {}
@@ -193,7 +193,7 @@ def files_in(folder: Path, skipped: Callable[[str], bool] = lambda _: False) -> 
 
 
 def required(path: Path, task: str, remedy: str) -> Path:
-    """The path, if it is there. Raises Fault with the remedy."""
+    """The path, if it is there. Raises BenchmarkError with the remedy."""
     if not path.exists():
         raise BenchmarkError(f"{task}: {path} is missing: {remedy}")
     return path
@@ -210,7 +210,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, remedy: str) -> pd.Series:
-    """The path of each named file. Raises Fault where files are missing: how many, which first, and the remedy."""
+    """The path of each named file. Raises BenchmarkError where files are missing: how many, which first, and the remedy."""
     paths = names.map(files)
     missing = names[paths.isna()]
     if len(missing):

@@ -20,31 +20,31 @@ class PixelSource:
     """A part's rows in a cache, with their targets. `places` maps rows of the part to rows of the cache."""
 
     cache: Images
-    places: Rows
+    positions: Rows
     targets: NDArray[np.float32] | None
 
     def image(self, row: int) -> Pixels:
         """One image, with as many channels as the cache's widest has."""
-        image = self.cache.image(int(self.places[row]))
+        image = self.cache.image(int(self.positions[row]))
         return image if image.shape[2] == self.cache.channels else np.repeat(image, self.cache.channels, axis=2)
 
     def masks(self, row: int) -> NDArray[np.uint8]:
         """One image's masks, height x width x their number."""
-        return self.cache.masks(int(self.places[row]))
+        return self.cache.masks(int(self.positions[row]))
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def stream(self, seed: int, epoch: int, row: int, again: int = 0) -> int:
         """The seed of one image's augmentation: by its place in the cache, which no label fraction changes."""
-        return stream(seed, Purpose.AUGMENTATION, epoch, int(self.places[row]), *([int(again)] if again else []))
+        return stream(seed, Purpose.AUGMENTATION, epoch, int(self.positions[row]), *([int(again)] if again else []))
 
     def batch(self, rows: Rows, images: list[Pixels], masks: list[NDArray[np.uint8]] | None = None) -> Batch:
         """Images (and masks) of these rows as tensors."""
         if self.targets is not None:
             labels = self.targets[rows]
             if self.cache.unreadable:  # known only when the images were asked for; a black image teaches nothing
-                labels[[int(self.places[row]) in self.cache.unreadable for row in rows]] = np.nan
+                labels[[int(self.positions[row]) in self.cache.unreadable for row in rows]] = np.nan
             targets = torch.from_numpy(labels)
         else:
             stacked = np.stack(masks if masks is not None else [self.masks(row) for row in rows])

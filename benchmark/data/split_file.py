@@ -57,7 +57,7 @@ def _told(index: Index, table: pd.DataFrame) -> dict[str, Any]:
 def parted_by(index: Index, path: Path) -> Index:
     """The index, parted as a manifest says; examples that it does not name are left out, and a note tells.
 
-    Raises Fault for a table of another kind, an unknown part or example, and a patient in two parts.
+    Raises BenchmarkError for a table of another kind, an unknown part or example, and a patient in two parts.
     """
     with readable(path):
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -16,14 +16,14 @@ import pandas as pd
 from benchmark.data.image_files import RLE
 from benchmark.data.index import Index
 from benchmark.errors import BenchmarkError
-from benchmark.tasks.spec import Split
+from benchmark.tasks.spec import SplitRule
 
 
-def assign_parts(index: Index, split: Split, fold: tuple[int, int] | None = None) -> pd.Series:
+def assign_parts(index: Index, split: SplitRule, fold: tuple[int, int] | None = None) -> pd.Series:
     """`train`, `validation` or `test` for each row, all images of a patient in one part.
 
     `fold` (number from 0, of how many): training and validation patients are divided into folds anew, and that one
-    validates; the folds have the same number of patients, of each stratum too, to within one. Raises Fault where the
+    validates; the folds have the same number of patients, of each stratum too, to within one. Raises BenchmarkError where the
     official parts that the split asks for are not in the index, or a part would be empty.
     """
     table = index.table
@@ -70,7 +70,7 @@ def subset_of(index: Index, rows: pd.Index, size: int, seed: int, *, balanced: b
     """`size` of the rows. `balanced`: as many of each class as of the others, as far as they go (binary: of each answer);
     else of all strata in proportion.
 
-    Nested for one seed, as fractions are. Raises Fault where there are not so many. Truong 2021, appendix A.
+    Nested for one seed, as fractions are. Raises BenchmarkError where there are not so many. Truong 2021, appendix A.
     """
     if size > len(rows):
         raise BenchmarkError(

@@ -56,17 +56,19 @@ class Report:
 
 
 def verify(
-    task: TaskSpec, places: Workspace, *, quick: bool, threads: int, progress: Callable[[int, int], None]
+    task: TaskSpec, workspace: Workspace, *, quick: bool, threads: int, progress: Callable[[int, int], None]
 ) -> Report:
-    """Check a task's folder under the data folder. Raises Fault where there is no such folder or it cannot be listed."""
+    """Check a task's folder under the data folder. Raises BenchmarkError where there is no such folder or it cannot be
+    listed.
+    """
     try:
-        index = index_of(task, places)
+        index = index_of(task, workspace)
     except BenchmarkError as fault:
-        if places.data is None or not (places.data / task.root).is_dir():
+        if workspace.data is None or not (workspace.data / task.root).is_dir():
             raise
         rest = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
         checks = (found("index", "", [("FAIL", str(fault), "as the finding says")]), *rest)
-        root = str(places.data / task.root)
+        root = str(workspace.data / task.root)
         return Report(
             task=task.name, version=task.version, root=root, phantom=False, images=0, looked_at=0, checks=checks
         )

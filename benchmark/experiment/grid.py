@@ -21,12 +21,12 @@ from benchmark.zoo.fetch import located
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class ResolvedGrid:
     """A request, resolved. `asked`: each task with a protocol and a recipe; `models`: each the entries of its encoders;
     `notes`: what the request names and nothing uses.
     """
 
-    places: Workspace
+    workspace: Workspace
     models: list[tuple[ZooEntry, ...]]
     asked: list[TaskRun]
     seeds: list[int]
@@ -49,7 +49,7 @@ class Grid:
         """The grid's cells; an entry whose file is not here counts as fresh (`lacking` names those)."""
         digests = {}
         for entry in self.entries:
-            file = None if entry.is_scratch else located(entry, self.places.weights)
+            file = None if entry.is_scratch else located(entry, self.workspace.weights)
             digests[entry.name] = file.sha256 if file else ""
         models = [[(entry, digests[entry.name]) for entry in model] for model in self.models]
         cells = cells_of(models, self.asked, indexes, self.seeds, portions=self.portions, folds=self.folds)
@@ -66,8 +66,8 @@ class Grid:
         }
         return {pair: seen for pair, seen in found.items() if seen}
 
-    def without(self, overlapping: Mapping[Pair, tuple[str, ...]]) -> "Grid":
-        """The grid less these pairs; what then stands in none is not asked for. Raises Fault where nothing is left."""
+    def without(self, overlapping: Mapping[Pair, tuple[str, ...]]) -> "ResolvedGrid":
+        """The grid less these pairs; what then stands in none is not asked for. Raises BenchmarkError where nothing is left."""
         kept = {(task.name, _named(model)) for task in self.tasks for model in self.models} - overlapping.keys()
         if not kept:
             raise BenchmarkError(f"nothing is left to run: {told(overlapping)}")
@@ -80,7 +80,7 @@ class Grid:
 
     def lacking(self) -> list[ZooEntry]:
         """Entries whose files are not here."""
-        return [e for e in self.entries if not e.is_scratch and located(e, self.places.weights) is None]
+        return [e for e in self.entries if not e.is_scratch and located(e, self.workspace.weights) is None]
 
 
 def portions_from(fractions: str | None, subsets: str | None) -> list[Portion]:
@@ -123,7 +123,7 @@ def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
 def searched(texts: Iterable[str]) -> Search | None:
     """Returns what `--search NAME=A,B,…` of several options asks for: each field with its values, fields in alphabetical
     order; None where there is no option. `log:LOW:HIGH:NUM` stands for NUM values from 10^LOW to 10^HIGH, evenly spaced
-    in the exponent. Raises Fault.
+    in the exponent. Raises BenchmarkError.
     """
     fields: Search = {}
     for text in texts:
@@ -174,7 +174,7 @@ def unfit_ones(models: list[str], tasks: list[TaskSpec], protocols: list[str]) -
 
 
 def check_frozen(task: str, protocol: str, recipe: Recipe) -> None:
-    """Features are computed once, of the plain image's centre. Raises Fault for what would ask for others."""
+    """Features are computed once, of the plain image's centre. Raises BenchmarkError for what would ask for others."""
     for name, wanted in (("augmentation", "none"), ("test_crops", 1)):
         if getattr(recipe, name) != wanted:
             raise BenchmarkError(

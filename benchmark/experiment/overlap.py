@@ -45,11 +45,11 @@ def overlap(entry: ZooEntry, task: TaskSpec, *, phantom: bool) -> tuple[str, ...
     return _common(entry, (*task.images_of, task.root), phantom=phantom)
 
 
-def overlap_notes(cell: Cell, task: TaskSpec, places: Workspace) -> list[str]:
-    """Returns a record's notes about weights of the cell that saw the task's images, or some of them. Raises Fault for
+def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace) -> list[str]:
+    """Returns a record's notes about weights of the cell that saw the task's images, or some of them. Raises BenchmarkError for
     weights in no zoo file.
     """
-    known = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    known = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
     phantom = cell.data == "phantom"
     notes = []
     for weights in cell.weights:

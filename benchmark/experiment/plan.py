@@ -7,7 +7,7 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from benchmark.cell import NUM_FOLDS, Cell
-from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.index import Index
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
@@ -27,9 +27,9 @@ def check_splits(
     """Returns the faults of the cells' splits, one for each task and size (a subset larger than the training part, training
     images of one class alone), and a note for each part that lacks a class which other parts have.
     """
-    splits: dict[tuple[str, Share, int], Recipe] = {}
+    splits: dict[tuple[str, TrainingShare, int], Recipe] = {}
     for cell in cells:
-        share = Share.of_cell(cell)
+        share = TrainingShare.of_cell(cell)
         splits.setdefault((cell.task, share, cell.seed if share.is_drawn else 0), cell.recipe)
     faults: dict[tuple[str, int | None], str] = {}
     lacking: Counter[tuple[str, str]] = Counter()

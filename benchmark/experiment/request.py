@@ -12,7 +12,7 @@ from benchmark.data.phantoms.folder import Order
 from benchmark.data.readers.registry import index_of, write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.cells import TaskRun
-from benchmark.experiment.grid import Grid, check_frozen, portions_from, searched, swept, unfit_ones
+from benchmark.experiment.grid import ResolvedGrid, check_frozen, portions_from, searched, swept, unfit_ones
 from benchmark.experiment.plan import Search
 from benchmark.experiment.recipes import without_unused
 from benchmark.experiment.selection import seeds_from, select
@@ -34,7 +34,7 @@ Bar = Callable[[str], AbstractContextManager[Any]]
 class RunRequest:
     """A request as it was written, a suite's defaults filled in; each field as the option of its name has it."""
 
-    places: Workspace
+    workspace: Workspace
     models: str
     tasks: str
     seeds: str
@@ -50,7 +50,7 @@ class RunRequest:
     @classmethod
     def of(
         cls,
-        places: Workspace,
+        workspace: Workspace,
         models: str | None,
         tasks: str | None,
         *,
@@ -64,8 +64,8 @@ class RunRequest:
         folds: int | None = None,
         suite: str | None = None,
     ) -> "RunRequest":
-        """From a verb's options. Raises Fault where they name no grid."""
-        grid = read_suite(suite, places.project / "tasks" / "suites") if suite else None
+        """From a verb's options. Raises BenchmarkError where they name no grid."""
+        grid = read_suite(suite, workspace.project / "tasks" / "suites") if suite else None
         models, tasks = models or (grid.models if grid else None), tasks or (grid.tasks if grid else None)
         if models is None or tasks is None:
             raise BenchmarkError(
@@ -73,7 +73,7 @@ class RunRequest:
             )
         shared = fractions is None and subsets is None and grid is not None
         return cls(
-            places=places,
+            workspace=workspace,
             models=models,
             tasks=tasks,
             seeds=seeds or (grid.seeds if grid else "10"),
@@ -91,29 +91,29 @@ class RunRequest:
         """Where the suite brings phantoms: write those that are not there, and take them as the data."""
         if not self.suite or not self.suite.phantoms:
             return self
-        folder = self.places.home / "phantoms" / self.suite.name
-        known = known_tasks(self.places)
+        folder = self.workspace.home / "phantoms" / self.suite.name
+        known = known_tasks(self.workspace)
         for name, order in self.suite.phantoms.items():
             if name not in known:
                 raise BenchmarkError(
                     f"suite {self.suite.name}: phantoms of an unknown task {name!r}: {did_you_mean(name, known)}"
                 )
             write_phantom(known[name], folder, Order(**order.model_dump()), renew=True)
-        return replace(self, places=replace(self.places, data=folder))
+        return replace(self, workspace=replace(self.workspace, data=folder))
 
-    def grid(self) -> Grid:
-        """Resolve names and recipes. Raises Fault for what names nothing, or a recipe that does not fit."""
-        suite, places = self.suite, self.places
-        entries = read_catalog(places.project / "model_zoo.yaml", places.own_zoo)
+    def grid(self) -> ResolvedGrid:
+        """Resolve names and recipes. Raises BenchmarkError for what names nothing, or a recipe that does not fit."""
+        suite, workspace = self.suite, self.workspace
+        entries = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
         if suite and (unmade := [step.name for step in suite.pretrain if step.name not in entries]):
             raise BenchmarkError(
                 f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"
             )
         families = {entry.name: entry.family for entry in entries.values()}
-        study = default_models(places.project / "model_zoo.yaml")
+        study = default_models(workspace.project / "model_zoo.yaml")
         chosen = select(self.models, families, noun="model", everything=study, coin=_coined)
         models = [tuple(find_entry(name, entries) for name in model.split("+")) for model in chosen]
-        known = known_tasks(places)
+        known = known_tasks(workspace)
         named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")
         protocols = select(self.protocol, dict.fromkeys(PROTOCOLS, ""), noun="protocol")
         if faults := unfit_ones(chosen, [known[name] for name in named], protocols):
@@ -127,8 +127,8 @@ class RunRequest:
             for settings in swept(self.sweep)
             for one in self._asked(known[name], protocol, settings, search, notes)
         ]
-        grid = Grid(
-            places=places,
+        grid = ResolvedGrid(
+            workspace=workspace,
             models=models,
             asked=asked,
             seeds=seeds_from(self.seeds),
@@ -136,7 +136,7 @@ class RunRequest:
             folds=self.folds,
             notes=list(notes),
         )
-        _check_architectures(grid.entries, places.home)
+        _check_architectures(grid.entries, workspace.home)
         return grid
 
     def _asked(
@@ -182,9 +182,9 @@ class RunRequest:
         ]
 
 
-def indexes_of(grid: Grid, *, faults: list[str]) -> dict[str, Index]:
+def indexes_of(grid: ResolvedGrid, *, faults: list[str]) -> dict[str, Index]:
     """The indexes of the grid's tasks; what is wrong with them goes to `faults`, one line a task."""
-    if grid.places.data is None:
+    if grid.workspace.data is None:
         wanted = ", ".join(f"{task.root}/ for {task.name}" for task in grid.tasks)
         faults.append(
             f"BENCHMARK_DATA is not set: point it at the folder that holds {wanted} (`benchmark tasks show "
@@ -194,13 +194,13 @@ def indexes_of(grid: Grid, *, faults: list[str]) -> dict[str, Index]:
     indexes: dict[str, Index] = {}
     for task in grid.tasks:
         try:
-            indexes[task.name] = index_of(task, grid.places)
+            indexes[task.name] = index_of(task, grid.workspace)
         except BenchmarkError as fault:
             faults.append(str(fault))
     return indexes
 
 
-def lacking_weights(grid: Grid) -> str:
+def lacking_weights(grid: ResolvedGrid) -> str:
     """One line about the entries whose files are not here, or nothing."""
     lacking = [entry.name for entry in grid.lacking()]
     if not lacking:
@@ -213,7 +213,7 @@ def lacking_weights(grid: Grid) -> str:
     )
 
 
-def bring_weights(grid: Grid, *, offline: bool, bar: Bar = lambda _: nullcontext(lambda *_: None)) -> None:
+def bring_weights(grid: ResolvedGrid, *, offline: bool, bar: Bar = lambda _: nullcontext(lambda *_: None)) -> None:
     """Fetches the files that are not here; `bar(name)` shows the progress of each. Raises one BenchmarkError for all that
     cannot be had.
     """
@@ -223,7 +223,7 @@ def bring_weights(grid: Grid, *, offline: bool, bar: Bar = lambda _: nullcontext
     for entry in lacking:
         try:
             with bar(entry.name) as show:
-                fetch(entry, grid.places.weights, progress=show)
+                fetch(entry, grid.workspace.weights, progress=show)
         except BenchmarkError as fault:
             more = len(grid.lacking()) - 1
             raise BenchmarkError(f"{fault}{f' ({more} more models lack their weights too)' if more else ''}") from fault

@@ -20,7 +20,7 @@ def select(
     `known` maps names to families; `text` is a comma-separated list of names, `all` (`everything`, or all that is
     known), `family:NAME`, wildcards (`moco*`) and negations of any of these (`!moco-v1`). What is negated is left out,
     wherever in the list the negation stands; a negation alone means all but it. `coin` may accept a name that is not
-    listed (`scratch:resnet18`). Raises Fault for what matches nothing.
+    listed (`scratch:resnet18`). Raises BenchmarkError for what matches nothing.
     """
     everything = list(known) if everything is None else everything
     terms = [t.strip() for t in text.split(",") if t.strip()]

@@ -85,7 +85,7 @@ def suite_recipe(suite: Suite, task: TaskSpec, protocol: str, model: str) -> Rec
 
 
 def read_suite(name: str, folder: Path) -> Suite:
-    """The suite of that name, or at that path. Raises Fault."""
+    """The suite of that name, or at that path. Raises BenchmarkError."""
     path = Path(name) if name.endswith(".yaml") else folder / f"{name}.yaml"
     if not (name.endswith(".yaml") or is_name(name)) or not path.is_file():
         known = [file.stem for file in folder.glob("*.yaml")]
@@ -97,6 +97,6 @@ def read_suite(name: str, folder: Path) -> Suite:
 
 
 def read_suites(folder: Path) -> dict[str, Suite]:
-    """Returns all suites of a folder, by name. Raises Fault."""
+    """Returns all suites of a folder, by name. Raises BenchmarkError."""
     suites = (read_suite(str(path), folder) for path in sorted(folder.glob("*.yaml")))
     return {suite.name: suite for suite in suites}

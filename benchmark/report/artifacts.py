@@ -13,7 +13,7 @@ from benchmark.results.store import Store
 def features_of(record: RunRecord, store: Store, folder: Path) -> Features:
     """The test examples' features: a fusion's own embedding, or what a frozen encoder gave (`folder`: of these caches).
 
-    Raises Fault where the cell's protocol has none, or they were deleted.
+    Raises BenchmarkError where the cell's protocol has none, or they were deleted.
     """
     cell = record.cell
     ids = store.predictions(cell).ids
@@ -30,7 +30,7 @@ def features_of(record: RunRecord, store: Store, folder: Path) -> Features:
 
 
 def attention_of(record: RunRecord, store: Store) -> Attention:
-    """Attention between a fusion's encoders. Raises Fault where the cell is of no fusion with attention."""
+    """Attention between a fusion's encoders. Raises BenchmarkError where the cell is of no fusion with attention."""
     kept = store.attention(record.cell)
     if kept is None:
         raise BenchmarkError(f"{record.cell.title}: no attention is kept: wanted a cell of --protocol dvme")

@@ -316,8 +316,8 @@ def _beside(rows: pd.DataFrame, first: str, second: str) -> list[str]:
     for name, other in ((first, "n_second"), (second, "n_first")):
         alone = rows[(rows["verdict"] == "missing") & (rows[other] == 0)]
         if len(alone):
-            places = first_few(_places(alone, rows), 8)
-            lines.append(f"Not compared, for want of the other: {name} alone on {places}.")
+            workspace = first_few(_places(alone, rows), 8)
+            lines.append(f"Not compared, for want of the other: {name} alone on {workspace}.")
     seen = rows[rows["overlap_first"] | rows["overlap_second"]]
     if len(seen):
         lines.append(

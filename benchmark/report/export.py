@@ -154,7 +154,7 @@ def to_json(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
 def to_parquet(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
     """Parquet; the schema's name, version and columns stand in the file's metadata, each column's in its own.
 
-    Raises Fault where pyarrow is not installed.
+    Raises BenchmarkError where pyarrow is not installed.
     """
     try:
         import pyarrow as pa

@@ -24,7 +24,7 @@ from benchmark.report.paper_cells import Sources, filled
 from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out
 from benchmark.report.sweeps import sweep_grid, sweeps_of
-from benchmark.report.table_writers import Grid, frame_csv, latex_of, markdown_of
+from benchmark.report.table_writers import PrintedTable, frame_csv, latex_of, markdown_of
 from benchmark.report.tables import grids
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
@@ -79,7 +79,7 @@ class OfPaper:
     """A paper's tables and figures: `grids` to print, `files`, `untold`: a line for each figure that has no data yet."""
 
     files: Files = field(default_factory=dict)
-    grids: list[Grid] = field(default_factory=list)
+    grids: list[PrintedTable] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
 
 
@@ -143,7 +143,7 @@ def whole_report(held: ReportData, rows: pd.DataFrame, beside: Iterable[str], bi
     return files
 
 
-def printed_grids(held: ReportData, rows: pd.DataFrame) -> list[Grid]:
+def printed_grids(held: ReportData, rows: pd.DataFrame) -> list[PrintedTable]:
     """Returns the tables to print: one for each block, and one for each sweep in place of the blocks that it is made of."""
     sweeps = sweeps_of(held.frame, held.records)
     swept = {block for sweep in sweeps for block in sweep.values}
@@ -151,7 +151,7 @@ def printed_grids(held: ReportData, rows: pd.DataFrame) -> list[Grid]:
 
 
 def of_paper(held: ReportData, suite: Suite, tables: list[str], figures: list[str], baseline: str) -> OfPaper:
-    """The named tables and figures of a suite (`all`: every one). Raises Fault for a name that there is not, and for a
+    """The named tables and figures of a suite (`all`: every one). Raises BenchmarkError for a name that there is not, and for a
     named figure that cannot be drawn; of `all`, such a one is told and left out.
     """
     made = OfPaper()

@@ -182,12 +182,12 @@ def _files_of(cell: Cell) -> str:
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows by task, protocol (as the registry lists them) and share, small ones first; then model, seed, fold."""
     listed = {name: place for place, name in enumerate(PROTOCOLS)}
-    places = frame.assign(
+    positions = frame.assign(
         _protocol=frame["protocol"].map(lambda name: listed.get(name, len(listed))),
         _images=pd.to_numeric(frame["subset"], errors="coerce").fillna(math.inf),
     )
     by = ["task", "_protocol", "fraction", "_images", "block", "model", "seed", "fold"]
-    return frame.loc[places.sort_values(by, kind="stable").index].reset_index(drop=True)
+    return frame.loc[positions.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
 Changes = tuple[tuple[str, str], ...]  # recipe fields that differ from the task's own, with their values

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.report.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, Filled
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS
-from benchmark.report.table_writers import Grid, Line, Span, Written, frame_csv
+from benchmark.report.table_writers import Line, PrintedTable, Span, Written, frame_csv
 from benchmark.report.tables import SIGNIFICANT, TESTS, told_p
 
 SAME, SEEN = "†", "‡"
@@ -29,7 +29,7 @@ _UNITS = {
 Readings = list[dict[str, Any]]  # the tidy rows of one cell: two where its metric can mean two things
 
 
-def grid_of(filled: Filled) -> Grid:
+def grid_of(filled: Filled) -> PrintedTable:
     """The table to print."""
     laid, cells = filled.laid, filled.cells
     has_published = bool(cells["published_mean"].notna().any())
@@ -52,7 +52,7 @@ def grid_of(filled: Filled) -> Grid:
             told = (kind,) if has_published else ()
             lines.append(Line(heads=(*(shown if opens else [""] * len(shown)), *told), cells=texts, opens=opens))
             opens = False
-    return Grid(
+    return PrintedTable(
         title=f"{laid.suite}, table {laid.name}: {laid.table.title}",
         stub=(*laid.table.stub, *([""] if has_published else [])),
         columns=laid.columns,

@@ -97,7 +97,7 @@ class Laid:
 
 
 def tables_in(suite: Suite) -> dict[str, PaperTable]:
-    """The suite's tables by name. Raises Fault for one that is no table."""
+    """The suite's tables by name. Raises BenchmarkError for one that is no table."""
     tables = {}
     for name, fields in suite.tables.items():
         try:
@@ -116,7 +116,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def chosen(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
-    """The tables that `--table` names (`all`: every one), in the suite's order. Raises Fault with "did you mean"."""
+    """The tables that `--table` names (`all`: every one), in the suite's order. Raises BenchmarkError with "did you mean"."""
     tables, wanted = tables_in(suite), list(asked)
     if not tables:
         raise BenchmarkError(f"--table: the suite {suite.name} describes no tables")
@@ -127,7 +127,7 @@ def chosen(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
 
 
 def laid_out(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, TaskSpec]) -> Laid:
-    """The cells of a table. Raises Fault for one that says too little, or names no task."""
+    """The cells of a table. Raises BenchmarkError for one that says too little, or names no task."""
     rows, columns = _flat(table.rows), _flat(table.columns)
     flagged = any(part.get("baseline") for _, part in (*rows, *columns))
     cells = []

@@ -97,7 +97,7 @@ def read_published(folder: Path) -> pd.DataFrame:
     `mean`, `sd` and `half_width` are floats, scores in 0..1, epochs and parameters as counts, NaN where none is printed;
     `n` and `ddof` are nullable integers; all else is text, `printed_mean` and `printed_sd` as they are printed, in
     `unit`. The `sd` is the paper's own: with `ddof` 0 it is below the sample's by a factor of sqrt((n - 1) / n). Raises
-    Fault naming the file and the line of the first row that cannot be taken.
+    BenchmarkError naming the file and the line of the first row that cannot be taken.
     """
     files = sorted(folder.glob("*.csv"))
     frame = pd.DataFrame([_converted(row) for path in files for row in _read(path)], columns=list(COLUMNS))

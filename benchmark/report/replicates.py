@@ -25,7 +25,7 @@ def with_replicates(
     rows: pd.DataFrame, frame: pd.DataFrame, load: Load, tasks: Mapping[str, TaskSpec], by: By
 ) -> pd.DataFrame:
     """Returns the rows of `summary` with COLUMNS: the interval of each model's mean, and of its difference from the
-    baseline (NaN for the baseline itself, and where it was not run). Raises Fault where the predictions cannot be
+    baseline (NaN for the baseline itself, and where it was not run). Raises BenchmarkError where the predictions cannot be
     compared, naming the task.
     """
     return _filled(rows, frame, load, tasks, by, wanted=lambda _: True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmark.cell import Cell
 from benchmark.recipe import Recipe
-from benchmark.report.table_writers import Grid, Line, Span
+from benchmark.report.table_writers import Line, PrintedTable, Span
 from benchmark.report.tables import SEEN, data_sentence, size_sentence, spread, what_varies
 from benchmark.results.record import RunRecord
 
@@ -68,7 +68,7 @@ def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     return of_sweep.assign(chosen=of_sweep.index.isin(best)).drop(columns="order").reset_index(drop=True)
 
 
-def sweep_grid(sweep: Sweep, rows: pd.DataFrame) -> Grid:
+def sweep_grid(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
     """Returns a sweep as a table to print."""
     table = sweep_rows(sweep, rows)
     lines = []
@@ -84,7 +84,7 @@ def sweep_grid(sweep: Sweep, rows: pd.DataFrame) -> Grid:
         spans = tuple((Span(cell, bold=bool(row["chosen"])),) for cell in cells)
         lines.append(Line(heads=(head,), cells=spans, opens=first))
     columns = (*sweep.fields, "validation", "test", "n")
-    return Grid(
+    return PrintedTable(
         title=_caption(sweep, table), stub=("model",), columns=tuple((name,) for name in columns), lines=tuple(lines)
     )
 

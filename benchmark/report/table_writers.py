@@ -38,7 +38,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class PrintedTable:
     """A table to print. `stub` names the columns of heads; `columns` has a path of heads for each column of cells, the
     outermost first, of equal length; `title` stands above, `notes` below.
     """
@@ -68,7 +68,7 @@ def _inert(value: object) -> object:
     return value
 
 
-def markdown_of(grid: Grid) -> str:
+def markdown_of(grid: PrintedTable) -> str:
     """As Markdown (GitHub's): title, table, notes. Groups of columns are told in each of their heads."""
     heads = [*grid.stub, *(" · ".join(dict.fromkeys(filter(None, path))) for path in grid.columns)]
     lines = [f"| {' | '.join(_plain(head) for head in heads)} |", f"|{'---|' * len(heads)}"]
@@ -89,7 +89,7 @@ def _marked(span: Span) -> str:
     return f"**{text}**" if span.bold else text
 
 
-def terminal_of(grid: Grid) -> Table:
+def terminal_of(grid: PrintedTable) -> Table:
     """As rich prints it; heads in as many lines as there are levels."""
     table = Table(box=None)
     for head in grid.stub:
@@ -121,12 +121,12 @@ _ALONE = r"""% compiles by itself; read into a paper with \input it needs \usepa
 _END_ALONE = "\\ifdefined\\endalone\\expandafter\\endalone\\fi\n"
 
 
-def latex_of(*grids: Grid) -> str:
+def latex_of(*grids: PrintedTable) -> str:
     """As LaTeX: a `table` float for each grid, as wide as the text at most."""
     return _ALONE + "\n".join(_float(grid) for grid in grids) + _END_ALONE
 
 
-def _float(grid: Grid) -> str:
+def _float(grid: PrintedTable) -> str:
     num_stub, num = len(grid.stub), len(grid.stub) + len(grid.columns)
     body = _head_lines(grid)
     for place, line in enumerate(grid.lines):
@@ -154,7 +154,7 @@ def _float(grid: Grid) -> str:
     )
 
 
-def _head_lines(grid: Grid) -> list[str]:
+def _head_lines(grid: PrintedTable) -> list[str]:
     """One line per level of heads: those that neighbours share are set once over all of them, with a rule below."""
     depth, num_stub = max((len(path) for path in grid.columns), default=1), len(grid.stub)
     lines: list[str] = []

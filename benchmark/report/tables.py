@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from benchmark.report.table_writers import Grid, Line, Span, latex_of, markdown_of
+from benchmark.report.table_writers import Line, PrintedTable, Span, latex_of, markdown_of
 from benchmark.stats import significance
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 from benchmark.stats.significance import Difference, hedges_g
@@ -281,7 +281,7 @@ def what_varies(rows: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def grids(rows: pd.DataFrame) -> list[Grid]:
+def grids(rows: pd.DataFrame) -> list[PrintedTable]:
     """A table to print for each block."""
     made, shown = [], columns_of(rows)
     for _, block in rows.groupby("block", sort=False):
@@ -290,7 +290,7 @@ def grids(rows: pd.DataFrame) -> list[Grid]:
             head, *cells = (column.written(row) for column in shown)
             lines.append(Line(heads=(head,), cells=tuple((Span(cell),) for cell in cells)))
         columns = tuple((column.head,) for column in shown[1:])
-        made.append(Grid(title=caption(block), stub=(shown[0].head,), columns=columns, lines=tuple(lines)))
+        made.append(PrintedTable(title=caption(block), stub=(shown[0].head,), columns=columns, lines=tuple(lines)))
     return made
 
 

@@ -89,7 +89,7 @@ def _weigh(
 
 
 def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
-    """Copy a cell. Raises Fault where another process has written it with other numbers since the survey."""
+    """Copy a cell. Raises BenchmarkError where another process has written it with other numbers since the survey."""
     record, source = taken.record, taken.source
     try:
         with into.claim(record.cell):

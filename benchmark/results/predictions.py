@@ -67,7 +67,7 @@ class Predictions:
 
     @classmethod
     def from_bytes(cls, content: bytes, path: Path) -> "Predictions":
-        """The inverse, of what was read from `path`. Raises Fault for a damaged file."""
+        """The inverse, of what was read from `path`. Raises BenchmarkError for a damaged file."""
         import numpy as np
 
         try:

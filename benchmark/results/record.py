@@ -88,7 +88,7 @@ def write_record(path: Path, record: RunRecord) -> None:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Returns one record. Raises Fault for one that is damaged, edited, foreign, or of an earlier or newer format."""
+    """Returns one record. Raises BenchmarkError for one that is damaged, edited, foreign, or of an earlier or newer format."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -181,12 +181,14 @@ class Store:
         return ""
 
     def answer(self, cell: Cell, name: str) -> Predictions | None:
-        """One of the PREDICTIONS of a done cell; None where it has none. Raises Fault where they are not its record's."""
+        """One of the PREDICTIONS of a done cell; None where it has none. Raises BenchmarkError where they are not its
+        record's.
+        """
         content = content_in(self.folder(cell), name)
         return None if content is None else Predictions.from_bytes(content, self.folder(cell) / name)
 
     def predictions(self, cell: Cell) -> Predictions:
-        """The answer of a done cell. Raises Fault where there is none, and as `answer`."""
+        """The answer of a done cell. Raises BenchmarkError where there is none, and as `answer`."""
         if (found := self.answer(cell, PREDICTIONS[0])) is None:
             raise BenchmarkError(f"{self.folder(cell)}: no predictions: the cell failed")
         return found

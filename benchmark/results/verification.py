@@ -1,4 +1,4 @@
-"""A cell's record and its files as they lie in the cell's folder: what is read is what was written, or a Fault.
+"""A cell's record and its files as they lie in the cell's folder: what is read is what was written, or a BenchmarkError.
 
 Sizes are compared whenever a record is read, sha256 of a file when its content is.
 """
@@ -15,7 +15,7 @@ AGAIN = "copy the cell's folder again from where it is complete, or run the cell
 
 
 def record_in(folder: Path) -> RunRecord:
-    """The record in a cell's folder. Raises Fault where there is none, one that does not hold, or another cell's."""
+    """The record in a cell's folder. Raises BenchmarkError where there is none, one that does not hold, or another cell's."""
     record = read_record(folder / RECORD)
     if (folder.parent.name, folder.name) != (record.cell.task, record.key):
         raise BenchmarkError(
@@ -34,7 +34,9 @@ def record_in(folder: Path) -> RunRecord:
 
 
 def content_in(folder: Path, name: str) -> bytes | None:
-    """The bytes of a file that the record names; None where it names no such file. Raises Fault where they are others."""
+    """The bytes of a file that the record names; None where it names no such file. Raises BenchmarkError where they
+    are others.
+    """
     wanted = record_in(folder).files.get(name)
     if wanted is None:
         return None
@@ -48,7 +50,7 @@ def content_in(folder: Path, name: str) -> bytes | None:
 
 
 def check_files(folder: Path, record: RunRecord) -> None:
-    """Raises Fault where a file beside the record is not the one that it names."""
+    """Raises BenchmarkError where a file beside the record is not the one that it names."""
     for name, wanted in record.files.items():
         try:
             found = sha256_of(folder / name)

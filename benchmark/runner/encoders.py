@@ -19,25 +19,27 @@ from benchmark.zoo.conversions import encoder_of
 class Encoders:
     """Loads the encoders of cells."""
 
-    places: Workspace
+    workspace: Workspace
     _verified: dict[str, fetch.WeightFile] = field(default_factory=dict)
 
     def load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
         """One of the cell's encoders, its first weights drawn from the cell's seed where the file has none.
 
-        Raises Fault where the file or its naming changed since the cell was planned.
+        Raises BenchmarkError where the file or its naming changed since the cell was planned.
         """
         encoder, account = self._load(cell, weights, form)
         return (ClassTokens(encoder, 4) if weights.features == "class-tokens-4" else encoder), account
 
     def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
-        entry = find_entry(weights.name, read_catalog(self.places.project / "model_zoo.yaml", self.places.own_zoo))
+        entry = find_entry(
+            weights.name, read_catalog(self.workspace.project / "model_zoo.yaml", self.workspace.own_zoo)
+        )
         seed = stream(cell.seed, Purpose.ENCODER)
         size, initialization = cell.recipe.image_size, cell.recipe.initialization
         if weights.fresh:
             return backbone.load(entry, None, form, seed, size, initialization)
         if weights.sha256 not in self._verified:
-            self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.places.weights, offline=True))
+            self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.workspace.weights, offline=True))
         file = self._verified[weights.sha256]
         known = (file.sha256, entry.naming, entry.positions)
         if known != (weights.sha256, weights.naming, weights.positions):

@@ -7,7 +7,7 @@ import torch
 from benchmark.errors import BenchmarkError
 from benchmark.files import TemporaryError, temporary_error_of
 
-# behind a Fault about a file, these say that the machine could not read it, not what is in it
+# behind a BenchmarkError about a file, these say that the machine could not read it, not what is in it
 _MACHINES = {
     getattr(errno, name)
     for name in (

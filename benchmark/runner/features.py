@@ -15,7 +15,7 @@ from benchmark.checksums import read_json, write_json
 from benchmark.data.assignment import Assignment, groups_of, numbers_of_classes
 from benchmark.data.evaluation_images import Views
 from benchmark.data.feature_cache import FeatureCache, Features, Rows
-from benchmark.data.feature_dataset import VectorPart
+from benchmark.data.feature_dataset import FeatureSplit
 from benchmark.files import DiskFullError
 from benchmark.models.feature_extractor import feature_extractor
 from benchmark.models.normalization import Normalization
@@ -39,7 +39,7 @@ class EncoderFeatures:
 
 def rows_of(dealt: list[Assignment], views: Views) -> Rows:
     """The images that some cells need, a challenge's unlabelled ones included."""
-    needed = [its.places(rows) for its in dealt for rows in (its.training, its.validation, its.test)]
+    needed = [its.positions(rows) for its in dealt for rows in (its.training, its.validation, its.test)]
     return np.unique(np.concatenate([*needed, np.arange(views.num_labelled, views.num)]))
 
 
@@ -84,24 +84,24 @@ def seen(
 
 def vector_parts(
     dealt: Assignment, task: TaskSpec, vectorised: list[EncoderFeatures], cell: Cell, device: torch.device
-) -> tuple[dict[str, VectorPart | None], dict[str, str]]:
+) -> tuple[dict[str, FeatureSplit | None], dict[str, str]]:
     """The cell's parts by name, and the images that could not be decoded: they are in their parts, unlabelled."""
     table = dealt.index.table
     held = tuple(one.features for one in vectorised)
     black: dict[str, str] = {}
 
-    def part(rows: Any, labels: NDArray[np.float32], *, oversample: bool = False) -> VectorPart:
-        places = dealt.places(rows)
-        targets = labels[places].copy()
+    def part(rows: Any, labels: NDArray[np.float32], *, oversample: bool = False) -> FeatureSplit:
+        positions = dealt.positions(rows)
+        targets = labels[positions].copy()
         if task.unreadable is not None:
-            dark = np.isnan(np.asarray(held[0][places, 0]))
+            dark = np.isnan(np.asarray(held[0][positions, 0]))
             targets[dark] = np.nan
             black.update(dict.fromkeys(table.loc[rows, "image"][dark], "not decoded"))
-        return VectorPart(
+        return FeatureSplit(
             ids=table.loc[rows, "id"].to_numpy(dtype=str),
             groups=groups_of(table.loc[rows], task),
             held=held,
-            rows=places,
+            rows=positions,
             targets=targets,
             classes=numbers_of_classes(targets) if oversample else None,
             seed=cell.seed,
@@ -111,7 +111,7 @@ def vector_parts(
     secret = None
     if dealt.index.unlabelled is not None:
         of = dealt.index.unlabelled
-        secret = VectorPart(
+        secret = FeatureSplit(
             ids=of["id"].to_numpy(dtype=str),
             groups=groups_of(of, task),
             held=held,

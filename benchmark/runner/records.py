@@ -66,7 +66,7 @@ class RecordFacts:
 
 def record_of(
     cell: Cell,
-    answer: TrainingResult,
+    result: TrainingResult,
     output: TestOutput,
     told: RecordFacts,
     judging: ScoringRules,
@@ -75,13 +75,13 @@ def record_of(
 ) -> RunRecord:
     """The verdict on an answered cell."""
     scores, per_label = scores_of(output.predictions, judging)
-    notes = [*told.notes, *answer.notes, *told.repairs()]
+    notes = [*told.notes, *result.notes, *told.repairs()]
     if told.unreadable is not None and (found := told.unreadable.kept()):
         why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
         notes.append(f"{plural(len(found), 'image')} could not be decoded and were left out: {why}")
     if absent := unscored(per_label):
         notes.append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
-    fit = answer.fit
+    fit = result.fit
     seconds = {"train": fit.train_seconds, "wait": fit.wait_seconds, "validation": fit.validation_seconds}
     seconds |= {"test": output.seconds, **told.timings}
     return RunRecord(
@@ -91,7 +91,7 @@ def record_of(
         attempt=attempt,
         finished=_now(),
         scores=scores,
-        validation=answer.validation,
+        validation=result.validation,
         search=told.search,
         per_label=per_label,
         per_group=group_scores(output.predictions, judging),
@@ -107,7 +107,7 @@ def record_of(
         images_per_second=round(fit.num_images / fit.train_seconds, 2) if fit.train_seconds else None,
         peak_memory_gb=peak_memory(device),
         weights_account=told.weights_account,
-        trainable_parameters=answer.trained,
+        trainable_parameters=result.trained,
         environment=environment_of(device),
         notes=notes,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmark.cell import Cell
-from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.datasets import open_parts
 from benchmark.data.evaluation_images import open_views
 from benchmark.data.feature_cache import cache_of
@@ -46,7 +46,7 @@ Watch = Callable[[dict[str, Any]], None]
 class Runner:
     """Answers cells on one device. Indexes are read once; `watch` is told of epochs and of caches being built."""
 
-    places: Workspace
+    workspace: Workspace
     device: torch.device
     threads: int = 1
     watch: Watch = lambda _: None
@@ -69,7 +69,7 @@ class Runner:
         """Yields each cell with its record, of one alone or of several that `benchmark.experiment.groups` put together; with
         None for one that another process works on. Otherwise as `run`.
         """
-        store, due = Store(self.places.results), []
+        store, due = Store(self.workspace.results), []
         with ExitStack() as claims:
             for cell in cells:
                 try:
@@ -82,9 +82,9 @@ class Runner:
                     yield cell, earlier
                 else:
                     due.append((cell, scratch, earlier.attempt + 1 if earlier else 1))
-            answers = self._answers([(cell, scratch) for cell, scratch, _ in due])
-            for (cell, _, attempt), (answer, told) in zip(due, answers, strict=True):
-                yield cell, self._recorded(store, cell, answer, told, attempt)
+            results = self._answers([(cell, scratch) for cell, scratch, _ in due])
+            for (cell, _, attempt), (result, told) in zip(due, results, strict=True):
+                yield cell, self._recorded(store, cell, result, told, attempt)
 
     def _answers(self, due: list[tuple[Cell, Path]]) -> list[tuple[TrainingResult | Exception, RecordFacts]]:
         """Answers, or what was raised in their place: one cell's failure must not end the others."""
@@ -100,14 +100,14 @@ class Runner:
             return [(error, RecordFacts())] * len(due)
 
     def _recorded(
-        self, store: Store, cell: Cell, answer: TrainingResult | Exception, told: RecordFacts, attempt: int
+        self, store: Store, cell: Cell, result: TrainingResult | Exception, told: RecordFacts, attempt: int
     ) -> RunRecord:
         """Test what was trained, and store the record of it, or of the failure."""
         try:
-            if isinstance(answer, Exception):
-                raise answer
-            output = answer.test()
-            record = record_of(cell, answer, output, told, self.task_of(cell).judging, attempt, self.device)
+            if isinstance(result, Exception):
+                raise result
+            output = result.test()
+            record = record_of(cell, result, output, told, self.task_of(cell).judging, attempt, self.device)
             record = store.put(record, output.predictions, output.unlabelled, output.attention, output.embedding)
         except Exception as error:  # of whatever kind
             if (fault := temporary(error)) is not None:
@@ -123,7 +123,7 @@ class Runner:
         protocol = PROTOCOLS[cell.protocol]
         return protocol.train_together is not None and protocol.uses_features(self.task_of(cell).kind)
 
-    def answer(self, cell: Cell, scratch: Path) -> tuple[TrainingResult, RecordFacts]:
+    def result(self, cell: Cell, scratch: Path) -> tuple[TrainingResult, RecordFacts]:
         """Train a cell that has no search, continuing from `scratch`; and what the record tells beside the scores."""
         return self._train(Training(cell=cell, key=cell.key, settings={}, scratch=scratch))
 
@@ -134,14 +134,14 @@ class Runner:
             return self._train(trainings[0])
         all_told: dict[int, RecordFacts] = {}
 
-        def answer(training: Training) -> TrainingResult:
+        def result(training: Training) -> TrainingResult:
             training.scratch.mkdir(parents=True, exist_ok=True)
             found, told = self._train(training)
             all_told[trainings.index(training)] = told
             return found
 
         started = time.perf_counter()
-        found, chosen, trials = search_in_turn(trainings, scratch, self.task_of(cell).metric, answer)
+        found, chosen, trials = search_in_turn(trainings, scratch, self.task_of(cell).metric, result)
         told = all_told[chosen]
         told.search = trials
         told.timings["search"] = time.perf_counter() - started
@@ -157,13 +157,13 @@ class Runner:
         if train is None:
             raise BenchmarkError(f"--protocol {cell.protocol} does not train a single {task.kind} task")
         if frozen:
-            ((question, told),) = self._vector_questions([training])
+            ((inputs, told),) = self._vector_questions([training])
         else:
-            question = self._pixel_question(training, told)
+            inputs = self._pixel_question(training, told)
         micro_batch, note = micro_batch_of(scratch, cell.recipe.batch_size)
         while True:
             try:
-                answer = train(self._with_encoders(question, cell, told, micro_batch, frozen=frozen))
+                result = train(self._with_encoders(inputs, cell, told, micro_batch, frozen=frozen))
                 break
             except OutOfMemory as error:
                 if error.micro_batch == 1:
@@ -180,7 +180,7 @@ class Runner:
             gc.collect()
             torch.cuda.empty_cache()
         told.notes += [note] * bool(note)
-        return answer, told
+        return result, told
 
     def _heads(self, due: list[tuple[Cell, Path]]) -> list[tuple[TrainingResult | Exception, RecordFacts]]:
         """Train the heads of all cells, and of all candidates of those that search, as few products at a time as their
@@ -196,10 +196,10 @@ class Runner:
             alike.setdefault(training.cell.recipe.model_copy(update={"learning_rate": 1.0}), []).append(number)
         answered: dict[int, tuple[TrainingResult | Exception, RecordFacts]] = {}
         for numbers in alike.values():
-            questions = self._vector_questions([trainings[number] for number in numbers])
-            answers = train_together([question for question, _ in questions])
+            all_inputs = self._vector_questions([trainings[number] for number in numbers])
+            results = train_together([inputs for inputs, _ in all_inputs])
             answered |= {
-                number: (answer, told) for number, answer, (_, told) in zip(numbers, answers, questions, strict=True)
+                number: (result, told) for number, result, (_, told) in zip(numbers, results, all_inputs, strict=True)
             }
         of_cell: dict[str, list[int]] = {}
         for number, training in enumerate(trainings):
@@ -217,23 +217,23 @@ class Runner:
             return answered[0]
         metric = self.task_of(cell).metric
         trials = []
-        for training, (answer, _) in zip(trainings, answered, strict=True):
-            if not isinstance(answer, TrainingResult | Diverged):
-                return answer, RecordFacts()
-            trials.append(trial_of(training, answer, metric))
+        for training, (result, _) in zip(trainings, answered, strict=True):
+            if not isinstance(result, TrainingResult | Diverged):
+                return result, RecordFacts()
+            trials.append(trial_of(training, result, metric))
         chosen = choose(trials)
         if chosen is None:
             return Diverged(f"every candidate of the search diverged; the first: {trials[0].error}"), RecordFacts()
-        answer, told = answered[chosen]
+        result, told = answered[chosen]
         told.search = marked(trials, chosen)
-        return answer, told
+        return result, told
 
     def _told(self, cell: Cell) -> RecordFacts:
         task = self.task_of(cell)
         index = self._index_of(task, cell)
         return RecordFacts(
-            notes=[*index.notes, *overlap_notes(cell, task, self.places)],
-            data_status=status_of(index, task, self.places),
+            notes=[*index.notes, *overlap_notes(cell, task, self.workspace)],
+            data_status=status_of(index, task, self.workspace),
             num_images=index.num_listed,
             num_published=task.num_published,
         )
@@ -246,9 +246,9 @@ class Runner:
             index=self._index_of(task, cell),
             task=task,
             recipe=cell.recipe,
-            share=Share.of_cell(cell),
+            share=TrainingShare.of_cell(cell),
             seed=cell.seed,
-            places=self.places,
+            workspace=self.workspace,
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", training),
@@ -289,15 +289,15 @@ class Runner:
         )
 
     def _with_encoders(
-        self, question: TrainingInput, cell: Cell, told: RecordFacts, micro_batch: int, *, frozen: bool
+        self, inputs: TrainingInput, cell: Cell, told: RecordFacts, micro_batch: int, *, frozen: bool
     ) -> TrainingInput:
         if frozen:
-            return replace(question, micro_batch=micro_batch)
-        form: Form = "pyramid" if question.kind == "segmentation" else "pooled"
+            return replace(inputs, micro_batch=micro_batch)
+        form: Form = "pyramid" if inputs.kind == "segmentation" else "pooled"
         loaded = [(w, *self._loader().load(cell, w, form)) for w in cell.weights]
         told.weights_account = [told_of(weights, account) for weights, _, account in loaded]
         encoders = tuple((encoder, (weights.mean, weights.std)) for weights, encoder, _ in loaded)
-        return replace(question, encoders=encoders, micro_batch=micro_batch)
+        return replace(inputs, encoders=encoders, micro_batch=micro_batch)
 
     def _vector_questions(self, trainings: list[Training]) -> list[tuple[TrainingInput, RecordFacts]]:
         """Questions about features, those that are missing computed first: one pass for all the trainings."""
@@ -309,18 +309,18 @@ class Runner:
             index=index,
             task=task,
             recipe=cells[0].recipe,
-            places=self.places,
+            workspace=self.workspace,
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", trainings[0]),
             tell=self._tell(trainings[0].key),
         )
-        dealt = [assign_examples(index, task, cell.recipe, Share.of_cell(cell), cell.seed) for cell in cells]
+        dealt = [assign_examples(index, task, cell.recipe, TrainingShare.of_cell(cell), cell.seed) for cell in cells]
         wanted = rows_of(dealt, views)
         held: dict[Path, EncoderFeatures] = {}
         asked = []
         for cell in cells:
-            caches = [(weights, cache_of(self.places.features, cell, weights)) for weights in cell.weights]
+            caches = [(weights, cache_of(self.workspace.features, cell, weights)) for weights in cell.weights]
             for weights, found in caches:
                 cache = replace(found, tell=self._tell(trainings[0].key))
                 if cache.folder not in held:
@@ -332,7 +332,7 @@ class Runner:
                     held[cache.folder] = seen(cache, weights, cell, load, views, wanted, progress)
             asked.append([held[cache.folder] for _, cache in caches])
         share = (time.perf_counter() - started) / len(cells)
-        questions = []
+        all_inputs = []
         for training, its, vectorised in zip(trainings, dealt, asked, strict=True):
             cell = training.cell
             told = self._told(cell)
@@ -343,19 +343,19 @@ class Runner:
             parts, unreadable = vector_parts(its, task, vectorised, cell, self.device)
             told.num_examples = {name: len(part) for name, part in parts.items() if part and name != "unlabelled"}
             told.unreadable = Unreadable(training.scratch / "unreadable.json", lambda found=unreadable: found)  # type: ignore[misc]
-            questions.append((self._question(training, told, parts, its.index.labels), told))
-        return questions
+            all_inputs.append((self._question(training, told, parts, its.index.labels), told))
+        return all_inputs
 
     def _loader(self) -> Encoders:
         if not self._encoders:
-            self._encoders.append(Encoders(places=self.places))
+            self._encoders.append(Encoders(workspace=self.workspace))
         return self._encoders[0]
 
     def task_of(self, cell: Cell) -> TaskSpec:
-        """The cell's task, as it was when the cell was planned. Raises Fault where its fact sheet changed since."""
+        """The cell's task, as it was when the cell was planned. Raises BenchmarkError where its fact sheet changed since."""
         task = self._tasks.get(cell.task)
         if task is None or task.digest != cell.task_digest:
-            task = self._tasks[cell.task] = find_task(cell.task, self.places)
+            task = self._tasks[cell.task] = find_task(cell.task, self.workspace)
         if task.digest != cell.task_digest:
             raise BenchmarkError(
                 f"{task.name}: its fact sheet changed since this cell was planned: give the command again"
@@ -364,7 +364,7 @@ class Runner:
 
     def _index_of(self, task: TaskSpec, cell: Cell) -> Index:
         if task.name not in self._indexes:
-            self._indexes[task.name] = index_of(task, self.places)
+            self._indexes[task.name] = index_of(task, self.workspace)
         index = self._indexes[task.name]
         if index.digest != cell.data_digest:
             raise BenchmarkError(

@@ -47,14 +47,14 @@ def trainings_of(cell: Cell, scratch: Path) -> list[Training]:
     ]
 
 
-def trial_of(training: Training, answer: TrainingResult | Diverged, metric: str) -> SearchTrial:
+def trial_of(training: Training, result: TrainingResult | Diverged, metric: str) -> SearchTrial:
     """Returns what a candidate reached on the validation part."""
-    if isinstance(answer, Diverged):
-        return SearchTrial(settings=training.settings, score=None, loss=None, error=str(answer))
-    fit = answer.fit
+    if isinstance(result, Diverged):
+        return SearchTrial(settings=training.settings, score=None, loss=None, error=str(result))
+    fit = result.fit
     return SearchTrial(
         settings=training.settings,
-        score=answer.validation.get(metric),
+        score=result.validation.get(metric),
         loss=fit.best_loss if math.isfinite(fit.best_loss) else None,
         epochs_trained=fit.epochs_trained or None,
         best_epoch=fit.best_epoch,
@@ -82,7 +82,7 @@ def marked(trials: list[SearchTrial], chosen: int) -> list[SearchTrial]:
 
 
 def search_in_turn(
-    trainings: list[Training], scratch: Path, metric: str, answer: Callable[[Training], TrainingResult]
+    trainings: list[Training], scratch: Path, metric: str, result: Callable[[Training], TrainingResult]
 ) -> tuple[TrainingResult, int, list[SearchTrial]]:
     """Trains the candidates one after the other, and returns the chosen one's answer, its number and all trials.
 
@@ -95,7 +95,7 @@ def search_in_turn(
     for number in range(len(trials), len(trainings)):
         found: TrainingResult | Diverged
         try:
-            found = answer(trainings[number])
+            found = result(trainings[number])
         except Diverged as diverged:
             found = diverged
         trials.append(trial_of(trainings[number], found, metric))
@@ -110,7 +110,7 @@ def search_in_turn(
     if chosen is None:
         raise Diverged(f"every candidate of the search diverged; the first: {trials[0].error}")
     # after an interruption the best candidate is loaded from its finished state
-    best_answer = held[1] if held is not None and held[0] == chosen else answer(trainings[chosen])
+    best_answer = held[1] if held is not None and held[0] == chosen else result(trainings[chosen])
     return best_answer, chosen, marked(trials, chosen)
 
 

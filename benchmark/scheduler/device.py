@@ -7,7 +7,7 @@ from benchmark.torch_setup import prepare_for_torch
 
 
 def check_device(name: str) -> None:
-    """Raises Fault where `name` is no device that is known (auto, cpu, cuda, cuda:N), or one that this machine lacks.
+    """Raises BenchmarkError where `name` is no device that is known (auto, cpu, cuda, cuda:N), or one that this machine lacks.
 
     Torch is imported only where a GPU is named.
     """

@@ -48,7 +48,7 @@ class _Worker:
 class LocalScheduler:
     """`workers`: processes, 0 for one per GPU (one on a CPU). `device`: auto, cpu, cuda, or cuda:N."""
 
-    places: Workspace
+    workspace: Workspace
     workers: int = 0
     device: str = "auto"
     retry_failed: bool = False
@@ -82,7 +82,7 @@ class LocalScheduler:
         context = _context()
         for _ in range(count):
             ours, theirs = context.Pipe()
-            settings = (self.places, self.device, len(self._crew), max(1, self.workers), self.retry_failed)
+            settings = (self.workspace, self.device, len(self._crew), max(1, self.workers), self.retry_failed)
             process = context.Process(target=work, args=(theirs, *settings), daemon=True)
             process.start()
             theirs.close()
@@ -124,7 +124,7 @@ class LocalScheduler:
                 self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, cell))
                 self._looks[cell.key] += 1
                 if self._looks[cell.key] == LOOKS_TOLD:
-                    lock = Store(self.places.results).lock(cell)
+                    lock = Store(self.workspace.results).lock(cell)
                     self.tell({"event": "note", "key": cell.key, "text": f"{cell.title}: waiting for {lock}: {HELD}"})
         elif kind in ("done", "failed", "pending"):
             self._tally[kind] += 1
@@ -171,7 +171,7 @@ class LocalScheduler:
         failed = RunRecord(key=cell.key, cell=cell, status="failed", finished=finished, error=reason)
         kind = "failed"
         try:
-            Store(self.places.results).put(failed, None)
+            Store(self.workspace.results).put(failed, None)
         except (OSError, BenchmarkError) as error:
             kind, reason = "pending", f"{reason}; and no record could be written: {error}"
         self._tally[kind] += 1
@@ -210,7 +210,7 @@ def _context() -> Any:
     return context
 
 
-def work(link: Connection, places: Workspace, device: str, number: int, workers: int, retry_failed: bool) -> None:  # noqa: FBT001 - pickled to a new process
+def work(link: Connection, workspace: Workspace, device: str, number: int, workers: int, retry_failed: bool) -> None:  # noqa: FBT001 - pickled to a new process
     """A worker's life: receive a bundle of cells, run them, tell, until the link closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
@@ -235,7 +235,7 @@ def work(link: Connection, places: Workspace, device: str, number: int, workers:
     share = max(1, cores // workers)
     torch.set_num_threads(THREADS)
     threads = min(8, share) if chosen.type == "cuda" else 1
-    runner = Runner(places=places, device=chosen, threads=threads, watch=tell)
+    runner = Runner(workspace=workspace, device=chosen, threads=threads, watch=tell)
     tell({"event": "ready", "num_gpus": num_gpus, "device": str(chosen)})
     while True:
         try:

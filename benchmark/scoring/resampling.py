@@ -63,7 +63,7 @@ def difference_of(
 
     A side may be several runs (seeds) of one model: their mean metric is compared. `metric`: a name of
     `benchmark.tasks.METRICS`, `auc:LABEL`, or a Dice with `:reference` behind it. `by`: patients are drawn with all
-    that is theirs, or images (cases, exams, where the task judges those) by themselves. Raises Fault where the test
+    that is theirs, or images (cases, exams, where the task judges those) by themselves. Raises BenchmarkError where the test
     images or their labels differ, or the predictions do not have the metric.
     """
     sides = [_aligned(side) for side in (predictions_a, predictions_b)]

@@ -109,8 +109,8 @@ def _auc_without_each(truth: Floats, score: NDArray[Any], unit: Positions, num: 
     order = np.lexsort((score, unit))
     first_of_unit = np.concatenate([[0], np.cumsum(positives + negatives)])[:-1]
     ties = np.cumsum(np.append(True, (np.diff(score[order]) != 0) | (np.diff(unit[order]) != 0))) - 1
-    places = np.arange(len(order), dtype=float)
-    midrank = (np.bincount(ties, places) / np.bincount(ties))[ties] - first_of_unit[unit[order]] + 1
+    positions = np.arange(len(order), dtype=float)
+    midrank = (np.bincount(ties, positions) / np.bincount(ties))[ties] - first_of_unit[unit[order]] + 1
     in_order = np.bincount(unit[order], np.where(positive[order], midrank, 0), minlength=num)
     within = in_order - positives * (positives + 1) / 2
     all_won = auc(positive, score) * num_positive * num_negative

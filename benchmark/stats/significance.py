@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 CONFIDENCE = 0.95
-MOST_EXACT = 50  # pairs up to which the signed-rank test is exact, as in scipy
+MAX_EXACT = 50  # pairs up to which the signed-rank test is exact, as in scipy
 DECIMALS = 12  # values are equal up to these: the differences 0.3 - 0.2 and 0.2 - 0.1 tie
 
 
@@ -64,7 +64,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> Difference:
     unequal = differences[differences != 0]
     if len(unequal) < 2 or np.isnan(mean):
         return Difference(mean=mean)
-    if len(unequal) > MOST_EXACT:
+    if len(unequal) > MAX_EXACT:
         return Difference(mean=mean, p=float(stats.wilcoxon(unequal, method="asymptotic").pvalue))
     # scipy is exact with ties up to 13 pairs only, and which it takes has changed between its versions
     ranks = np.rint(2 * stats.rankdata(np.abs(unequal))).astype(int)  # twice: midranks are halves

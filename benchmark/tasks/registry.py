@@ -12,7 +12,7 @@ from benchmark.workspace import Workspace
 
 
 def read_task(path: Path) -> TaskSpec:
-    """Read one fact sheet. Raises Fault naming the file, the key, what was found and what was wanted."""
+    """Read one fact sheet. Raises BenchmarkError naming the file, the key, what was found and what was wanted."""
     sheet = from_yaml(path)
     if not isinstance(sheet, dict):
         raise BenchmarkError(f"{path}: wanted the keys of a task, found {type(sheet).__name__}")
@@ -33,22 +33,22 @@ def read_tasks(folder: Path) -> dict[str, TaskSpec]:
     return {path.stem: read_task(path) for path in sorted(folder.glob("*.yaml"))}
 
 
-def known_tasks(places: Workspace) -> dict[str, TaskSpec]:
-    """All tasks by name: the project's, then the user's own. Raises Fault where an own one has the name of another."""
-    shipped, own = read_tasks(places.project / "tasks"), read_tasks(places.own_tasks)
+def known_tasks(workspace: Workspace) -> dict[str, TaskSpec]:
+    """All tasks by name: the project's, then the user's own. Raises BenchmarkError where an own one has the name of another."""
+    shipped, own = read_tasks(workspace.project / "tasks"), read_tasks(workspace.own_tasks)
     if twice := sorted(set(shipped) & set(own)):
         raise BenchmarkError(
-            f"{places.own_tasks / twice[0]}.yaml: the project has a task {twice[0]} too: give yours another name"
+            f"{workspace.own_tasks / twice[0]}.yaml: the project has a task {twice[0]} too: give yours another name"
         )
     return shipped | own
 
 
-def find_task(name: str, places: Workspace) -> TaskSpec:
-    """One task by name. Raises Fault with "did you mean"."""
-    own, shipped = places.own_tasks / f"{name}.yaml", places.project / "tasks" / f"{name}.yaml"
+def find_task(name: str, workspace: Workspace) -> TaskSpec:
+    """One task by name. Raises BenchmarkError with "did you mean"."""
+    own, shipped = workspace.own_tasks / f"{name}.yaml", workspace.project / "tasks" / f"{name}.yaml"
     if is_name(name) and shipped.is_file() and not own.is_file():
         return read_task(shipped)  # the others need not be read
-    tasks = known_tasks(places)
+    tasks = known_tasks(workspace)
     if name not in tasks:
         raise BenchmarkError(f"no task {name!r}: {did_you_mean(name, tasks)}")
     return tasks[name]

@@ -29,7 +29,7 @@ _FACTS_ONLY = {
 }
 OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
 KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
-Share = Annotated[float, Field(gt=0, lt=1)]
+TrainingShare = Annotated[float, Field(gt=0, lt=1)]
 # what each kind can be scored by (`benchmark.scoring.evaluate` gives these); the first is meant where a sheet names none
 METRICS: dict[str, tuple[str, ...]] = {
     "binary": ("auc", "exam_auc_max", "exam_auc_top10"),
@@ -52,7 +52,7 @@ _USUAL_RECIPE: dict[str, dict[str, Any]] = {
 }
 
 
-class Split(StrictModel):
+class SplitRule(StrictModel):
     """How examples are parted. `official` follows the data set's own lists; `random` parts the patients by `seed`,
     except where a copy comes with a labelled test of its own: that stays the test.
 
@@ -61,13 +61,13 @@ class Split(StrictModel):
     """
 
     method: Literal["official", "random"]
-    test: Share | PositiveInt | None = None
-    validation: Share | PositiveInt = 0.1
+    test: TrainingShare | PositiveInt | None = None
+    validation: TrainingShare | PositiveInt = 0.1
     of: PositiveInt | None = None
     seed: int = 0
 
     @model_validator(mode="after")
-    def _test_where_random(self) -> "Split":
+    def _test_where_random(self) -> "SplitRule":
         if (self.method == "random") != (self.test is not None):
             raise ValueError("a random split needs `test` (a share of the patients), an official one has none")
         return self
@@ -124,7 +124,7 @@ class TaskSpec(StrictModel):
     windows: tuple[tuple[PositiveFloat, float], ...] | None = None
     unreadable: Literal["leave out"] | None = None
     keep_pixels: bool = True
-    split: Split
+    split: SplitRule
     metric: str = ""
     recipe: dict[str, Any] = {}
     groups: tuple[str, ...] = ()
@@ -196,7 +196,9 @@ class TaskSpec(StrictModel):
         return digest_of(self.model_dump(mode="json", exclude=_FACTS_ONLY, exclude_none=True))[:16]
 
     def subset_size(self, asked: str) -> int | None:
-        """The size that a subset's name or number stands for, None for all there is (F, of every task). Raises Fault."""
+        """The size that a subset's name or number stands for, None for all there is (F, of every task). Raises
+        BenchmarkError.
+        """
         if asked in self.subsets:
             size = self.subsets[asked]
             return None if size == "all" else size
@@ -208,7 +210,9 @@ class TaskSpec(StrictModel):
         return int(asked)
 
     def complete_recipe(self, *layers: dict[str, Any], settings: tuple[str, ...] = ()) -> Recipe:
-        """This task's recipe, changed by a suite's layers and by `--set`. Raises Fault where it does not fit the kind."""
+        """This task's recipe, changed by a suite's layers and by `--set`. Raises BenchmarkError where it does not fit
+        the kind.
+        """
         recipe = Recipe.complete(_USUAL_RECIPE.get(self.kind, {}), self.recipe, *layers, settings=settings)
         segmentation = self.kind == "segmentation"
         for_segmentation = recipe.augmentation.endswith("-segmentation")

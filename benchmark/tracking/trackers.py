@@ -80,7 +80,7 @@ class _Line:
 
 
 def check_trackers(wanted: list[str]) -> None:
-    """Raises Fault for a tracker that is not known or not installed."""
+    """Raises BenchmarkError for a tracker that is not known or not installed."""
     for text in wanted:
         name = text.partition(":")[0]
         if name not in TRACKERS:

@@ -17,13 +17,13 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
-from benchmark.training.interface import TestOutput, TrainingInput, TrainingResult, Vectors
+from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit
 from benchmark.training.outputs import assembled
 
 # inverse penalties, as Kornblith, Shlens and Le 2019 space them (45 values there)
 PENALTIES = tuple(float(value) for value in np.logspace(-6, 5, 12))
-MOST_STEPS = 1000  # of L-BFGS
+MAX_STEPS = 1000  # of L-BFGS
 NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 TEMPERATURE = 0.07  # of the votes' weights, as DINO has it (Caron et al. 2021, appendix)
 CHUNK = 1024
@@ -31,21 +31,21 @@ Scores = NDArray[np.float64]
 Predict = Callable[[torch.Tensor], Scores]
 
 
-def logistic(question: TrainingInput) -> TrainingResult:
+def logistic(inputs: TrainingInput) -> TrainingResult:
     """Features to zero mean and unit sd by the training part; one regression a label, or one over exclusive classes."""
-    train: Vectors = question.train  # type: ignore[assignment]
+    train: FeatureData = inputs.train  # type: ignore[assignment]
     features, targets = train.matrix(_everyone(train)).cpu().numpy(), train.targets
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
-    exclusive = question.recipe.loss == "ce" and targets.shape[1] > 1
-    answers = [targets.argmax(1)] if exclusive else list(targets.T)
-    known = [~np.isnan(targets).any(1)] * len(answers) if exclusive else [~np.isnan(column) for column in answers]
-    soft = any(not np.isin(column[kept], (0, 1)).all() for column, kept in zip(answers, known, strict=True))
+    exclusive = inputs.recipe.loss == "ce" and targets.shape[1] > 1
+    results = [targets.argmax(1)] if exclusive else list(targets.T)
+    known = [~np.isnan(targets).any(1)] * len(results) if exclusive else [~np.isnan(column) for column in results]
+    soft = any(not np.isin(column[kept], (0, 1)).all() for column, kept in zip(results, known, strict=True))
 
     def fitted(penalty: float) -> Predict:
         models = [
             _regression(scaled[kept], column[kept], penalty, soft=soft and not exclusive)
-            for column, kept in zip(answers, known, strict=True)
+            for column, kept in zip(results, known, strict=True)
         ]
 
         def predict(vectors: torch.Tensor) -> Scores:
@@ -58,26 +58,26 @@ def logistic(question: TrainingInput) -> TrainingResult:
 
         return predict
 
-    return _chosen(question, PENALTIES, fitted, lambda penalty: f"inverse penalty C = {penalty:g}")
+    return _chosen(inputs, PENALTIES, fitted, lambda penalty: f"inverse penalty C = {penalty:g}")
 
 
 class _regression:  # noqa: N801 - a function that keeps what it fitted
     """A regression of one answer; of an answer that never varies, its share."""
 
-    def __init__(self, features: NDArray[Any], answer: NDArray[Any], penalty: float, *, soft: bool) -> None:
+    def __init__(self, features: NDArray[Any], result: NDArray[Any], penalty: float, *, soft: bool) -> None:
         weights = None
         if soft:  # an uncertain label counts as both answers, in its shares
-            features, weights = np.concatenate([features, features]), np.concatenate([answer, 1 - answer])
-            answer = np.repeat([1.0, 0.0], len(answer))
+            features, weights = np.concatenate([features, features]), np.concatenate([result, 1 - result])
+            result = np.repeat([1.0, 0.0], len(result))
             kept = weights > 0
-            features, weights, answer = features[kept], weights[kept], answer[kept]
-        self.classes: NDArray[np.int64] = np.unique(answer).astype(np.int64)
-        self.model = LogisticRegression(C=penalty, max_iter=MOST_STEPS) if len(self.classes) > 1 else None
+            features, weights, result = features[kept], weights[kept], result[kept]
+        self.classes: NDArray[np.int64] = np.unique(result).astype(np.int64)
+        self.model = LogisticRegression(C=penalty, max_iter=MAX_STEPS) if len(self.classes) > 1 else None
         if self.model is not None:
             with warnings.catch_warnings():
                 # a weak penalty may take longer than it is worth: it loses on validation, or has all but arrived
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                self.model.fit(features, answer.astype(np.int64), sample_weight=weights)
+                self.model.fit(features, result.astype(np.int64), sample_weight=weights)
 
     def probabilities(self, rows: NDArray[Any]) -> Scores:
         """Rows x its classes."""
@@ -90,9 +90,9 @@ class _regression:  # noqa: N801 - a function that keeps what it fitted
         return self.probabilities(rows)[:, list(self.classes).index(1)]
 
 
-def knn(question: TrainingInput) -> TrainingResult:
+def knn(inputs: TrainingInput) -> TrainingResult:
     """The labels of the nearest training images by the cosine of their features, weighed by exp(cosine / 0.07)."""
-    train: Vectors = question.train  # type: ignore[assignment]
+    train: FeatureData = inputs.train  # type: ignore[assignment]
     features = torch.nn.functional.normalize(train.matrix(_everyone(train)))
     labels = torch.from_numpy(train.targets).to(features)
     labelled = ~torch.isnan(labels)
@@ -101,22 +101,22 @@ def knn(question: TrainingInput) -> TrainingResult:
     def fitted(num: float) -> Predict:
         def predict(vectors: torch.Tensor) -> Scores:
             cosine = torch.nn.functional.normalize(vectors) @ features.T
-            nearest, places = cosine.topk(int(num), dim=1)
-            weight = (nearest / TEMPERATURE).exp().unsqueeze(2) * labelled[places]
-            votes = (weight * labels[places]).sum(1) / weight.sum(1).clamp(min=1e-12)
+            nearest, positions = cosine.topk(int(num), dim=1)
+            weight = (nearest / TEMPERATURE).exp().unsqueeze(2) * labelled[positions]
+            votes = (weight * labels[positions]).sum(1) / weight.sum(1).clamp(min=1e-12)
             return votes.double().cpu().numpy()
 
         return predict
 
     counts = sorted({min(num, len(train)) for num in NEIGHBOURS})
-    return _chosen(question, tuple(map(float, counts)), fitted, lambda num: f"{num:g} neighbours")
+    return _chosen(inputs, tuple(map(float, counts)), fitted, lambda num: f"{num:g} neighbours")
 
 
 def _chosen(
-    question: TrainingInput, values: tuple[float, ...], fitted: Callable[[float], Predict], told: Callable[[float], str]
+    inputs: TrainingInput, values: tuple[float, ...], fitted: Callable[[float], Predict], told: Callable[[float], str]
 ) -> TrainingResult:
     """The value with the lowest log loss on the validation part (the first of equals), and its answer to the test part."""
-    validation: Vectors = question.validation  # type: ignore[assignment]
+    validation: FeatureData = inputs.validation  # type: ignore[assignment]
     run = Fit(stopped="chosen")
     best: tuple[float, Predict] | None = None
     for number, value in enumerate(values, 1):
@@ -124,28 +124,28 @@ def _chosen(
         predict = fitted(value)
         trained = time.perf_counter()
         scores = np.concatenate([predict(validation.matrix(rows)) for rows in _chunks(validation)])
-        loss = _log_loss(validation.targets, scores, exclusive=question.recipe.loss == "ce")
+        loss = _log_loss(validation.targets, scores, exclusive=inputs.recipe.loss == "ce")
         run.train_seconds += trained - started
         run.validation_seconds += time.perf_counter() - trained
         if best is None or loss < run.best_loss:
             run.best_loss, best = loss, (value, predict)
-        question.watch({"epoch": number, "validation_loss": loss})
+        inputs.watch({"epoch": number, "validation_loss": loss})
     if best is None:
         raise RuntimeError("nothing to choose from")
     value, predict = best
-    run.num_images = len(question.train)
+    run.num_images = len(inputs.train)
 
     def predicted(part: Any) -> Predictions:
-        return assembled(question, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
+        return assembled(inputs, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
 
     def test() -> TestOutput:
         started = time.perf_counter()
-        predictions = predicted(question.test)
+        predictions = predicted(inputs.test)
         seconds = time.perf_counter() - started
-        unlabelled = None if question.unlabelled is None else predicted(question.unlabelled)
+        unlabelled = None if inputs.unlabelled is None else predicted(inputs.unlabelled)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    validated, _ = scores_of(predicted(validation), question.judging)
+    validated, _ = scores_of(predicted(validation), inputs.judging)
     note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
     return TrainingResult(fit=run, validation=validated, test=test, notes=(note,))
 
@@ -160,9 +160,9 @@ def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> 
     return float(terms[known].mean())
 
 
-def _everyone(part: Vectors) -> NDArray[np.int64]:
+def _everyone(part: FeatureData) -> NDArray[np.int64]:
     return np.arange(len(part))
 
 
-def _chunks(part: Vectors) -> list[NDArray[np.int64]]:
+def _chunks(part: FeatureData) -> list[NDArray[np.int64]]:
     return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]

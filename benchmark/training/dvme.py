@@ -7,39 +7,39 @@ import torch
 
 from benchmark.models.fusion import Fusion
 from benchmark.random_streams import Purpose, stream
-from benchmark.training.interface import TestOutput, TrainingInput, TrainingResult, Vectors
+from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.outputs import num_outputs
 from benchmark.training.supervised import supervised
 
 FEW = 8  # examples at a time: of a batch of 64, the attention alone takes 600 MB
 
 
-def dvme(question: TrainingInput) -> TrainingResult:
+def dvme(inputs: TrainingInput) -> TrainingResult:
     """The fusion with self-attention; the attention between encoders is averaged over the test part."""
-    return _fuse(question, attention=True)
+    return _fuse(inputs, attention=True)
 
 
-def dvme_no_attention(question: TrainingInput) -> TrainingResult:
+def dvme_no_attention(inputs: TrainingInput) -> TrainingResult:
     """A linear classifier of the projected and joined embeddings (section 6.2)."""
-    return _fuse(question, attention=False)
+    return _fuse(inputs, attention=False)
 
 
-def _fuse(question: TrainingInput, *, attention: bool) -> TrainingResult:
-    train: Vectors = question.train  # type: ignore[assignment]
-    model = Fusion(train.widths, num_outputs(question), stream(question.seed, Purpose.HEAD), attention=attention)
-    answer = supervised(question, model)
-    return replace(answer, test=lambda: _tested(question, model, answer.test(), attention=attention))
+def _fuse(inputs: TrainingInput, *, attention: bool) -> TrainingResult:
+    train: FeatureData = inputs.train  # type: ignore[assignment]
+    model = Fusion(train.widths, num_outputs(inputs), stream(inputs.seed, Purpose.HEAD), attention=attention)
+    result = supervised(inputs, model)
+    return replace(result, test=lambda: _tested(inputs, model, result.test(), attention=attention))
 
 
-def _tested(question: TrainingInput, model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
+def _tested(inputs: TrainingInput, model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
     """The test's output with the fused embeddings and, where there is attention, its mean between the encoders."""
     model.eval()
     total = torch.zeros(len(model.widths), len(model.widths), dtype=torch.float64)
     fused = []
     with torch.inference_mode():
-        for batch in question.test.batches(FEW):
+        for batch in inputs.test.batches(FEW):
             fused.append(model.fused(batch.images).cpu().numpy().astype(np.float16))
             if attention:
                 total += model.between_encoders(batch.images).sum(0).double().cpu()
-    mean = np.asarray(total / len(question.test)) if attention else None
+    mean = np.asarray(total / len(inputs.test)) if attention else None
     return replace(output, attention=mean, embedding=np.concatenate(fused))

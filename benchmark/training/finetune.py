@@ -11,38 +11,36 @@ from benchmark.training.outputs import num_outputs
 from benchmark.training.supervised import supervised
 
 
-def finetune(question: TrainingInput) -> TrainingResult:
+def finetune(inputs: TrainingInput) -> TrainingResult:
     """All parameters of the encoder and of a fresh head (a decoder, in segmentation) train."""
-    (encoder, (mean, std)) = _one(question)
-    head = stream(question.seed, Purpose.HEAD)
+    (encoder, (mean, std)) = _one(inputs)
+    head = stream(inputs.seed, Purpose.HEAD)
     model: Classifier | Segmenter
-    if question.kind == "segmentation":
+    if inputs.kind == "segmentation":
         model = Segmenter(encoder, Normalization(mean, std), head)
     else:
-        model = Classifier(
-            encoder, Normalization(mean, std), num_outputs(question), head, question.recipe.initialization
-        )
-    return replace(supervised(question, model), encoder=model.encoder)
+        model = Classifier(encoder, Normalization(mean, std), num_outputs(inputs), head, inputs.recipe.initialization)
+    return replace(supervised(inputs, model), encoder=model.encoder)
 
 
-def decode(question: TrainingInput) -> TrainingResult:
+def decode(inputs: TrainingInput) -> TrainingResult:
     """A fresh decoder trains over the encoder, whose weights and batch norms stay as they are."""
-    (encoder, (mean, std)) = _one(question)
+    (encoder, (mean, std)) = _one(inputs)
     return supervised(
-        question, Segmenter(encoder, Normalization(mean, std), stream(question.seed, Purpose.HEAD), frozen=True)
+        inputs, Segmenter(encoder, Normalization(mean, std), stream(inputs.seed, Purpose.HEAD), frozen=True)
     )
 
 
-def finetune_fused(question: TrainingInput) -> TrainingResult:
+def finetune_fused(inputs: TrainingInput) -> TrainingResult:
     """Several encoders and the fusion of their embeddings train end to end."""
-    intakes = tuple(Normalization(mean, std) for _, (mean, std) in question.encoders)
-    encoders = tuple(encoder for encoder, _ in question.encoders)
+    intakes = tuple(Normalization(mean, std) for _, (mean, std) in inputs.encoders)
+    encoders = tuple(encoder for encoder, _ in inputs.encoders)
     return supervised(
-        question, FusedClassifier(encoders, intakes, num_outputs(question), stream(question.seed, Purpose.HEAD))
+        inputs, FusedClassifier(encoders, intakes, num_outputs(inputs), stream(inputs.seed, Purpose.HEAD))
     )
 
 
-def _one(question: TrainingInput) -> tuple:  # type: ignore[type-arg]
-    if len(question.encoders) != 1:
-        raise ValueError(f"wanted one encoder, not {len(question.encoders)}")
-    return question.encoders[0]
+def _one(inputs: TrainingInput) -> tuple:  # type: ignore[type-arg]
+    if len(inputs.encoders) != 1:
+        raise ValueError(f"wanted one encoder, not {len(inputs.encoders)}")
+    return inputs.encoders[0]

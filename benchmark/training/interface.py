@@ -18,7 +18,7 @@ from benchmark.training.loop import Fit
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
-class Part(Protocol):
+class SplitData(Protocol):
     """One part of a task: batches of uint8 images and targets (`data.parts.Part`)."""
 
     ids: NDArray[np.str_]
@@ -30,7 +30,7 @@ class Part(Protocol):
     def epoch(self, number: int, size: int) -> Iterator[Any]: ...
 
 
-class Vectors(Part, Protocol):
+class FeatureData(SplitData, Protocol):
     """A part as frozen encoders see it: their features side by side in place of images (`data.vectors.VectorPart`).
 
     `widths`: of each encoder's; `rows`: the examples' places among all of the task's; `targets`: examples x labels.
@@ -41,7 +41,7 @@ class Vectors(Part, Protocol):
 
     @property
     def widths(self) -> tuple[int, ...]: ...
-    def matrix(self, places: NDArray[np.int64]) -> torch.Tensor: ...
+    def matrix(self, positions: NDArray[np.int64]) -> torch.Tensor: ...
     def order(self, number: int, size: int) -> list[NDArray[np.int64]]: ...
 
 
@@ -55,10 +55,10 @@ class TrainingInput:
 
     kind: KINDS
     encoders: tuple[tuple[nn.Module, Statistics], ...]
-    train: Part
-    validation: Part
-    test: Part
-    unlabelled: Part | None = None
+    train: SplitData
+    validation: SplitData
+    test: SplitData
+    unlabelled: SplitData | None = None
     columns: tuple[str, ...]
     judging: ScoringRules
     recipe: Recipe

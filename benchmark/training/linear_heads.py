@@ -21,7 +21,7 @@ from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.batched_heads import Heads, block_losses
-from benchmark.training.interface import TestOutput, TrainingInput, TrainingResult, Vectors
+from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Diverged, Fit
 from benchmark.training.outputs import assembled, num_outputs, probability_of
 from benchmark.training.state import StateFile
@@ -36,7 +36,7 @@ EPSILON = 1e-8  # of ReduceLROnPlateau
 class _Head:
     """One question's head: a stream of examples, and its columns in that stream's product."""
 
-    question: TrainingInput
+    inputs: TrainingInput
     stream: int
     columns: slice
     rate: float
@@ -52,13 +52,13 @@ class _Head:
         return bool(self.run.stopped) or self.fault is not None
 
 
-def linear(questions: list[TrainingInput]) -> list[TrainingResult | Diverged]:
+def linear(all_inputs: list[TrainingInput]) -> list[TrainingResult | Diverged]:
     """An answer to each question, in their order; Diverged for a head whose loss is no number any more.
 
     The questions are of one task and one encoder's features; their recipes differ in the learning rate alone.
     """
-    heads, model = _laid_out(questions)
-    recipe, state = questions[0].recipe, StateFile(folder=questions[0].scratch, warn=questions[0].warn)
+    heads, model = _laid_out(all_inputs)
+    recipe, state = all_inputs[0].recipe, StateFile(folder=all_inputs[0].scratch, warn=all_inputs[0].warn)
     _resume(state, heads, model)
     told = saved = time.monotonic()
     while due := [head for head in heads if not head.over]:
@@ -73,31 +73,31 @@ def linear(questions: list[TrainingInput]) -> list[TrainingResult | Diverged]:
             told = now
             for head in due:
                 if head.run.history:
-                    head.question.watch(head.run.history[-1])
+                    head.inputs.watch(head.run.history[-1])
     return [head.fault or _answer(head) for head in heads]
 
 
-def _laid_out(questions: list[TrainingInput]) -> tuple[list[_Head], Heads]:
+def _laid_out(all_inputs: list[TrainingInput]) -> tuple[list[_Head], Heads]:
     """Heads by stream and rate, each with a linear layer's first weights, drawn from its seed."""
-    outputs = num_outputs(questions[0])
-    rates = sorted({question.recipe.learning_rate for question in questions})
+    outputs = num_outputs(all_inputs[0])
+    rates = sorted({inputs.recipe.learning_rate for inputs in all_inputs})
     streams: dict[tuple[int, bytes, bytes], int] = {}
     heads = []
-    for question in questions:
-        same = (question.seed, _vectors(question.train).rows.tobytes(), _vectors(question.validation).rows.tobytes())
-        place = outputs * rates.index(question.recipe.learning_rate)
+    for inputs in all_inputs:
+        same = (inputs.seed, _vectors(inputs.train).rows.tobytes(), _vectors(inputs.validation).rows.tobytes())
+        place = outputs * rates.index(inputs.recipe.learning_rate)
         number = streams.setdefault(same, len(streams))
         columns = slice(place, place + outputs)
-        heads.append(_Head(question=question, stream=number, columns=columns, rate=question.recipe.learning_rate))
-    width, device = sum(_vectors(questions[0].train).widths), questions[0].device
+        heads.append(_Head(inputs=inputs, stream=number, columns=columns, rate=inputs.recipe.learning_rate))
+    width, device = sum(_vectors(all_inputs[0].train).widths), all_inputs[0].device
     padded = -(-outputs * len(rates) // 16) * 16
     weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
     for head in heads:
-        seed = stream(head.question.seed, Purpose.HEAD)
-        layer = linear_head(width, outputs, seed, questions[0].recipe.initialization)
+        seed = stream(head.inputs.seed, Purpose.HEAD)
+        layer = linear_head(width, outputs, seed, all_inputs[0].recipe.initialization)
         weight[head.stream, :, head.columns] = layer.weight.detach().T
         bias[head.stream, 0, head.columns] = layer.bias.detach()
-    model = Heads(weight.to(device), bias.to(device), questions[0].recipe)
+    model = Heads(weight.to(device), bias.to(device), all_inputs[0].recipe)
     return heads, model
 
 
@@ -107,7 +107,7 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
     for head in due:
         model.rates[head.stream, :, head.columns] = head.rate
         of_stream.setdefault(head.stream, []).append(head)
-    parts = {number: _vectors(heads[0].question.train) for number, heads in of_stream.items()}
+    parts = {number: _vectors(heads[0].inputs.train) for number, heads in of_stream.items()}
     orders = {number: part.order(epoch, model.recipe.batch_size) for number, part in parts.items()}
     totals = {number: torch.zeros(model.weight.shape[2], device=model.weight.device) for number in parts}
     for step in range(max(len(order) for order in orders.values())):
@@ -118,7 +118,7 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
         for size, streams in sizes.items():
             examples = torch.stack([parts[number].matrix(orders[number][step]) for number in streams])
             targets = torch.stack([_targets(parts[number], orders[number][step], model) for number in streams])
-            loss, gradient = block_losses(model.logits(streams, examples), targets, _shape(due[0].question))
+            loss, gradient = block_losses(model.logits(streams, examples), targets, _shape(due[0].inputs))
             model.step(streams, examples, gradient)
             for number, its in zip(streams, loss, strict=True):
                 totals[number] += its * size
@@ -139,9 +139,9 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
 def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
     """Each head's validation loss; then, as `training.loop.fit` does: the rate, the best epoch, the end."""
     started = time.perf_counter()
-    alike: dict[bytes, dict[int, Vectors]] = {}
+    alike: dict[bytes, dict[int, FeatureData]] = {}
     for head in due:
-        part = _vectors(head.question.validation)
+        part = _vectors(head.inputs.validation)
         alike.setdefault(part.rows.tobytes(), {})[head.stream] = part
     losses: dict[int, torch.Tensor] = {}
     for parts in alike.values():
@@ -151,7 +151,7 @@ def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
         for rows in _chunks(part):
             examples = part.matrix(rows).unsqueeze(0)
             targets = torch.stack([_targets(parts[number], rows, model) for number in streams])
-            loss, _ = block_losses(model.logits(streams, examples), targets, _shape(due[0].question))
+            loss, _ = block_losses(model.logits(streams, examples), targets, _shape(due[0].inputs))
             total += loss * len(rows)
         losses |= dict(zip(streams, total / len(part), strict=True))
     share = (time.perf_counter() - started) / len(due)
@@ -177,7 +177,7 @@ def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
 def _after_epoch(head: _Head, loss: float, epoch: int, recipe: Recipe) -> None:
     """The head's next rate, as torch's ReduceLROnPlateau and CosineAnnealingLR have it."""
     if recipe.schedule == "cosine":
-        head.rate = head.question.recipe.learning_rate * (1 + float(np.cos(np.pi * epoch / recipe.max_epochs))) / 2
+        head.rate = head.inputs.recipe.learning_rate * (1 + float(np.cos(np.pi * epoch / recipe.max_epochs))) / 2
     if recipe.schedule != "plateau":
         return
     if loss < head.plateau_best * (1 - 1e-4):
@@ -191,47 +191,47 @@ def _after_epoch(head: _Head, loss: float, epoch: int, recipe: Recipe) -> None:
 
 
 def _answer(head: _Head) -> TrainingResult:
-    question = head.question
+    inputs = head.inputs
     if head.best is None:
         raise RuntimeError("a head without a best epoch")
     best = head.best
 
     def test() -> TestOutput:
         started = time.perf_counter()
-        predictions = _predicted(question, _vectors(question.test), best)
+        predictions = _predicted(inputs, _vectors(inputs.test), best)
         seconds = time.perf_counter() - started
         unlabelled = None
-        if question.unlabelled is not None:
-            unlabelled = _predicted(question, _vectors(question.unlabelled), best)
+        if inputs.unlabelled is not None:
+            unlabelled = _predicted(inputs, _vectors(inputs.unlabelled), best)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    validation, _ = scores_of(_predicted(question, _vectors(question.validation), best), question.judging)
+    validation, _ = scores_of(_predicted(inputs, _vectors(inputs.validation), best), inputs.judging)
     trained = sum(tensor.numel() for tensor in best)
     return TrainingResult(fit=head.run, validation=validation, trained=trained, test=test)
 
 
-def _predicted(question: TrainingInput, part: Vectors, best: tuple[torch.Tensor, torch.Tensor]) -> Predictions:
+def _predicted(inputs: TrainingInput, part: FeatureData, best: tuple[torch.Tensor, torch.Tensor]) -> Predictions:
     weight, bias = best
     gathered = []
     for rows in _chunks(part):
-        probability = probability_of(question, part.matrix(rows) @ weight + bias)
+        probability = probability_of(inputs, part.matrix(rows) @ weight + bias)
         gathered.append((part.targets[rows], probability.cpu().numpy()))
-    return assembled(question, part, gathered)
+    return assembled(inputs, part, gathered)
 
 
-def _chunks(part: Vectors) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+def _chunks(part: FeatureData) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
     return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]
 
 
-def _shape(question: TrainingInput) -> tuple[int, bool]:
-    return num_outputs(question), question.recipe.loss == "ce"
+def _shape(inputs: TrainingInput) -> tuple[int, bool]:
+    return num_outputs(inputs), inputs.recipe.loss == "ce"
 
 
-def _targets(part: Vectors, rows: np.ndarray[Any, np.dtype[np.int64]], model: Heads) -> torch.Tensor:
+def _targets(part: FeatureData, rows: np.ndarray[Any, np.dtype[np.int64]], model: Heads) -> torch.Tensor:
     return torch.from_numpy(part.targets[rows]).to(model.weight.device)
 
 
-def _vectors(part: Any) -> Vectors:
+def _vectors(part: Any) -> FeatureData:
     return part  # type: ignore[no-any-return] # the runner gives Vectors to protocols that see features
 
 
@@ -273,10 +273,10 @@ def _resume(state: StateFile, heads: list[_Head], model: Heads) -> None:
 def _fingerprint(heads: list[_Head]) -> list[list[float]]:
     return [
         [
-            head.question.seed,
-            head.question.recipe.learning_rate,
+            head.inputs.seed,
+            head.inputs.recipe.learning_rate,
             head.stream,
-            zlib.crc32(_vectors(head.question.train).rows.tobytes()),
+            zlib.crc32(_vectors(head.inputs.train).rows.tobytes()),
         ]
         for head in heads
     ]

@@ -7,19 +7,19 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.results.predictions import Predictions
-from benchmark.training.interface import Part, TrainingInput
+from benchmark.training.interface import SplitData, TrainingInput
 
 
-def num_outputs(question: TrainingInput) -> int:
+def num_outputs(inputs: TrainingInput) -> int:
     """How many logits a classifier gives: one a label, or two where cross-entropy asks for both answers of one."""
-    return 2 if question.kind == "binary" and question.recipe.loss == "ce" else len(question.columns)
+    return 2 if inputs.kind == "binary" and inputs.recipe.loss == "ce" else len(inputs.columns)
 
 
-def probability_of(question: TrainingInput, logits: torch.Tensor) -> torch.Tensor:
+def probability_of(inputs: TrainingInput, logits: torch.Tensor) -> torch.Tensor:
     """Probabilities of the columns, ... x columns (segmentation: of each pixel)."""
-    if question.recipe.loss != "ce":
+    if inputs.recipe.loss != "ce":
         return logits.sigmoid()
-    return logits.softmax(1)[:, 1:] if question.kind == "binary" else logits.softmax(1)
+    return logits.softmax(1)[:, 1:] if inputs.kind == "binary" else logits.softmax(1)
 
 
 def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
@@ -29,16 +29,16 @@ def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
     return [(name, within) for within in views for name in observers]
 
 
-def assembled(question: TrainingInput, part: Part, gathered: list[tuple[NDArray[Any], NDArray[Any]]]) -> Predictions:
+def assembled(inputs: TrainingInput, part: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]) -> Predictions:
     """Predictions on a part from its batches' truth and score."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
-    if question.kind != "segmentation":
-        kind = question.kind if question.kind in ("multiclass", "ordinal") else "classification"
-        columns = question.columns
+    if inputs.kind != "segmentation":
+        kind = inputs.kind if inputs.kind in ("multiclass", "ordinal") else "classification"
+        columns = inputs.columns
     else:
         kind = "segmentation"
-        held = references(question.columns)
+        held = references(inputs.columns)
         for place, (name, _) in enumerate(held):
             truth[~part.present[name], place] = np.nan  # this image has no such reference
         columns = tuple(name + (" in field of view" if within else "") for name, within in held)

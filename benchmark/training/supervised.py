@@ -16,7 +16,7 @@ from benchmark.models.seeded import seeded
 from benchmark.random_streams import Purpose, stream
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
-from benchmark.training.interface import Part, TestOutput, TrainingInput, TrainingResult
+from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit, fit
 from benchmark.training.losses import LOSSES
 from benchmark.training.optimizers import optimizer_of, schedule_of
@@ -24,48 +24,48 @@ from benchmark.training.outputs import assembled, probability_of, references
 from benchmark.training.state import StateFile
 
 
-def supervised(question: TrainingInput, model: nn.Module) -> TrainingResult:
+def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
     """Train what trains of `model` on the training part, keep the epoch with the lowest validation loss, predict the
     test part. The parts give images, or the features that `model` takes.
     """
-    recipe, device = question.recipe, question.device
+    recipe, device = inputs.recipe, inputs.device
     model = model.to(device, memory_format=torch.channels_last)
     optimizer = optimizer_of(model, recipe)
     loss_of = LOSSES[recipe.loss]
-    arithmetic = _arithmetic(question)
+    arithmetic = _arithmetic(inputs)
 
     def step_loss(batch: Any) -> torch.Tensor:
         with arithmetic():
             logits = model(batch.images)
-        return loss_of(logits, _targets(question, batch))
+        return loss_of(logits, _targets(inputs, batch))
 
     def judge() -> dict[str, float]:
-        return _validate(question, _evaluator(question, model), loss_of)
+        return _validate(inputs, _evaluator(inputs, model), loss_of)
 
-    with seeded(stream(question.seed, Purpose.DROPOUT), device):
+    with seeded(stream(inputs.seed, Purpose.DROPOUT), device):
         run = fit(
             module=model,
             optimizer=optimizer,
             schedule=schedule_of(optimizer, recipe),
-            batches=lambda number: question.train.epoch(number, recipe.batch_size),
+            batches=lambda number: inputs.train.epoch(number, recipe.batch_size),
             step_loss=step_loss,
             judge=judge,
             max_epochs=recipe.max_epochs,
             min_epochs=recipe.min_epochs or 0,
             early_stop=recipe.early_stop,
-            micro_batch=question.micro_batch,
-            state=StateFile(folder=question.scratch, warn=question.warn),
-            watch=question.watch,
+            micro_batch=inputs.micro_batch,
+            state=StateFile(folder=inputs.scratch, warn=inputs.warn),
+            watch=inputs.watch,
         )
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
     def test() -> TestOutput:
         started = time.perf_counter()
-        predictions = _predict(question, question.test, _evaluator(question, model), recipe.test_crops)
+        predictions = _predict(inputs, inputs.test, _evaluator(inputs, model), recipe.test_crops)
         seconds = time.perf_counter() - started
         unlabelled = None
-        if question.unlabelled is not None:
-            unlabelled = _predict(question, question.unlabelled, _evaluator(question, model), recipe.test_crops)
+        if inputs.unlabelled is not None:
+            unlabelled = _predict(inputs, inputs.unlabelled, _evaluator(inputs, model), recipe.test_crops)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     return TrainingResult(fit=run, validation=_validation_of(run), trained=trained, test=test)
@@ -78,21 +78,21 @@ def _validation_of(run: Fit) -> dict[str, float | None]:
     return {name: value for name, value in scores.items() if name != "loss"}
 
 
-def _arithmetic(question: TrainingInput) -> Callable[[], Any]:
-    if question.recipe.precision == "bf16":
-        return lambda: torch.autocast(question.device.type, dtype=torch.bfloat16)
+def _arithmetic(inputs: TrainingInput) -> Callable[[], Any]:
+    if inputs.recipe.precision == "bf16":
+        return lambda: torch.autocast(inputs.device.type, dtype=torch.bfloat16)
     return nullcontext
 
 
-def _targets(question: TrainingInput, batch: Any) -> torch.Tensor:
+def _targets(inputs: TrainingInput, batch: Any) -> torch.Tensor:
     """What the loss sees: labels, or the first observer's mask."""
     targets: torch.Tensor = batch.targets
-    return targets[:, :1] if question.kind == "segmentation" else targets
+    return targets[:, :1] if inputs.kind == "segmentation" else targets
 
 
-def _evaluator(question: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The model for evaluation: batch norms folded once for the pass, the recipe's arithmetic, no gradients."""
-    arithmetic = _arithmetic(question)
+    arithmetic = _arithmetic(inputs)
     light: nn.Module | None = None
 
     def evaluate(images: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ def _evaluator(question: TrainingInput, model: nn.Module) -> Callable[[torch.Ten
     return evaluate
 
 
-def _validate(question: TrainingInput, model: Callable[[torch.Tensor], torch.Tensor], loss_of: Any) -> dict[str, float]:
+def _validate(inputs: TrainingInput, model: Callable[[torch.Tensor], torch.Tensor], loss_of: Any) -> dict[str, float]:
     """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
     of a batch), and the task's scores.
 
@@ -115,50 +115,50 @@ def _validate(question: TrainingInput, model: Callable[[torch.Tensor], torch.Ten
     """
     total, seen = 0.0, 0
     gathered = []
-    for batch, logits in _evaluated(question, question.validation, model):
-        total += float(loss_of(logits, _targets(question, batch))) * len(batch)
+    for batch, logits in _evaluated(inputs, inputs.validation, model):
+        total += float(loss_of(logits, _targets(inputs, batch))) * len(batch)
         seen += len(batch)
-        gathered.append(_judged(question, batch, probability_of(question, logits)))
-    scores, _ = scores_of(assembled(question, question.validation, gathered), question.judging)
+        gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
+    scores, _ = scores_of(assembled(inputs, inputs.validation, gathered), inputs.judging)
     return {"loss": total / seen} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }
 
 
 def _predict(
-    question: TrainingInput, part: Part, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+    inputs: TrainingInput, part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
 ) -> Predictions:
     """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
     gathered = []
-    if question.kind == "segmentation" or crops == 1:
-        for batch, logits in _evaluated(question, part, model):
-            gathered.append(_judged(question, batch, probability_of(question, logits)))
-        return assembled(question, part, gathered)
-    size = question.recipe.image_size
-    for batch in part.batches(max(1, question.micro_batch // 4)):
+    if inputs.kind == "segmentation" or crops == 1:
+        for batch, logits in _evaluated(inputs, part, model):
+            gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
+        return assembled(inputs, part, gathered)
+    size = inputs.recipe.image_size
+    for batch in part.batches(max(1, inputs.micro_batch // 4)):
         tens = ten_crop(batch.images, size)
-        probability = probability_of(question, model(tens.flatten(0, 1)))
-        gathered.append(_judged(question, batch, probability.view(10, len(batch), -1).mean(0)))
-    return assembled(question, part, gathered)
+        probability = probability_of(inputs, model(tens.flatten(0, 1)))
+        gathered.append(_judged(inputs, batch, probability.view(10, len(batch), -1).mean(0)))
+    return assembled(inputs, part, gathered)
 
 
 def _evaluated(
-    question: TrainingInput, part: Part, model: Callable[[torch.Tensor], torch.Tensor]
+    inputs: TrainingInput, part: SplitData, model: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[tuple[Any, torch.Tensor]]:
-    for batch in part.batches(question.micro_batch):
+    for batch in part.batches(inputs.micro_batch):
         images = batch.images
-        if question.kind != "segmentation" and images.ndim == 4:  # vectors have no centre
-            images = centre_crop(images, question.recipe.image_size)
+        if inputs.kind != "segmentation" and images.ndim == 4:  # vectors have no centre
+            images = centre_crop(images, inputs.recipe.image_size)
         yield batch, model(images)
 
 
-def _judged(question: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+def _judged(inputs: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     """A batch's truth and score, in the shapes of Predictions."""
-    if question.kind != "segmentation":
+    if inputs.kind != "segmentation":
         return batch.targets.cpu().numpy(), probability.float().cpu().numpy()
     marked = probability > 0.5
     masks = batch.targets.bool()
-    columns = question.columns
+    columns = inputs.columns
     view = masks[:, columns.index("field_of_view")] if "field_of_view" in columns else None
     truth, score = [], []
     for name, within in references(columns):

@@ -18,7 +18,7 @@ WIDE: dict[str, tuple[tuple[int, int, int, int], int]] = {  # blocks of each sta
 
 
 def check_architecture(name: str, home: Path) -> None:
-    """Raises Fault, with "did you mean", where timm has no such architecture. `home` keeps the list."""
+    """Raises BenchmarkError, with "did you mean", where timm has no such architecture. `home` keeps the list."""
     known = [*_listed(home), *WIDE]
     if name not in known:
         raise BenchmarkError(f"timm {version('timm')} has no architecture {name!r}: {did_you_mean(name, known)}")

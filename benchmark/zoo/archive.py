@@ -22,7 +22,7 @@ from benchmark.errors import BenchmarkError
 
 GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
 SMALL = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
-MOST_MEMBERS = 100_000
+MAX_MEMBERS = 100_000
 PLAIN_ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for gigabytes to unpack a few bytes
 COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -35,7 +35,7 @@ Opener = Callable[[], IO[bytes] | None]
 def copied(path: Path, member: str, copy: Path) -> Path:
     """Writes the regular file `member` of the archive as `copy`, and returns that path.
 
-    Raises Fault for a member that is no regular file, a bomb, or an archive that is cut off.
+    Raises BenchmarkError for a member that is no regular file, a bomb, or an archive that is cut off.
     """
     if PurePosixPath(member).is_absolute() or ".." in PurePosixPath(member).parts:
         raise BenchmarkError(f"{path.name}: member {member!r} points out of the archive")
@@ -53,7 +53,7 @@ def copied(path: Path, member: str, copy: Path) -> Path:
 
 
 def names_in(path: Path) -> list[str]:
-    """Returns the names of all that the archive holds. Raises Fault for a bomb, and for what is no whole archive."""
+    """Returns the names of all that the archive holds. Raises BenchmarkError for a bomb, and for what is no whole archive."""
     with _read(path) as members:
         return [name for name, _ in members]
 
@@ -85,7 +85,9 @@ def damage_told(path: Path, kind: str) -> Iterator[None]:
 
 
 def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raises Fault where members are encrypted or packed in an unusual way, or unpack to far more than the file has."""
+    """Raises BenchmarkError where members are encrypted or packed in an unusual way, or unpack to far more than the
+    file has.
+    """
     members = archive.infolist()
     _check_size(path, len(members), sum(member.file_size for member in members))
     for member in members:
@@ -96,7 +98,7 @@ def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 class _Bounded(io.RawIOBase):
-    """An unpacked stream that ends in a Fault where it grows beyond the bound.
+    """An unpacked stream that ends in a BenchmarkError where it grows beyond the bound.
 
     tarfile reads the long names of members into memory at once, as long as the archive says that they are.
     """
@@ -165,7 +167,7 @@ def _of_tar(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, Opener]
 
 def _check_size(path: Path, number: int, unpacked: int) -> None:
     size = path.stat().st_size
-    if unpacked > max(GROWTH * size, SMALL) or number >= MOST_MEMBERS:
+    if unpacked > max(GROWTH * size, SMALL) or number >= MAX_MEMBERS:
         raise BenchmarkError(
             f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {GROWTH * size:,}"
         )

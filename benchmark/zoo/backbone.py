@@ -68,10 +68,10 @@ def build(
     """Returns a fresh encoder in one of its forms, its first weights drawn from `seed`.
 
     `image_size` matters to nets of a fixed input size (ViT, Swin), which are made for it; `stretched`, they are made for
-    the size that is their own, and stretch their positions to the images (TypeError or Fault where timm cannot).
+    the size that is their own, and stretch their positions to the images (TypeError or BenchmarkError where timm cannot).
     `initialization`: "torchvision" draws ResNets as torchvision does, where timm starts the last norm of each block at
     zero; all other nets are drawn as timm draws them.
-    Raises Fault where the architecture gives no feature maps that a U-Net or DPT can decode.
+    Raises BenchmarkError where the architecture gives no feature maps that a U-Net or DPT can decode.
     """
     if not timm.is_model(architecture):
         raise BenchmarkError(
@@ -123,7 +123,7 @@ def load(
 ) -> tuple[nn.Module, Account]:
     """The entry's encoder in the form asked for, and the account. `path` is its file (None: fresh weights).
 
-    Raises Fault for a file that is no such container, or whose tensors are not exactly the encoder's.
+    Raises BenchmarkError for a file that is no such container, or whose tensors are not exactly the encoder's.
     """
     if path is None:
         fresh = build(entry.architecture, form, seed, image_size, initialization=initialization)
@@ -144,14 +144,14 @@ def filled(
     """The entry's encoder in the form asked for, with the tensors that `encoder_tensors` found.
 
     A ViT's positions are kept as the file has them; where images are of another size, each pass interpolates them by the
-    entry's rule. Raises Fault where they cannot be.
+    entry's rule. Raises BenchmarkError where they cannot be.
     """
     encoder = build(entry.architecture, form, seed, image_size, initialization=initialization)
     own = encoder.state_dict()
     names = [*tensors, *account.fresh]
-    places = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
-    placed = {place: tensors[name] for name, place in places.items() if name in tensors}
-    if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [places.get("pos_embed")]:
+    positions = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
+    placed = {place: tensors[name] for name, place in positions.items() if name in tensors}
+    if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [positions.get("pos_embed")]:
         with suppress(TypeError, BenchmarkError):  # not every net can: what does not fit is told below
             encoder = build(entry.architecture, form, seed, stretched=True)
             if entry.positions is not None:
@@ -169,7 +169,7 @@ def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch
     """Returns a file's arrays under the encoder's names, and the account of them.
 
     Raises UnfitWeights where an encoder's tensor is not dense, real, finite and of floating point (counters may be
-    whole numbers), and Fault where the names and shapes are not exactly the encoder's.
+    whole numbers), and BenchmarkError where the names and shapes are not exactly the encoder's.
     """
     rule = NAMINGS[entry.naming]
     with torch.device("meta"):
@@ -246,22 +246,22 @@ def pyramid_places(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, st
 
     timm wraps a model's stages under `model.` and joins nested names by underscores (`blocks.0.0` becomes
     `blocks_0.0`). What the pyramid leaves out (the last pooling's norm, a final convolution) has no place there. Raises
-    Fault where a tensor of the pyramid would stay without its weights.
+    BenchmarkError where a tensor of the pyramid would stay without its weights.
     """
     names = set(pyramid)
-    places = {}
+    positions = {}
     for name in whole:
         parts = name.split(".")
         spelled = (f"model.{'_'.join(parts[:n])}.{'.'.join(parts[n:])}" for n in range(1, len(parts)))
         inner = f"model.model.{name}"  # timm's FeatureGetterNet keeps the model whole
         if place := next((s for s in (*spelled, f"model.{name}", inner) if s in names), None):
-            places[name] = place
-    unfilled = [n for n in names - set(places.values()) if not n.endswith(COUNTER)]
+            positions[name] = place
+    unfilled = [n for n in names - set(positions.values()) if not n.endswith(COUNTER)]
     if unfilled:
         raise BenchmarkError(
             f"the U-Net's encoder has tensors that the weights do not name: {', '.join(sorted(unfilled)[:5])}"
         )
-    return places
+    return positions
 
 
 def _fill(encoder: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

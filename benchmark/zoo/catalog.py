@@ -90,7 +90,9 @@ def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
 
 
 def check_entry_name(name: str) -> None:
-    """Raises Fault for a name that no entry of the user's can have: it becomes a folder's, and stands in `--models`."""
+    """Raises BenchmarkError for a name that no entry of the user's can have: it becomes a folder's, and stands in
+    `--models`.
+    """
     if name == "all" or name.startswith(("scratch", "family:")):
         raise BenchmarkError(f"name: {name!r} is a word of --models: choose another name")
     try:
@@ -100,7 +102,7 @@ def check_entry_name(name: str) -> None:
 
 
 def read_zoo(path: Path) -> dict[str, ZooEntry]:
-    """Entries of one zoo file (a YAML list under `entries`), by name. Raises Fault with file, entry, key, value."""
+    """Entries of one zoo file (a YAML list under `entries`), by name. Raises BenchmarkError with file, entry, key, value."""
     content = from_yaml(path)
     listed = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(listed, list):
@@ -123,7 +125,7 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
 def default_models(shipped: Path) -> list[str] | None:
     """What `--models all` stands for: the names under `all` in the shipped file; None (every entry) where it says none.
 
-    Raises Fault for a name that is no entry.
+    Raises BenchmarkError for a name that is no entry.
     """
     content = from_yaml(shipped)
     listed = content.get("all") if isinstance(content, dict) else None
@@ -136,7 +138,7 @@ def default_models(shipped: Path) -> list[str] | None:
 
 
 def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
-    """The shipped entries and the user's own (a file that need not exist). Raises Fault where a name is in both."""
+    """The shipped entries and the user's own (a file that need not exist). Raises BenchmarkError where a name is in both."""
     entries = read_zoo(shipped)
     if own.is_file():
         added = read_zoo(own)
@@ -149,7 +151,7 @@ def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
 
 
 def add_entry(own: Path, entry: ZooEntry) -> None:
-    """Append an entry to the user's own zoo file, whole or not at all. Raises Fault where the name is taken."""
+    """Append an entry to the user's own zoo file, whole or not at all. Raises BenchmarkError where the name is taken."""
     own.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(own.with_name(f".{own.name}.lock")):  # of two that end at once, neither loses its entry
         entries = read_zoo(own) if own.is_file() else {}
@@ -166,7 +168,7 @@ def write_own(own: Path, entries: list[ZooEntry]) -> None:
 
 
 def find_entry(name: str, entries: dict[str, ZooEntry]) -> ZooEntry:
-    """The entry of that name, or fresh weights for `scratch:ARCHITECTURE`. Raises Fault with "did you mean"."""
+    """The entry of that name, or fresh weights for `scratch:ARCHITECTURE`. Raises BenchmarkError with "did you mean"."""
     if name in entries:
         return entries[name]
     if name.startswith("scratch:"):

@@ -29,7 +29,7 @@ FORMAT = 2  # of note and conversion, and of what `encoder_tensors` makes of a f
 def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], Account]:
     """What `backbone.encoder_tensors` gives for the file, from its conversion where there is one of just these.
 
-    Raises Fault as that does. A folder that cannot be written, or has no room, is read from without converting.
+    Raises BenchmarkError as that does. A folder that cannot be written, or has no room, is read from without converting.
     """
     if (held := _held(entry, file)) is not None:
         return held

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 POLYNOMIAL = 0x82F63B78
 WORD = 4  # bytes a step
-MOST_LANES = 4096
+MAX_LANES = 4096
 FEWEST_STEPS = 16
 Words = npt.NDArray[np.uint32]
 BITS = np.arange(32, dtype=np.uint32)
@@ -21,7 +21,7 @@ def crc32c(data: bytes | npt.NDArray[np.uint8]) -> int:
     """The checksum of these bytes."""
     content = np.frombuffer(data, np.uint8)
     lanes = 1
-    while lanes < MOST_LANES and len(content) >= 2 * lanes * WORD * FEWEST_STEPS:
+    while lanes < MAX_LANES and len(content) >= 2 * lanes * WORD * FEWEST_STEPS:
         lanes *= 2
     steps = -(-len(content) // (lanes * WORD))
     padded = np.zeros(lanes * steps * WORD, np.uint8)  # zeros in front change nothing

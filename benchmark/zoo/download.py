@@ -37,7 +37,7 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where
 def download(source: str, partial_file: Path, progress: Progress) -> None:
     """Brings the part file to its full length, over several tries; what arrived stays for the next.
 
-    Raises Fault with the reason where it cannot, DiskFull where there is no room.
+    Raises BenchmarkError with the reason where it cannot, DiskFull where there is no room.
     """
     reason, asked_for = "", 0.0
     for number in range(TRIES):

@@ -49,7 +49,7 @@ class _Pin(StrictModel):
 def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
     """Returns the entry's file if it is here and whole, without reading it; it is read where its pin is damaged.
 
-    Raises Fault where pin and entry disagree, and where nothing but a damaged pin vouched for the file.
+    Raises BenchmarkError where pin and entry disagree, and where nothing but a damaged pin vouched for the file.
     """
     path = _place(entry, weights)
     if not path.is_file() or not _pin(path).is_file():
@@ -65,7 +65,7 @@ def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
 
 
 def verified(file: WeightFile) -> WeightFile:
-    """The same file, its bytes read and compared with its digest. Raises Fault where they differ."""
+    """The same file, its bytes read and compared with its digest. Raises BenchmarkError where they differ."""
     found = sha256_of(file.path)
     if found != file.sha256:
         raise BenchmarkError(
@@ -78,7 +78,7 @@ def verified(file: WeightFile) -> WeightFile:
 def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Progress = lambda *_: None) -> WeightFile:
     """The entry's file, downloaded if it is not here. A cut download is continued, by the same call or the next.
 
-    An entry without a digest is pinned by its first fetch. Raises Fault with the manual way where there is no file.
+    An entry without a digest is pinned by its first fetch. Raises BenchmarkError with the manual way where there is no file.
     """
     if found := located(entry, weights):
         return found
@@ -183,7 +183,9 @@ def _pinned(path: Path) -> "_Pin | None":
 
 
 def _pinned_anew(entry: ZooEntry, path: Path) -> "_Pin":
-    """Returns a new pin in place of a damaged one, of a file whose digest the entry knows. Raises Fault for another."""
+    """Returns a new pin in place of a damaged one, of a file whose digest the entry knows. Raises BenchmarkError for
+    another.
+    """
     if not entry.sha256:
         raise BenchmarkError(
             f"{entry.name}: {_pin(path)} is damaged, and no digest is published that could vouch for the file in its place: "

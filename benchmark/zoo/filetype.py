@@ -41,7 +41,7 @@ class FileType(Enum):
 
 
 def file_type(path: Path) -> FileType:
-    """Returns what the file is. Raises Fault for a web page, and for a zip that is damaged or holds a name twice."""
+    """Returns what the file is. Raises BenchmarkError for a web page, and for a zip that is damaged or holds a name twice."""
     with path.open("rb") as file:
         start = file.read(64)
     if start.lstrip().lower().startswith(WEB_PAGES):

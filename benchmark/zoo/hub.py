@@ -41,7 +41,7 @@ class HubFile:
 
 
 def parse(source: str) -> HubFile:
-    """Raises Fault where `source` is no hf:OWNER/REPO/FILE[@REVISION]."""
+    """Raises BenchmarkError where `source` is no hf:OWNER/REPO/FILE[@REVISION]."""
     told = SOURCE.fullmatch(source)
     parts = source.removeprefix(HF).partition("@")[0].split("/")
     if not told or any(part in {"", ".", ".."} for part in parts):
@@ -54,7 +54,7 @@ def parse(source: str) -> HubFile:
 def resolved(source: str, container: str) -> str:
     """A `timm:` source as the hf: source or URL that timm itself would load; any other as it is.
 
-    timm's repositories hold each net in both containers: the entry's own one is taken. Raises Fault for a name without
+    timm's repositories hold each net in both containers: the entry's own one is taken. Raises BenchmarkError for a name without
     a tag (timm's default moves from version to version), and for what timm does not publish.
     """
     if not source.startswith(TIMM):
@@ -86,7 +86,7 @@ def resolved(source: str, container: str) -> str:
 def bring(where: HubFile, *, offline: bool) -> Path:
     """The file in huggingface_hub's cache, downloaded there if it lacks and neither `offline` nor HF_HUB_OFFLINE forbid.
 
-    Raises Fault with the reason where it cannot be had.
+    Raises BenchmarkError with the reason where it cannot be had.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (

@@ -43,7 +43,7 @@ PIECES = 16  # of the features, whose means the coarse hash is of
 # largest distance among those five; a MobileNetV2 trained on ImageNet lies 12 times as far
 MARGIN = 2.0
 CONSTANT = 1e-5  # a feature that varies by less than this share of the features' size, over images, says nothing
-MOST_CONSTANT = 0.5  # share of such features from which on there is a warning
+MAX_CONSTANT = 0.5  # share of such features from which on there is a warning
 WHAT_MAY_DIFFER = (
     "fingerprints are to 4 digits: the last may differ between machines and versions of torch, the hash (of means to "
     "2 digits) seldom does; another size of image or other input statistics give others"
@@ -152,7 +152,7 @@ def doubts(statistics: Statistics) -> list[str]:
     if not statistics.finite:
         return ["its features are not finite"]
     found = []
-    if statistics.constant is not None and statistics.constant >= MOST_CONSTANT:
+    if statistics.constant is not None and statistics.constant >= MAX_CONSTANT:
         found.append(f"{statistics.constant:.0%} of its features are the same for every image")
     near, usual = statistics.distance, statistics.fresh_distance
     if near is not None and usual is not None and near <= MARGIN * usual:

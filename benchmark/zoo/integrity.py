@@ -14,7 +14,9 @@ from benchmark.zoo.filetype import LONGEST_HEADER, WEB_PAGES, ZIP_STARTS
 
 
 def check_whole(path: Path, name: str, container: str) -> None:
-    """Raises Fault for a zip or safetensors file that is not whole, and for a web page. `name` is what it will be called."""
+    """Raises BenchmarkError for a zip or safetensors file that is not whole, and for a web page. `name` is what it
+    will be called.
+    """
     size = path.stat().st_size
     damaged = f"cut off or damaged ({size:,} bytes)"
     with path.open("rb") as file:

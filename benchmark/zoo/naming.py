@@ -250,7 +250,7 @@ def rename(
 ) -> Renamed:
     """Apply a naming. `classifier` are timm's names of the architecture's classifier modules, `wanted` of its tensors.
 
-    Raises Fault for a naming that there is not, for names that it neither knows nor drops, and where two are one.
+    Raises BenchmarkError for a naming that there is not, for names that it neither knows nor drops, and where two are one.
     """
     if naming not in NAMINGS:
         raise BenchmarkError(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")

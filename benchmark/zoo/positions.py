@@ -26,7 +26,7 @@ OFFSET = 0.1  # against rounding, in DINO's code; it also moves every place a li
 def interpolate_as(vit: nn.Module, rule: Positions) -> None:
     """Makes a timm ViT, built for images of any size, interpolate its positions by a rule in each pass.
 
-    Raises Fault for another net, or a ViT whose class token has no place among the positions.
+    Raises BenchmarkError for another net, or a ViT whose class token has no place among the positions.
     """
     if not isinstance(vit, VisionTransformer) or vit.cls_token is None or vit.no_embed_class:
         raise BenchmarkError(f"positions: {rule} is for a ViT with a class token, not {type(vit).__name__}")

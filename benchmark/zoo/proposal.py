@@ -77,7 +77,7 @@ def propose(
     """All that the file can be to the last tensor: one proposal where it is plain, several where the user must choose.
 
     What is given is not tried otherwise; `member` is the file's path in an archive. Of namings that give the same
-    tensors, the one that drops the fewest kinds of names is proposed, then the first of its table. Raises Fault where
+    tensors, the one that drops the fewest kinds of names is proposed, then the first of its table. Raises BenchmarkError where
     nothing reads the file, where its weights are no finite numbers, and with the nearest candidate's account, both sides,
     where nothing is complete.
     """
@@ -90,7 +90,7 @@ def propose(
     ]
 
     def judged(naming: str, architecture: str) -> tuple[Proposal, Tensors]:
-        """Raises Fault where the account of a candidate is not complete."""
+        """Raises BenchmarkError where the account of a candidate is not complete."""
         entry = ZooEntry(
             name=name,
             family="own",
@@ -141,7 +141,7 @@ def propose(
 def _read(path: Path, container: str | None, namings: list[str], member: str) -> tuple[str, dict[str, Arrays]]:
     """Returns the file's container, and its arrays as each naming reads them, of those that can; the file is read once.
 
-    Raises Fault where none can.
+    Raises BenchmarkError where none can.
     """
     read: dict[str, Arrays | BenchmarkError] = {}  # by where in the file the tensors lie
     with opened(path, container, member) as file:

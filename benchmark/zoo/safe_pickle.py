@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
-MOST_STEPS = 2_000_000  # a step makes at most a record of a tuple: 120 bytes
-MOST_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimiser has 2,000 tensors
+MAX_STEPS = 2_000_000  # a step makes at most a record of a tuple: 120 bytes
+MAX_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimiser has 2,000 tensors
 LONGEST_NAME = 1_000  # characters of a path to a tensor, or of a class
-MOST_FIELDS = 32  # of a named tuple
+MAX_FIELDS = 32  # of a named tuple
 LARGEST_KEY = 1 << 64  # of whole numbers
 DEEPEST = 40
 
@@ -70,13 +70,13 @@ class Walk:
     """Counts what a walk over untrusted content visits."""
 
     def __init__(self) -> None:
-        self.left = MOST_NAMES
+        self.left = MAX_NAMES
 
     def visit(self, count: int) -> None:
         """Raises ValueError where these are more than are left."""
         self.left -= count
         if self.left < 0:
-            raise ValueError(f"more than {MOST_NAMES:,} names")
+            raise ValueError(f"more than {MAX_NAMES:,} names")
 
 
 class _Bounded:
@@ -111,8 +111,8 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
     marks: list[list[Any]] = []
     memo: dict[Any, Any] = {}
     for step, (opcode, arg, _) in enumerate(pickletools.genops(_Bounded(file))):  # type: ignore[arg-type]
-        if step > MOST_STEPS:
-            raise ValueError(f"more than {MOST_STEPS:,} steps")
+        if step > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS:,} steps")
         match opcode.name:
             case "PROTO" | "FRAME":
                 pass
@@ -223,7 +223,7 @@ def _called(what: Any, args: Any) -> Any:
         return Record("unnamed", args)
     if what.path in ("dill._dill._create_namedtuple", "dill.dill._create_namedtuple"):  # dill writes such classes out
         name, fields, module = args[:3]
-        if len(fields) > MOST_FIELDS:
+        if len(fields) > MAX_FIELDS:
             raise ValueError(f"a named tuple of {len(fields):,} fields")
         return Named(_dotted(module, name), tuple(_dotted(one) for one in fields))
     return Record(what.path, args, what.fields)

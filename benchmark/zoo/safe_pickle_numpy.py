@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.zoo.safe_pickle import Named, Record
 
 BYTES = ("bytes", "bytearray")
-MOST_AXES = 8
+MAX_AXES = 8
 LARGEST_SIZE = 1 << 40  # elements along an axis
 
 
@@ -44,7 +44,7 @@ def array_of(value: Any) -> np.ndarray | None:
 
 def checked_sizes(sizes: Any) -> tuple[int, ...]:
     """Returns a shape, or strides. Raises ValueError for what no array has: endless, negative, or no whole numbers."""
-    if not isinstance(sizes, tuple) or len(sizes) > MOST_AXES:
+    if not isinstance(sizes, tuple) or len(sizes) > MAX_AXES:
         raise ValueError("a shape of too many axes, or none")
     if not all(isinstance(size, int) and 0 <= size < LARGEST_SIZE for size in sizes):
         raise ValueError("a shape that is none")

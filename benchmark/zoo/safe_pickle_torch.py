@@ -136,7 +136,7 @@ def read_legacy(file: IO[bytes], size: int) -> tuple[Any, Storage]:
     start = file.tell()
 
     @cache
-    def places() -> dict[str, tuple[int, int]]:
+    def positions() -> dict[str, tuple[int, int]]:
         # modules are named outside of the pickle too, with their source
         sizes = {_key(named[2]): _dtype(named[1]).itemsize for named in outside if named[0] == "storage"}
         found, place = {}, start
@@ -151,7 +151,7 @@ def read_legacy(file: IO[bytes], size: int) -> tuple[Any, Storage]:
 
     @cache
     def storage(key: str) -> bytearray:
-        place, length = places()[key]
+        place, length = positions()[key]
         file.seek(place)
         return bytearray(file.read(length))
 

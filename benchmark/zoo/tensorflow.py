@@ -23,9 +23,9 @@ TRAILER = 5  # after each block: its compression and checksum
 LARGEST_INDEX = 1 << 24  # bytes; a ResNet-152 with its optimiser has 100 KB, of 2,000 tensors
 LONGEST_NAME = 1024
 LONGEST_ENTRY = 1 << 16
-MOST_BLOCKS = 10_000  # TensorFlow's own are of 256 KB
-MOST_TENSORS = 20_000  # ten times those of a ResNet-152 with its optimiser
-MOST_AXES = 8
+MAX_BLOCKS = 10_000  # TensorFlow's own are of 256 KB
+MAX_TENSORS = 20_000  # ten times those of a ResNet-152 with its optimiser
+MAX_AXES = 8
 VERSION = 1  # of the format, the newest in TensorFlow 2.21
 KINDS = {  # tensorflow/core/framework/types.proto
     1: torch.float32, 2: torch.float64, 3: torch.int32, 4: torch.uint8, 5: torch.int16, 6: torch.int8, 9: torch.int64,
@@ -37,7 +37,7 @@ Fields = dict[int, int | bytes]
 def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Tensors by name, and the names of what holds no numbers (texts). `data` are all the data files, in order.
 
-    Raises Fault for what is not read here, ValueError and LookupError for what is damaged.
+    Raises BenchmarkError for what is not read here, ValueError and LookupError for what is damaged.
     """
     if index.stat().st_size > LARGEST_INDEX:
         raise ValueError(f"an index of {index.stat().st_size:,} bytes")
@@ -75,8 +75,8 @@ def _tensor(name: str, told: Fields, data: list[Path]) -> torch.Tensor:
     shape = [axis for number, axis in _fields(_text(told, 2)) if number == 2 and isinstance(axis, bytes)]
     axes = [_number(dict(_fields(axis)), 1) for axis in shape]
     place, size, file = _number(told, 4), _number(told, 5), data[_number(told, 3)]
-    if len(axes) > MOST_AXES or prod(axes) * kind.itemsize != size:
-        raise ValueError(f"{name} is told to be {axes[:MOST_AXES]} of {kind}, and has {size:,} bytes")
+    if len(axes) > MAX_AXES or prod(axes) * kind.itemsize != size:
+        raise ValueError(f"{name} is told to be {axes[:MAX_AXES]} of {kind}, and has {size:,} bytes")
     if place + size > file.stat().st_size:
         raise ValueError(f"{name} ends at byte {place + size:,} of {file.stat().st_size:,}")
     content = np.fromfile(file, np.uint8, count=size, offset=place)
@@ -97,11 +97,11 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     for block, (_, value) in enumerate(_block(content, *place)):
         (at, size), _ = _handle(value, 0)
         left -= size
-        if left < 0 or block >= MOST_BLOCKS:  # one block, told many times over
+        if left < 0 or block >= MAX_BLOCKS:  # one block, told many times over
             raise ValueError("its index tells of more blocks than there are")
         for key, entry in _block(content, at, size):
             number += 1
-            if (last is not None and key <= last) or number > MOST_TENSORS:
+            if (last is not None and key <= last) or number > MAX_TENSORS:
                 raise ValueError("its index is not in order, or endless")
             last = key
             yield key, entry

@@ -25,7 +25,7 @@ from benchmark.zoo.filetype import FileType, file_type
 from benchmark.zoo.safe_pickle import Hostile, Record, flat, mapping, read_pickle
 from benchmark.zoo.safe_pickle_numpy import array_of
 from benchmark.zoo.safe_pickle_torch import Storage, read_legacy, read_zip, tensor_of
-from benchmark.zoo.tensorflow import MOST_TENSORS, read_bundle
+from benchmark.zoo.tensorflow import MAX_TENSORS, read_bundle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,11 @@ class OpenedFile:
     def arrays(self, inside: str = "") -> Arrays:
         """Returns the arrays under `inside`: a dotted path of keys, empty where they lie at the top or under `state_dict`.
 
-        Raises Fault where there are none, or more than MOST_TENSORS.
+        Raises BenchmarkError where there are none, or more than MAX_TENSORS.
         """
         arrays = self.read(inside)
-        if len(arrays.tensors) > MOST_TENSORS:
-            raise BenchmarkError(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MOST_TENSORS:,}")
+        if len(arrays.tensors) > MAX_TENSORS:
+            raise BenchmarkError(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MAX_TENSORS:,}")
         if not arrays.tensors:
             raise BenchmarkError(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
         return arrays
@@ -75,7 +75,7 @@ def opened(path: Path, container: str | None = None, member: str = "") -> Iterat
     """Yields the file, for as long as it is open.
 
     `container`: what it is declared to be (None: nothing is declared). `member`: the file's path in an archive (of a
-    TensorFlow checkpoint: its name without `.index`, needed where there are several). Raises Fault for what is no such
+    TensorFlow checkpoint: its name without `.index`, needed where there are several). Raises BenchmarkError for what is no such
     file, truncated, or would run code.
     """
     if container not in (None, *CONTAINERS):
@@ -145,7 +145,7 @@ def _torch(source: _Source) -> Callable[[str], Arrays]:
 
 
 def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
-    """Returns what `read` does. Raises Fault for whatever an inert reader meets."""
+    """Returns what `read` does. Raises BenchmarkError for whatever an inert reader meets."""
     with damage_told(path, kind):
         try:
             return read()

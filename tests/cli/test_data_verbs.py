@@ -19,35 +19,35 @@ TINY = ("--set", "image_size=32", "--set", "max_epochs=1", "--set", "batch_size=
 MODEL = ("--models", "scratch:test_resnet", "--seeds", "1")
 
 
-def records(places):
-    return Store(places.results).records()[0]
+def records(workspace):
+    return Store(workspace.results).records()[0]
 
 
-def test_prepare_tells_the_size_first_and_run_uses_what_it_built(cli, places):
+def test_prepare_tells_the_size_first_and_run_uses_what_it_built(cli, workspace):
     planned = cli("data", "prepare", "TXC", "--set", "image_size=32", "--dry-run")
     built = cli("data", "prepare", "TXC", "--set", "image_size=32")
-    caches = sorted(path.name for path in places.pixels.iterdir() if path.is_dir())
+    caches = sorted(path.name for path in workspace.pixels.iterdir() if path.is_dir())
 
     assert "TXC: 29 images, short side 512: about 0.00 GB" in planned.text
     assert "TXC: 11 images, square 37: about 0.00 GB" in planned.text
     assert built.code == 0
     assert len(caches) == 2
     assert cli("run", "--tasks", "TXC", *MODEL, *TINY).code == 0
-    assert caches == sorted(path.name for path in places.pixels.iterdir() if path.is_dir())
+    assert caches == sorted(path.name for path in workspace.pixels.iterdir() if path.is_dir())
 
 
 def test_prepare_says_where_nothing_is_kept(cli):
     assert "decoded anew each time: there is nothing to prepare" in cli("data", "prepare", "ECC").text
 
 
-def test_one_cache_serves_all_folds(cli, places):
+def test_one_cache_serves_all_folds(cli, workspace):
     built = cli("data", "prepare", "TXC", "--set", "image_size=32", "--folds", "3")
-    caches = sorted(path.name for path in places.pixels.iterdir() if path.is_dir())
+    caches = sorted(path.name for path in workspace.pixels.iterdir() if path.is_dir())
     ran = cli("run", "--tasks", "TXC", *MODEL, *TINY, "--folds", "3")
 
     assert (built.code, ran.code) == (0, 0)
-    assert sorted(record.cell.fold for record in records(places)) == [0, 1, 2]
-    assert caches == sorted(path.name for path in places.pixels.iterdir() if path.is_dir())
+    assert sorted(record.cell.fold for record in records(workspace)) == [0, 1, 2]
+    assert caches == sorted(path.name for path in workspace.pixels.iterdir() if path.is_dir())
 
 
 def test_a_split_is_written_with_its_hash_counts_and_prevalence(cli, tmp_path):
@@ -64,7 +64,7 @@ def test_a_split_is_written_with_its_hash_counts_and_prevalence(cli, tmp_path):
     assert told["sha256"][:16] in ran.text
 
 
-def test_a_given_split_is_used_until_it_is_forgotten(cli, places, tmp_path):
+def test_a_given_split_is_used_until_it_is_forgotten(cli, workspace, tmp_path):
     cli("data", "split", "TXC", "--out", str(tmp_path))
     table = pd.read_csv(tmp_path / "TXC.split.csv", dtype=str)
     swapped = table.assign(part=table["part"].map({"test": "train", "train": "test", "validation": "validation"}))
@@ -77,7 +77,7 @@ def test_a_given_split_is_used_until_it_is_forgotten(cli, places, tmp_path):
     assert cli("data", "split", "TXC", "--forget").code == 0
     cli("run", "--tasks", "TXC", *MODEL, *TINY)
 
-    by_split = {tuple(record.num_examples.values()): record.cell.data_digest for record in records(places)}
+    by_split = {tuple(record.num_examples.values()): record.cell.data_digest for record in records(workspace)}
     assert len(by_split) == len(set(by_split.values())) == 2
     counts = swapped.iloc[2:]["part"].value_counts()
     assert (counts["train"], counts["validation"], counts["test"]) in by_split
@@ -93,7 +93,7 @@ def test_a_given_split_is_used_until_it_is_forgotten(cli, places, tmp_path):
         (lambda t: t[t["part"] != "test"], "leave none for test"),
     ],
 )
-def test_a_wrong_split_is_refused_and_not_kept(cli, places, tmp_path, change, told):
+def test_a_wrong_split_is_refused_and_not_kept(cli, workspace, tmp_path, change, told):
     cli("data", "split", "TXC", "--out", str(tmp_path))
     change(pd.read_csv(tmp_path / "TXC.split.csv", dtype=str)).to_csv(tmp_path / "mine.csv", index=False)
 
@@ -101,20 +101,20 @@ def test_a_wrong_split_is_refused_and_not_kept(cli, places, tmp_path, change, to
 
     assert ran.code == 2
     assert told in ran.text
-    assert not places.own_splits.exists()
+    assert not workspace.own_splits.exists()
 
 
-def test_a_subset_trains_on_as_many_of_each_class_and_its_table_says_so(cli, places):
+def test_a_subset_trains_on_as_many_of_each_class_and_its_table_says_so(cli, workspace):
     ran = cli("run", "--tasks", "APTOS", *MODEL, *TINY, "--subset", "10")
     report = cli("report", "--tasks", "APTOS")
 
     assert ran.code == 0
-    (record,) = records(places)
+    (record,) = records(workspace)
     assert record.num_examples["train"] == record.cell.subset == 10
     assert "10 training images" in report.text
 
 
-def test_named_subsets_are_the_tasks_and_all_is_everything(cli, places):
+def test_named_subsets_are_the_tasks_and_all_is_everything(cli, workspace):
     everything = cli("plan", "--tasks", "APTOS", *MODEL, "--subset", "F")
     unknown = cli("plan", "--tasks", "APTOS", *MODEL, "--subset", "XL")
 
@@ -122,31 +122,31 @@ def test_named_subsets_are_the_tasks_and_all_is_everything(cli, places):
     assert unknown.code == 2
     assert "--subset XL: wanted a number of training images, or one of S, M, F" in unknown.text
     assert cli("plan", "--tasks", "APTOS", *MODEL, "--subset", "5", "--fraction", "0.5").code == 2
-    assert records(places) == []
+    assert records(workspace) == []
 
 
-def test_folds_are_runs_of_one_cell_in_the_table(cli, places):
+def test_folds_are_runs_of_one_cell_in_the_table(cli, workspace):
     ran = cli("run", "--tasks", "PneumoniaCXR", *MODEL, *TINY, "--folds", "2", "--subset", "6")
     report = cli("report", "--tasks", "PneumoniaCXR")
-    rows = pd.read_csv(places.results / "reports" / "PneumoniaCXR" / "table.csv")
+    rows = pd.read_csv(workspace.results / "reports" / "PneumoniaCXR" / "table.csv")
 
     assert ran.code == 0
     assert "2 folds" in report.text
     assert rows["n"].tolist() == [2]
 
 
-def test_a_challenges_secret_test_is_predicted_and_written_as_it_wants_it(cli, places):
+def test_a_challenges_secret_test_is_predicted_and_written_as_it_wants_it(cli, workspace):
     ran = cli("run", "--tasks", "APTOS,PatchCam", *MODEL, *TINY)
     report = cli("report", "--tasks", "APTOS,PatchCam", "--submission")
-    folder = places.results / "reports" / "APTOS+PatchCam"
+    folder = workspace.results / "reports" / "APTOS+PatchCam"
     grades = pd.read_csv(next(folder.glob("submission-APTOS-*.csv")), dtype={"id_code": str})
     patches = pd.read_csv(next(folder.glob("submission-PatchCam-*.csv")), dtype={"id": str})
 
     assert (ran.code, report.code) == (0, 0)
-    wanted = pd.read_csv(places.data / "APTOS2019" / "test.csv", dtype=str)
+    wanted = pd.read_csv(workspace.data / "APTOS2019" / "test.csv", dtype=str)
     assert sorted(grades["id_code"]) == sorted(wanted["id_code"])
     assert set(grades["diagnosis"]) <= {0, 1, 2, 3, 4}
-    test_patches = {path.stem for path in (places.data / "histopathologic-cancer-detection" / "test").iterdir()}
+    test_patches = {path.stem for path in (workspace.data / "histopathologic-cancer-detection" / "test").iterdir()}
     assert set(patches["id"]) == test_patches
     assert patches["label"].between(0, 1).all()
 
@@ -160,9 +160,9 @@ def test_no_submission_where_every_image_has_a_label(cli):
     assert "no cell here predicted images without labels" in refused.text
 
 
-def test_slices_that_cannot_be_decoded_are_left_out_counted_and_named(cli, places, tmp_path, monkeypatch):
+def test_slices_that_cannot_be_decoded_are_left_out_counted_and_named(cli, workspace, tmp_path, monkeypatch):
     shutil.copytree(
-        places.data / "rsna-str-pulmonary-embolism-detection",
+        workspace.data / "rsna-str-pulmonary-embolism-detection",
         tmp_path / "data" / "rsna-str-pulmonary-embolism-detection",
     )
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "data"))
@@ -172,12 +172,12 @@ def test_slices_that_cannot_be_decoded_are_left_out_counted_and_named(cli, place
 
     assert cli("run", "--tasks", "ECC", *MODEL, *TINY).code == 0
 
-    (record,) = records(places)
+    (record,) = records(workspace)
     (note,) = [note for note in record.notes if "decoded" in note]
     assert note.startswith("3 images could not be decoded and were left out: ")
     assert slices[5].name in note
     assert {"auc", "exam_auc_max", "exam_auc_top10"} <= set(record.scores)
-    predicted = Store(places.results).predictions(record.cell)
+    predicted = Store(workspace.results).predictions(record.cell)
     assert set(predicted.groups) == {"patient", "study", "series"}
 
 
@@ -190,7 +190,7 @@ def test_what_could_not_be_decoded_is_remembered_over_an_interruption(tmp_path):
     assert set(Unreadable(file, lambda: {"test/b.dcm": "empty"}).kept()) == {"train/a.dcm", "test/b.dcm"}
 
 
-def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, places, tmp_path, monkeypatch):
+def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, workspace, tmp_path, monkeypatch):
     """A user's own task that is cached."""
     root = own_tree(tmp_path / "data" / "skin")
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "data"))
@@ -198,8 +198,8 @@ def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, p
     broken.write_bytes(broken.read_bytes()[:60])
     strict, tolerant = own_sheet(tmp_path / "a", name="Strict"), own_sheet(tmp_path / "b", unreadable="leave out")
     for sheet in (strict, tolerant):
-        shutil.copy(sheet, places.own_tasks) if places.own_tasks.is_dir() else shutil.copytree(
-            sheet.parent, places.own_tasks
+        shutil.copy(sheet, workspace.own_tasks) if workspace.own_tasks.is_dir() else shutil.copytree(
+            sheet.parent, workspace.own_tasks
         )
 
     failed = cli("run", "--tasks", "Strict", *MODEL, *TINY)
@@ -207,7 +207,7 @@ def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, p
 
     assert (failed.code, ran.code) == (1, 0)
     assert "unreadable image" in failed.text
-    record = next(record for record in records(places) if record.cell.task == "Skin")
+    record = next(record for record in records(workspace) if record.cell.task == "Skin")
     assert any(note.startswith("1 image could not be decoded") and broken.name in note for note in record.notes)
 
 
@@ -235,7 +235,7 @@ def own_sheet(folder, **changed):
     return path
 
 
-def test_a_users_own_task_is_checked_kept_run_and_reported(cli, places, tmp_path, monkeypatch):
+def test_a_users_own_task_is_checked_kept_run_and_reported(cli, workspace, tmp_path, monkeypatch):
     own_tree(tmp_path / "data" / "skin")
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "data"))
     sheet = own_sheet(tmp_path / "mine")
@@ -250,7 +250,7 @@ def test_a_users_own_task_is_checked_kept_run_and_reported(cli, places, tmp_path
     assert "reader: folders" in cli("tasks", "show", "Skin").text
     assert cli("run", "--tasks", "Skin", *MODEL, *TINY).code == 0
     assert "accuracy" in cli("report", "--tasks", "Skin").text
-    (record,) = records(places)
+    (record,) = records(workspace)
     assert {"accuracy", "mean_sensitivity", "mean_auc"} <= set(record.scores)
 
     assert cli("tasks", "remove", "Skin").code == 0
@@ -267,7 +267,7 @@ def test_a_users_own_task_is_checked_kept_run_and_reported(cli, places, tmp_path
         ({"metric": "acuracy"}, "metric 'acuracy' of a multiclass task: did you mean accuracy"),
     ],
 )
-def test_a_wrong_sheet_of_ones_own_is_one_line_and_not_kept(cli, places, tmp_path, monkeypatch, changed, told):
+def test_a_wrong_sheet_of_ones_own_is_one_line_and_not_kept(cli, workspace, tmp_path, monkeypatch, changed, told):
     own_tree(tmp_path / "data" / "skin")
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "data"))
 
@@ -275,7 +275,7 @@ def test_a_wrong_sheet_of_ones_own_is_one_line_and_not_kept(cli, places, tmp_pat
 
     assert added.code == 2
     assert told in added.text
-    assert not places.own_tasks.exists()
+    assert not workspace.own_tasks.exists()
 
 
 def test_an_own_task_may_not_take_a_shipped_name(cli, tmp_path, monkeypatch):
@@ -288,14 +288,14 @@ def test_an_own_task_may_not_take_a_shipped_name(cli, tmp_path, monkeypatch):
     assert "the project has a task TXC already" in added.text
 
 
-def test_subgroup_scores_stand_in_the_report(cli, places):
+def test_subgroup_scores_stand_in_the_report(cli, workspace):
     cli("run", "--tasks", "Derm27", *MODEL, *TINY)
     cli("report", "--tasks", "Derm27")
-    groups = pd.read_csv(places.results / "reports" / "Derm27" / "groups.csv")
+    groups = pd.read_csv(workspace.results / "reports" / "Derm27" / "groups.csv")
 
     assert {"skin_type", "age"} <= set(groups["group"])
     assert set(groups["metric"]) == {"accuracy"}
     by_type = groups[groups["group"] == "skin_type"]
-    (record,) = records(places)
-    predicted = Store(places.results).predictions(record.cell)
+    (record,) = records(workspace)
+    predicted = Store(workspace.results).predictions(record.cell)
     assert by_type["num_examples"].sum() == len(set(predicted.groups["case"]))

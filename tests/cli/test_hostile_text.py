@@ -127,10 +127,10 @@ def foreign(results, fields) -> None:
 
 
 @pytest.mark.parametrize("name", ["[/]", "\x1b[31m", "../../x", "x" * 5000, "a/b", "", "a\nb", "a\\b", ".."])
-def test_a_record_of_a_name_that_no_entry_can_have_is_left_out(places, cli, name):
+def test_a_record_of_a_name_that_no_entry_can_have_is_left_out(workspace, cli, name):
     fields = json.loads(made_up_record(made_up_cell()).model_dump_json())
     fields["cell"]["weights"][0]["name"] = name
-    foreign(places.results, fields)
+    foreign(workspace.results, fields)
 
     ran = cli("status")
 
@@ -142,9 +142,9 @@ def test_a_record_of_a_name_that_no_entry_can_have_is_left_out(places, cli, name
         Weights(name=name, architecture="resnet18", naming="none")
 
 
-def test_the_error_of_a_record_from_elsewhere_is_shown_letter_by_letter(places, cli):
+def test_the_error_of_a_record_from_elsewhere_is_shown_letter_by_letter(workspace, cli):
     failed = made_up_record(made_up_cell(), status="failed", error="[/] \x1b[31mred", scores={})
-    foreign(places.results, json.loads(failed.model_dump_json()))
+    foreign(workspace.results, json.loads(failed.model_dump_json()))
 
     ran = cli("status")
 
@@ -153,11 +153,11 @@ def test_the_error_of_a_record_from_elsewhere_is_shown_letter_by_letter(places, 
     assert "\x1b" not in ran.out
 
 
-def test_an_entry_of_markup_is_listed_as_it_is_written(places, cli):
+def test_an_entry_of_markup_is_listed_as_it_is_written(workspace, cli):
     entry = {"name": "net", "family": "[/]", "architecture": "a", "container": "torch", "naming": "plain",
              "source": "https://h/x", "licence": "[bold]", "cite": "c"}  # fmt: skip
-    places.own_zoo.parent.mkdir(parents=True)
-    places.own_zoo.write_text(json.dumps({"entries": [entry]}))
+    workspace.own_zoo.parent.mkdir(parents=True)
+    workspace.own_zoo.write_text(json.dumps({"entries": [entry]}))
 
     ran = cli("zoo", "list")
 
@@ -188,17 +188,17 @@ def test_what_the_system_refuses_is_one_line_of_every_verb(cli, verb, said):
 
 
 @pytest.mark.parametrize("name", ["../kept", "../../kept", "/etc/kept", "..", ""])
-def test_no_task_of_elsewhere_is_removed_by_its_name(cli, places, name):
-    places.own_tasks.mkdir(parents=True)
-    for folder in (places.own_tasks.parent, places.home.parent):
+def test_no_task_of_elsewhere_is_removed_by_its_name(cli, workspace, name):
+    workspace.own_tasks.mkdir(parents=True)
+    for folder in (workspace.own_tasks.parent, workspace.home.parent):
         (folder / "kept.yaml").write_text("mine")
 
     ran = cli("tasks", "remove", name)
 
     assert ran.code == 2
     assert "no task " in ran.err
-    assert (places.own_tasks.parent / "kept.yaml").exists()
-    assert (places.home.parent / "kept.yaml").exists()
+    assert (workspace.own_tasks.parent / "kept.yaml").exists()
+    assert (workspace.home.parent / "kept.yaml").exists()
 
 
 def test_names_of_a_files_tensors_are_shown_letter_by_letter(cli, tmp_path):

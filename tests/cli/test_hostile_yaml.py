@@ -127,7 +127,7 @@ def test_aliases_that_say_little_are_read_as_yaml_has_them(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../outside", "..", "a/../../outside", "", "x" * 300])
-def test_a_name_reads_no_file_outside_of_its_folder(places, tmp_path, name):
+def test_a_name_reads_no_file_outside_of_its_folder(workspace, tmp_path, name):
     for folder in ("tasks/suites", "home/tasks"):
         (tmp_path / folder).mkdir(parents=True)
     for folder in (".", "tasks", "home"):
@@ -137,4 +137,4 @@ def test_a_name_reads_no_file_outside_of_its_folder(places, tmp_path, name):
         read_suite(name, tmp_path / "tasks" / "suites")
     (tmp_path / "tasks" / "outside.yaml").unlink()
     with pytest.raises(BenchmarkError, match="no task "):
-        find_task(name, replace(places, project=tmp_path, home=tmp_path / "home"))
+        find_task(name, replace(workspace, project=tmp_path, home=tmp_path / "home"))

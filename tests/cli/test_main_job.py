@@ -15,8 +15,8 @@ TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_
 MODELS = "scratch:test_efficientnet,scratch:test_resnet"
 
 
-def records(places):
-    return Store(places.results).records()[0]
+def records(workspace):
+    return Store(workspace.results).records()[0]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def own_data(phantoms, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_main_job_runs_continues_amends_and_reports(cli, places):
+def test_the_main_job_runs_continues_amends_and_reports(cli, workspace):
     first = cli("run", "--models", MODELS, "--tasks", "TXC,PXS", "--seeds", "1", *TINY)
     again = cli("run", "--models", MODELS, "--tasks", "TXC,PXS", "--seeds", "1", *TINY)
     more = cli("run", "--models", MODELS, "--tasks", "TXC,PXS", "--seeds", "2", *TINY, "--workers", "2")
@@ -41,8 +41,8 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
     assert "4 of 4 cells done" in first.text
     assert "4 cells: 0 to run, 4 done before" in again.text
     assert "8 cells: 4 to run, 4 done before" in more.text
-    assert len(records(places)) == 8
-    for record in records(places):
+    assert len(records(workspace)) == 8
+    for record in records(workspace):
         assert record.status == "done"
         assert record.epochs_trained == 2
         assert record.cell.data == "phantom"
@@ -50,7 +50,7 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
         assert record.peak_memory_gb > 0
         assert {"torch", "timm", "device", "threads"} <= set(record.environment)
         assert [line["epoch"] for line in record.history] == [1, 2]
-        assert len(Store(places.results).predictions(record.cell).ids) == record.num_examples["test"]
+        assert len(Store(workspace.results).predictions(record.cell).ids) == record.num_examples["test"]
 
     plan = cli("plan", "--models", MODELS, "--tasks", "TXC", "--seeds", "4", *TINY)
     assert "8 cells, 4 pending, about" in plan.text
@@ -59,7 +59,7 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
     assert "scratch:test_resnet 2" in status.text
     report = cli("report", "--tasks", "TXC,PXS", "--baseline", "scratch:test_resnet")
     assert report.code == 0
-    folder = places.results / "reports" / "PXS+TXC"
+    folder = workspace.results / "reports" / "PXS+TXC"
     assert sorted(path.name for path in folder.iterdir()) == [
         "cells.csv",
         *(
@@ -80,7 +80,7 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, places):
 
 
 @pytest.mark.slow
-def test_an_unreadable_image_fails_its_cells_and_no_other(cli, own_data, places):
+def test_an_unreadable_image_fails_its_cells_and_no_other(cli, own_data, workspace):
     root = own_data() / "Shenzhen" / "CXR_png"
     victim = sorted(root.iterdir())[18]  # none of those whose bytes stand for the whole in the data's digest
     victim.write_bytes(victim.read_bytes()[:200])
@@ -88,7 +88,7 @@ def test_an_unreadable_image_fails_its_cells_and_no_other(cli, own_data, places)
     ran = cli("run", "--models", "scratch:test_resnet", "--tasks", "TXC,VFS-CHASE", "--seeds", "1", *TINY)
 
     assert ran.code == 1
-    by_task = {record.cell.task: record for record in records(places)}
+    by_task = {record.cell.task: record for record in records(workspace)}
     assert by_task["VFS-CHASE"].status == "done"
     assert by_task["TXC"].status == "failed"
     assert str(victim) in by_task["TXC"].error
@@ -97,27 +97,27 @@ def test_an_unreadable_image_fails_its_cells_and_no_other(cli, own_data, places)
 
     again = cli("run", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", *TINY)
     assert (again.code, "0 to run, 1 failed before" in again.text) == (1, True)
-    shutil.copy(places.data / "Shenzhen" / "CXR_png" / victim.name, victim)
+    shutil.copy(workspace.data / "Shenzhen" / "CXR_png" / victim.name, victim)
     mended = cli("run", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", *TINY, "--retry-failed")
     assert mended.code == 0
-    done = next(record for record in records(places) if record.cell.task == "TXC")
+    done = next(record for record in records(workspace) if record.cell.task == "TXC")
     assert (done.status, done.attempt) == ("done", 2)
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_is_a_failed_record_with_its_reason(cli, places):
+def test_a_loss_that_is_no_number_is_a_failed_record_with_its_reason(cli, workspace):
     ran = cli(
         "run", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", *TINY, "--set", "learning_rate=1e30"
     )
 
-    (record,) = records(places)
+    (record,) = records(workspace)
     assert (ran.code, record.status) == (1, "failed")
     assert "loss became" in record.error
     assert "epoch" in record.error
 
 
 @pytest.mark.slow
-def test_a_mask_of_another_size_is_a_failed_record(cli, own_data, places):
+def test_a_mask_of_another_size_is_a_failed_record(cli, own_data, workspace):
     from PIL import Image
 
     path = next((own_data() / "CHASE_DB1").glob("*_1stHO.png"))
@@ -125,12 +125,12 @@ def test_a_mask_of_another_size_is_a_failed_record(cli, own_data, places):
 
     cli("run", "--models", "scratch:test_resnet", "--tasks", "VFS-CHASE", "--seeds", "1", *TINY)
 
-    (record,) = records(places)
+    (record,) = records(workspace)
     assert "the mask is 20 x 20 but its image is" in record.error
 
 
 @pytest.mark.slow
-def test_an_encoder_is_made_registered_and_used(cli, places):
+def test_an_encoder_is_made_registered_and_used(cli, workspace):
     """Classification first, then segmentation from it, then both as models of a grid."""
     one = cli(
         "pretrain", "supervised", "--from", "scratch:test_efficientnet", "--task", "TXC", "--name", "chest", *TINY
@@ -152,7 +152,7 @@ def test_an_encoder_is_made_registered_and_used(cli, places):
     for parent in ("TXC''s images: free for use with citation", "; VFS-CHASE''s images: CC BY 4.0"):
         assert parent in shown
     # a U-Net trains no final convolution: those tensors stay fresh, by name, and the account says what share did not
-    (last,) = [record for record in records(places) if record.cell.model == "chest-fundus"]
+    (last,) = [record for record in records(workspace) if record.cell.model == "chest-fundus"]
     assert 0 < last.weights_account[0]["share"] < 1
     assert last.weights_account[0]["fresh"]
     again = cli(
@@ -162,7 +162,7 @@ def test_an_encoder_is_made_registered_and_used(cli, places):
 
 
 @pytest.mark.slow
-def test_exact_pixels_bf16_and_fractions_are_cells_of_their_own(cli, places):
+def test_exact_pixels_bf16_and_fractions_are_cells_of_their_own(cli, workspace):
     settings = [
         ("--set", "pixels=exact"),
         ("--set", "precision=bf16"),
@@ -177,18 +177,18 @@ def test_exact_pixels_bf16_and_fractions_are_cells_of_their_own(cli, places):
         ran = cli("run", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", *TINY, *setting)
         assert ran.code == 0, ran.text
 
-    keys = {record.key: record for record in records(places)}
+    keys = {record.key: record for record in records(workspace)}
     assert len(keys) == len(settings)
     halved = next(record for record in keys.values() if record.cell.fraction == 0.5)
     assert halved.num_examples == {"train": 14, "validation": 3, "test": 8}
 
 
 @pytest.mark.slow
-def test_official_splits_and_fields_of_view_reach_the_scores(cli, places):
+def test_official_splits_and_fields_of_view_reach_the_scores(cli, workspace):
     ran = cli("run", "--models", "scratch:test_resnet", "--tasks", "VFS,DXC14", "--seeds", "1", *TINY)
 
     assert ran.code == 0
-    by_task = {record.cell.task: record for record in records(places)}
+    by_task = {record.cell.task: record for record in records(workspace)}
     assert by_task["VFS"].num_examples == {"train": 3, "validation": 1, "test": 4}
     named = {
         "dice_per_image",
@@ -203,7 +203,7 @@ def test_official_splits_and_fields_of_view_reach_the_scores(cli, places):
 
 
 @pytest.mark.slow
-def test_out_of_memory_halves_the_micro_batch_and_says_so(places, tasks, monkeypatch):
+def test_out_of_memory_halves_the_micro_batch_and_says_so(workspace, tasks, monkeypatch):
     """A device that takes four images at a time: the real loop, runner and record, an encoder that refuses more."""
     from workers import cell_of
 
@@ -218,9 +218,9 @@ def test_out_of_memory_halves_the_micro_batch_and_says_so(places, tasks, monkeyp
         return forward(self, images)
 
     monkeypatch.setattr(Classifier, "forward", refusing)
-    cell = cell_of(places, tasks["TXC"], max_epochs=2, batch_size=16)
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=2, batch_size=16)
 
-    record = Runner(places=places, device=torch.device("cpu")).run(cell)
+    record = Runner(workspace=workspace, device=torch.device("cpu")).run(cell)
 
     assert record.status == "done"
     # 29 images: batches of 16 and 13; pieces of 4 and, at the second's end, of 5
@@ -245,7 +245,7 @@ def test_missing_data_and_weights_are_told_in_one_line(cli, monkeypatch):
         assert told in ran.err
 
 
-def test_every_missing_data_set_is_told_at_once(cli, places, tmp_path):
+def test_every_missing_data_set_is_told_at_once(cli, workspace, tmp_path):
     (tmp_path / "empty").mkdir()
 
     ran = cli("run", "--models", "scratch", "--tasks", "TXC,VFS", "--data", str(tmp_path / "empty"))
@@ -253,7 +253,7 @@ def test_every_missing_data_set_is_told_at_once(cli, places, tmp_path):
     assert ran.code == 2
     assert "TXC: no folder Shenzhen/" in ran.err
     assert "VFS: no folder DRIVE/" in ran.err
-    assert not places.results.exists(), "nothing is written for a wrong request"
+    assert not workspace.results.exists(), "nothing is written for a wrong request"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_zoo_add_takes_a_file_and_refuses_a_stray_tensor(cli, tmp_path):
     ("mps", "--device mps: wanted auto, cpu, cuda or cuda:N"),
     ("cuda:64", "--device cuda:64: "),
 ])  # fmt: skip
-def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli, places, device, said):
+def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli, workspace, device, said):
     run = ("--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "1", "--device", device)
     ran = cli("run", *run)
     pretrained = cli(
@@ -321,7 +321,7 @@ def test_a_device_that_is_not_there_refuses_the_request_and_leaves_no_record(cli
     for one in (ran, pretrained):
         assert one.code == 2
         assert said in one.text
-    assert records(places) == []
+    assert records(workspace) == []
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from conftest import CHECKOUT
 from PIL import Image
 from torchvision.transforms import Resize
 
-from benchmark.data.assignment import Share
+from benchmark.data.assignment import TrainingShare
 from benchmark.data.batches import cut
-from benchmark.data.datasets import Part, Parts, open_parts, workings
+from benchmark.data.datasets import ImageSplit, Splits, open_parts, workings
 from benchmark.data.image_files import write_image
 from benchmark.data.index import Index
 from benchmark.data.readers.registry import read_index
@@ -41,15 +41,15 @@ def home(tmp_path_factory):
 def opened(tasks, phantoms, home):
     """Open a task's parts at 32 pixels; settings change its recipe."""
 
-    def open_task(name, *settings, seed=1, fraction=1.0, threads=1, index=None, progress=None) -> Parts:
+    def open_task(name, *settings, seed=1, fraction=1.0, threads=1, index=None, progress=None) -> Splits:
         task = tasks[name]
         return open_parts(
             index=index or read_index(task, phantoms),
             task=task,
             recipe=task.complete_recipe(settings=(*SMALL_IMAGES[name], *settings)),
-            share=Share(fraction=fraction),
+            share=TrainingShare(fraction=fraction),
             seed=seed,
-            places=Workspace(project=CHECKOUT, results=home, home=home, data=phantoms),
+            workspace=Workspace(project=CHECKOUT, results=home, home=home, data=phantoms),
             device=torch.device("cpu"),
             threads=threads,
             progress=progress or (lambda _done, _total: None),
@@ -58,7 +58,7 @@ def opened(tasks, phantoms, home):
     return open_task
 
 
-def epoch_by_id(part: Part, number: int, size: int = 7) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def epoch_by_id(part: ImageSplit, number: int, size: int = 7) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each example's image and targets in an epoch."""
     return {
         str(part.ids[row]): (image.numpy(), targets.numpy())
@@ -73,7 +73,7 @@ def values_of(path) -> np.ndarray:
         return np.asarray(image.convert("L") if image.mode == "P" else image)
 
 
-def order_of(part: Part, number: int) -> list[str]:
+def order_of(part: ImageSplit, number: int) -> list[str]:
     return [str(name) for batch in part.epoch(number, 7) for name in part.ids[batch.rows]]
 
 

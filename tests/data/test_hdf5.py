@@ -74,11 +74,11 @@ def test_few_files_stay_open(tmp_path):
         for number in range(12):
             assert read_image(tmp_path / f"{number}.h5#1")[0].tolist() == patches(seed=number)[1].tolist()
 
-    assert len(hdf5._OPEN) <= hdf5.MOST_OPEN
+    assert len(hdf5._OPEN) <= hdf5.MAX_OPEN
 
 
 def test_threads_read_the_rows_that_they_asked_for(tmp_path):
-    files = {number: patches(count=40, seed=number) for number in range(hdf5.MOST_OPEN + 2)}
+    files = {number: patches(count=40, seed=number) for number in range(hdf5.MAX_OPEN + 2)}
     for number, images in files.items():
         plain(tmp_path / f"{number}.h5", x=images)
     asked = [(int(n), int(row)) for n, row in np.random.default_rng(3).integers(0, (len(files), 40), (400, 2))]

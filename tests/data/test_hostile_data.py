@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.data.index import listing
 from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.own import MOST_CLASSES, files_below
+from benchmark.data.readers.own import MAX_CLASSES, files_below
 from benchmark.data.readers.registry import read_index, write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.tasks.spec import TaskSpec
@@ -49,12 +49,12 @@ def test_a_label_column_of_as_many_values_as_rows_is_no_classes(mine, refusal):
     tracemalloc.stop()
 
     assert "finding holds 70,000 different values (value 0, value 1, value 10 (and 69997 more)): wanted classes" in said
-    assert f"at most {MOST_CLASSES:,}" in said
+    assert f"at most {MAX_CLASSES:,}" in said
     assert peak < 200_000_000
 
 
 def test_nor_are_folders_without_end(mine, refusal):
-    for number in range(MOST_CLASSES + 1):
+    for number in range(MAX_CLASSES + 1):
         (mine / f"{number}").mkdir()
         (mine / f"{number}" / "a.png").touch()
 

@@ -118,7 +118,7 @@ def test_a_deflated_dicom_is_inflated_up_to_a_bound(tmp_path, monkeypatch):
     path = tmp_path / "a.dcm"
     written(path, DeflatedExplicitVRLittleEndian, TextValue="x" * 10_000)
     read_image(path)
-    monkeypatch.setattr(dicom, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(dicom, "MAX_BYTES", 2_000_000)
     small = read_image(path)[0]
     written(path, DeflatedExplicitVRLittleEndian, EncapsulatedDocument=bytes(3_000_000))
 
@@ -211,7 +211,7 @@ def test_a_block_that_inflates_to_more_than_its_size_is_refused(stored, monkeypa
         dataset.id.write_direct_chunk((2, 0, 0, 0), zlib.compress(bytes(300_000)))
 
     path = stored(write)
-    monkeypatch.setattr(hdf5, "MOST_BYTES", 1000)  # blocks so small are otherwise no danger
+    monkeypatch.setattr(hdf5, "MAX_BYTES", 1000)  # blocks so small are otherwise no danger
 
     assert read_image(path)[0].tolist() == images()[0].tolist()
     assert "refused, a block unpacks to more than its 384 bytes" in refusal(path.with_name("x.h5#3"))

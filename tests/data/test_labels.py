@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.data.assignment import Share
+from benchmark.data.assignment import TrainingShare
 from benchmark.data.datasets import open_parts
 from benchmark.data.labels import POLICIES, judged_labels, training_labels
 from benchmark.data.readers.registry import read_index
@@ -47,15 +47,15 @@ def test_what_is_uncertain_judges_nothing():
     )
 
 
-def targets(task, places, fraction, policy="lsr-ones"):
+def targets(task, workspace, fraction, policy="lsr-ones"):
     """Part -> id -> labels, as batches give them."""
     opened = open_parts(
-        index=read_index(task, places.data),
+        index=read_index(task, workspace.data),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32", f"uncertain={policy}")),
-        share=Share(fraction=fraction),
+        share=TrainingShare(fraction=fraction),
         seed=4,
-        places=places,
+        workspace=workspace,
         device=torch.device("cpu"),
         threads=1,
         progress=lambda _done, _total: None,
@@ -66,8 +66,8 @@ def targets(task, places, fraction, policy="lsr-ones"):
     }
 
 
-def test_an_images_draws_are_the_same_in_every_label_fraction_and_validation_has_none(tasks, places):
-    whole, half = (targets(tasks["DXC5"], places, fraction) for fraction in (1.0, 0.5))
+def test_an_images_draws_are_the_same_in_every_label_fraction_and_validation_has_none(tasks, workspace):
+    whole, half = (targets(tasks["DXC5"], workspace, fraction) for fraction in (1.0, 0.5))
 
     assert 0 < len(half["train"]) < len(whole["train"])
     for name, labels in half["train"].items():

@@ -68,7 +68,7 @@ def open_small(task, data, home):
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32",)),
         seed=1,
-        places=Workspace(project=CHECKOUT, results=home, home=home, data=data),
+        workspace=Workspace(project=CHECKOUT, results=home, home=home, data=data),
         device=torch.device("cpu"),
         threads=1,
         progress=lambda _done, _total: None,

@@ -14,14 +14,14 @@ from benchmark.data.index import Index
 from benchmark.data.readers.registry import read_index
 from benchmark.data.splitting import assign_parts, fraction_of
 from benchmark.errors import BenchmarkError
-from benchmark.tasks.spec import Split
+from benchmark.tasks.spec import SplitRule
 
 
 @enough
 @given(indexes(), st.integers(0, 99), st.floats(0.05, 0.6), st.floats(0.05, 0.5))
 def test_every_row_has_a_part_and_every_patient_one(index, seed, test, validation):
     """And the shares of patients are those asked for, to the nearest patient, none empty."""
-    parts = assign_parts(index, Split(method="random", test=test, validation=validation, seed=seed))
+    parts = assign_parts(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
     of = {part: patients_of(index, parts, part) for part in ("train", "validation", "test")}
     num = index.table["patient"].nunique()
 
@@ -42,7 +42,7 @@ def test_a_binary_label_is_in_proportion_in_the_test_part(index, seed, test):
     patient, and up to K/2 times the stratum's share of patients more where other strata are rounded; the prefix's own
     length is rounded by another half (or up to one whole patient). K = 2: two patients at the most.
     """
-    parts = assign_parts(index, Split(method="random", test=test, seed=seed))
+    parts = assign_parts(index, SplitRule(method="random", test=test, seed=seed))
     ill = index.table.groupby("patient")["L0"].max() > 0
     in_test = ill.index.isin(patients_of(index, parts, "test"))
 
@@ -53,7 +53,7 @@ def test_a_binary_label_is_in_proportion_in_the_test_part(index, seed, test):
 @given(indexes(num_labels=3), st.integers(0, 99), st.floats(0.05, 0.6))
 def test_the_rarest_of_several_labels_is_in_proportion_in_the_test_part(index, seed, test):
     """The bound above with four strata: three patients."""
-    parts = assign_parts(index, Split(method="random", test=test, seed=seed))
+    parts = assign_parts(index, SplitRule(method="random", test=test, seed=seed))
     has = index.table.groupby("patient")[list(index.labels)].max() > 0
     ill = has[has.sum().idxmin()]
     in_test = ill.index.isin(patients_of(index, parts, "test"))
@@ -64,7 +64,7 @@ def test_the_rarest_of_several_labels_is_in_proportion_in_the_test_part(index, s
 @settings(max_examples=20, deadline=None)
 @given(indexes(), st.integers(0, 99), st.randoms(use_true_random=False))
 def test_neither_the_order_of_the_rows_nor_a_second_call_changes_a_part(index, seed, random):
-    split = Split(method="random", test=0.3, seed=seed)
+    split = SplitRule(method="random", test=0.3, seed=seed)
     order = list(range(len(index.table)))
     random.shuffle(order)
     shuffled = index.table.iloc[order].reset_index(drop=True)
@@ -83,7 +83,7 @@ def a_hundred_patients() -> Index:
 
 def test_another_seed_is_another_split():
     index = a_hundred_patients()
-    splits = [tuple(assign_parts(index, Split(method="random", test=0.2, seed=seed))) for seed in range(5)]
+    splits = [tuple(assign_parts(index, SplitRule(method="random", test=0.2, seed=seed))) for seed in range(5)]
 
     assert len(set(splits)) == 5
 
@@ -160,7 +160,7 @@ def official_index() -> Index:
 
 def test_official_parts_are_kept_and_validation_is_taken_from_training():
     index = official_index()
-    parts = assign_parts(index, Split(method="official", validation=0.1))
+    parts = assign_parts(index, SplitRule(method="official", validation=0.1))
 
     assert ((parts == "test") == (index.table["part"] == "test")).all()
     assert len(patients_of(index, parts, "validation")) == 7
@@ -171,14 +171,14 @@ def test_an_official_validation_part_is_kept():
     index = official_index()
     index.table.loc[index.table["patient"] == "p5", "part"] = "validation"
 
-    assert index.table["part"].equals(assign_parts(index, Split(method="official")).rename("part"))
+    assert index.table["part"].equals(assign_parts(index, SplitRule(method="official")).rename("part"))
 
 
 def test_an_official_split_without_official_parts_is_refused():
     with pytest.raises(
         BenchmarkError, match="T: the split is official, but the data set gives no parts: use a random split"
     ):
-        assign_parts(a_hundred_patients(), Split(method="official"))
+        assign_parts(a_hundred_patients(), SplitRule(method="official"))
 
 
 def test_too_few_patients_for_three_parts_are_refused():

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from indexes import RANDOM, an_index, enough, indexes, patients_of
 
-from benchmark.data.assignment import Share, assign_examples
+from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.datasets import oversampled
 from benchmark.data.labels import with_commonest
 from benchmark.data.splitting import assign_parts, fraction_of, subset_of
 from benchmark.errors import BenchmarkError
 from benchmark.recipe import Recipe
-from benchmark.tasks.spec import Split
+from benchmark.tasks.spec import SplitRule
 
 
 def exclusive(counts, images_a_patient=1):
@@ -84,7 +84,7 @@ def test_a_subset_larger_than_the_training_part_is_refused():
 def test_folds_part_the_patients_and_leave_the_test_alone(index, folds, seed):
     if index.table["patient"].nunique() < 3 * folds:
         return
-    split = Split(method="random", test=0.2, seed=seed)
+    split = SplitRule(method="random", test=0.2, seed=seed)
     whole = assign_parts(index, split)
     dealt = [assign_parts(index, split, (number, folds)) for number in range(folds)]
 
@@ -102,7 +102,7 @@ def test_folds_part_the_patients_and_leave_the_test_alone(index, folds, seed):
 def test_folds_have_each_class_in_equal_numbers_and_equal_sizes(counts, folds, images_a_patient, seed):
     """To within one patient, whatever the sizes of the classes and the number of folds have in common."""
     index = exclusive([images_a_patient * count for count in counts], images_a_patient)
-    split = Split(method="random", test=0.2, seed=seed)
+    split = SplitRule(method="random", test=0.2, seed=seed)
     if sum(counts) < 2 * folds:
         return
     table = index.table.assign(kind=index.table[list(index.labels)].to_numpy().argmax(1))
@@ -121,7 +121,7 @@ def test_folds_have_each_class_in_equal_numbers_and_equal_sizes(counts, folds, i
 def test_no_fold_has_one_class_alone(counts, folds):
     """Two folders of 60 and two folds once trained on the one and validated on the other."""
     index = exclusive(counts)
-    split = Split(method="random", test=0.2)
+    split = SplitRule(method="random", test=0.2)
 
     for number in range(folds):
         parts = assign_parts(index, split, (number, folds))
@@ -131,7 +131,7 @@ def test_no_fold_has_one_class_alone(counts, folds):
 
 def test_folds_are_stratified():
     index = an_index(["A"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
-    split = Split(method="random", test=0.2)
+    split = SplitRule(method="random", test=0.2)
 
     found = [
         int(index.table.loc[assign_parts(index, split, (number, 4)) == "validation", "A"].sum()) for number in range(4)
@@ -147,7 +147,7 @@ def test_parts_of_absolute_size_are_met_to_the_image_where_patients_allow(seed, 
     rng = np.random.default_rng(seed)
     patients = np.repeat([f"p{n}" for n in range(150)], rng.integers(1, 4, 150))
     index = an_index(["A"], patients, rng.random((len(patients), 1)) < 0.3)
-    parts = assign_parts(index, Split(method="random", test=test, validation=validation, seed=seed))
+    parts = assign_parts(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
 
     assert (parts == "test").sum() == test
     assert (parts == "validation").sum() == validation
@@ -157,7 +157,7 @@ def test_parts_of_absolute_size_are_met_to_the_image_where_patients_allow(seed, 
 def test_absolute_sizes_shrink_with_an_incomplete_copy():
     index = an_index(["A"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
 
-    parts = assign_parts(index, Split(method="random", test=200, validation=100, of=1000))
+    parts = assign_parts(index, SplitRule(method="random", test=200, validation=100, of=1000))
 
     assert parts.value_counts().to_dict() == {"train": 70, "test": 20, "validation": 10}
 
@@ -166,14 +166,14 @@ def test_more_images_than_there_are_is_refused():
     index = an_index(["A"], ["a", "b", "c", "d"], [[0], [1], [0], [1]])
 
     with pytest.raises(BenchmarkError, match="4 images are wanted for a part, 4 are there to be parted"):
-        assign_parts(index, Split(method="random", test=4))
+        assign_parts(index, SplitRule(method="random", test=4))
 
 
 def test_a_copys_own_labelled_test_stays_the_test():
     index = an_index(["A"], [f"p{n}" for n in range(40)], np.arange(40)[:, None] % 2, part="train")
     index.table.loc[:9, "part"] = "test"
 
-    parts = assign_parts(index, Split(method="random", test=0.5))
+    parts = assign_parts(index, SplitRule(method="random", test=0.5))
 
     assert (index.table["part"] == "test").equals(parts == "test")
     assert "validation" in set(parts)
@@ -212,7 +212,7 @@ def test_oversampling_gives_every_class_as_many_and_repeats_evenly(counts, seed)
 def test_a_share_of_a_cell_without_more_is_everything(tasks):
     index = exclusive([20, 30])
 
-    assert Share().of(index, index.table.index, tasks["TXC"], seed=1).equals(index.table.index)
+    assert TrainingShare().of(index, index.table.index, tasks["TXC"], seed=1).equals(index.table.index)
     assert Recipe().sampling is None
 
 
@@ -226,7 +226,7 @@ def test_parts_and_fractions_have_each_class_in_proportion(counts, seed, share):
     index = exclusive(counts)
     if sum(counts) < 6:
         return
-    parts = assign_parts(index, Split(method="random", test=share, validation=share, seed=seed))
+    parts = assign_parts(index, SplitRule(method="random", test=share, validation=share, seed=seed))
     rest = index.table.index[parts != "test"]
     chosen = {
         "test": (index.table.index, index.table.index[parts == "test"]),
@@ -243,10 +243,10 @@ def test_parts_and_fractions_have_each_class_in_proportion(counts, seed, share):
 def test_a_training_part_of_one_class_is_refused_in_one_line(tasks):
     index = exclusive([60, 60])
     table = index.table.assign(part=["train"] * 60 + ["validation"] * 30 + ["test"] * 30)
-    task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
+    task = tasks["Derm27-ISIC"].model_copy(update={"split": SplitRule(method="official"), "case": None})
 
     with pytest.raises(BenchmarkError) as raised:
-        assign_examples(replace(index, table=table), task, Recipe(), Share(), seed=0)
+        assign_examples(replace(index, table=table), task, Recipe(), TrainingShare(), seed=0)
 
     assert str(raised.value) == (
         "T: all 60 training images are of one class (of class 0), from which nothing can be learned: use more of the "
@@ -258,13 +258,15 @@ def test_a_binary_training_part_of_one_class_is_refused_too(tasks):
     index = an_index(["TB"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 2)
 
     with pytest.raises(BenchmarkError, match=r"T: all 1 training images are of one class \(with(out)? TB\)"):
-        assign_examples(index, tasks["TXC"], Recipe(), Share(fraction=0.001), seed=0)
+        assign_examples(index, tasks["TXC"], Recipe(), TrainingShare(fraction=0.001), seed=0)
 
 
 def test_labels_that_do_not_exclude_each_other_may_all_be_absent_in_training(tasks):
     index = an_index(["A", "B"], [f"p{n}" for n in range(40)], np.zeros((40, 2)))
 
-    dealt = assign_examples(index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), Share(), seed=0)
+    dealt = assign_examples(
+        index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), TrainingShare(), seed=0
+    )
 
     assert len(dealt.training) == 29
     assert dealt.notes == ()
@@ -276,9 +278,9 @@ def test_a_part_without_a_class_that_others_have_is_noted(tasks, part):
     names = ["training", "validation", "test"]
     of_row = [names[n % 3] for n in range(120)] + [[name for name in names if name != part][n % 2] for n in range(6)]
     table = index.table.assign(part=["train" if name == "training" else name for name in of_row])
-    task = tasks["Derm27-ISIC"].model_copy(update={"split": Split(method="official"), "case": None})
+    task = tasks["Derm27-ISIC"].model_copy(update={"split": SplitRule(method="official"), "case": None})
 
-    dealt = assign_examples(replace(index, table=table), task, Recipe(), Share(), seed=0)
+    dealt = assign_examples(replace(index, table=table), task, Recipe(), TrainingShare(), seed=0)
 
     assert dealt.notes == (f"the {part} part has no image of class 2; other parts have some",)
 
@@ -288,9 +290,9 @@ def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
     masks = index.table.assign(
         mask=["rle:1 2"] * 30 + ["rle:"] * 30, part=["train"] * 20 + ["validation"] * 30 + ["test"] * 10
     )
-    task = tasks["PXS"].model_copy(update={"split": Split(method="official")})
+    task = tasks["PXS"].model_copy(update={"split": SplitRule(method="official")})
 
-    dealt = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), Share(), seed=0)
+    dealt = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), TrainingShare(), seed=0)
 
     assert dealt.notes == (
         "the training part has no image without pneumothorax; other parts have some",

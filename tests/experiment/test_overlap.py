@@ -97,18 +97,18 @@ def test_no_name_stands_for_two_data_sets():
 @pytest.mark.parametrize(
     ("pretrained_on", "task"), [("NIH ChestX-ray14", "PXS"), ("SIIM-ACR", "DXC14"), ("SIIM-ACR", "NIHCXR4")]
 )
-def test_weights_that_saw_some_of_the_images_are_run_and_marked(places, tasks, pretrained_on, task):
+def test_weights_that_saw_some_of_the_images_are_run_and_marked(workspace, tasks, pretrained_on, task):
     """The images of SIIM-ACR were chosen from ChestX-ray14; the first paper prints these cells."""
-    add_entry(places.own_zoo, entry_of(pretrained_on, name="some"))
+    add_entry(workspace.own_zoo, entry_of(pretrained_on, name="some"))
     weights = IMAGENET.model_copy(update={"name": "some"})
     cell = made_up_cell(weights, task=task, data="official")
 
-    notes = overlap_notes(cell, tasks[task], places)
+    notes = overlap_notes(cell, tasks[task], workspace)
 
     assert notes == [f"overlap: some was trained on {pretrained_on}, which has images of this task"]
     assert notes[0].startswith(NOTE)
     assert overlap(entry_of(pretrained_on), tasks[task], phantom=False) == ()
-    assert overlap_notes(made_up_cell(weights, task=task), tasks[task], places) == []
+    assert overlap_notes(made_up_cell(weights, task=task), tasks[task], workspace) == []
 
 
 def test_images_of_is_a_fact_that_changes_no_key(tmp_path):
@@ -123,7 +123,7 @@ def test_images_of_is_a_fact_that_changes_no_key(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_seen_is_left_out_and_what_was_not_is_run(cli, own, places):
+def test_what_was_seen_is_left_out_and_what_was_not_is_run(cli, own, workspace):
     own("seen", "ImageNet-1k", "shenzhen (phantom)")
     grid = ("--models", "seen,scratch:test_resnet", "--tasks", "TXC,VFS-CHASE", *TINY)
 
@@ -140,12 +140,12 @@ def test_what_was_seen_is_left_out_and_what_was_not_is_run(cli, own, places):
     assert line in planned.text
     assert line in ran.err.splitlines()
     assert "3 of 3 cells done" in ran.text
-    done = {(r.cell.task, r.cell.model) for r in Store(places.results).records()[0]}
+    done = {(r.cell.task, r.cell.model) for r in Store(workspace.results).records()[0]}
     assert done == {("TXC", "scratch:test_resnet"), ("VFS-CHASE", "seen"), ("VFS-CHASE", "scratch:test_resnet")}
 
 
 @pytest.mark.slow
-def test_allowed_it_is_run_noted_and_marked(cli, own, places):
+def test_allowed_it_is_run_noted_and_marked(cli, own, workspace):
     own("seen", "Shenzhen (phantom)")
     grid = ("--models", "seen,scratch:test_resnet", "--tasks", "TXC", *TINY)
 
@@ -155,20 +155,20 @@ def test_allowed_it_is_run_noted_and_marked(cli, own, places):
     assert (ran.code, reported.code) == (0, 0)
     assert "2 cells, 2 pending" in planned.text
     assert "left out" not in planned.text + ran.text
-    noted = {r.cell.model: [n for n in r.notes if n.startswith(NOTE)] for r in Store(places.results).records()[0]}
+    noted = {r.cell.model: [n for n in r.notes if n.startswith(NOTE)] for r in Store(workspace.results).records()[0]}
     assert noted == {
         "scratch:test_resnet": [],
         "seen": ["overlap: seen was trained on the images of this task (Shenzhen (phantom))"],
     }
     assert "seen †" in reported.text
     assert "† trained on images of this task before" in reported.text
-    table = pd.read_csv(places.results / "reports" / "TXC" / "table.csv")
+    table = pd.read_csv(workspace.results / "reports" / "TXC" / "table.csv")
     assert dict(zip(table["model"], table["overlap"], strict=True)) == {"seen": True, "scratch:test_resnet": False}
     again = cli("plan", *grid)
     assert "2 cells, 0 pending" in again.text, "what was done stays done"
 
 
-def test_a_grid_of_which_nothing_is_left_is_refused_in_one_line(cli, own, places):
+def test_a_grid_of_which_nothing_is_left_is_refused_in_one_line(cli, own, workspace):
     own("seen", "Shenzhen (phantom)")
 
     ran = cli("run", "--models", "seen", "--tasks", "TXC", *TINY)
@@ -177,15 +177,15 @@ def test_a_grid_of_which_nothing_is_left_is_refused_in_one_line(cli, own, places
     assert "nothing is left to run: 1 pair of model and task left out" in ran.err
     assert "--allow-overlap" in ran.err
     assert ran.err.count("\n") == 1
-    assert not places.results.exists()
+    assert not workspace.results.exists()
     planned = cli("plan", "--models", "seen", "--tasks", "TXC", *TINY)
     assert (planned.code, "overlap: –" in planned.text) == (0, True)
 
 
-def test_no_file_is_wanted_of_an_entry_that_is_left_out_everywhere(cli, places):
+def test_no_file_is_wanted_of_an_entry_that_is_left_out_everywhere(cli, workspace):
     """Its weights are not here, and are not fetched."""
     absent = entry_of("Shenzhen (phantom)", name="absent", source="http://127.0.0.1:9/net.pth")
-    add_entry(places.own_zoo, absent)
+    add_entry(workspace.own_zoo, absent)
 
     ran = cli("run", "--models", "absent,imagenet", "--tasks", "TXC", *TINY, "--offline")
 
@@ -220,26 +220,26 @@ def test_the_mark_stands_in_the_table_and_its_caption(tasks):
     assert "†" not in markdown(clean)
 
 
-def test_notes_name_each_of_several_weights(places, tasks):
+def test_notes_name_each_of_several_weights(workspace, tasks):
     told = {"seen": "Shenzhen", "clean": "ImageNet-1k", "too": "shenzhen"}
     for name, data_set in told.items():
-        add_entry(places.own_zoo, entry_of(data_set, name=name))
+        add_entry(workspace.own_zoo, entry_of(data_set, name=name))
     weights = tuple(IMAGENET.model_copy(update={"name": name}) for name in told)
     cell = {**made_up_cell().model_dump(), "weights": weights, "data": "official"}
 
-    notes = overlap_notes(Cell.model_validate(cell), tasks["TXC"], places)
+    notes = overlap_notes(Cell.model_validate(cell), tasks["TXC"], workspace)
 
     assert [note.split()[1] for note in notes] == ["seen", "too"]
-    assert overlap_notes(Cell.model_validate({**cell, "data": "phantom"}), tasks["TXC"], places) == []
+    assert overlap_notes(Cell.model_validate({**cell, "data": "phantom"}), tasks["TXC"], workspace) == []
 
 
-def test_a_grid_without_its_pairs_keeps_every_other(places):
+def test_a_grid_without_its_pairs_keeps_every_other(workspace):
     """Two models, two tasks, one pair each left out: two cells a seed."""
     from benchmark.experiment.request import RunRequest, indexes_of
 
     for name, data_set in (("chest", "Shenzhen (phantom)"), ("eye", "CHASE_DB1 (phantom)")):
-        add_entry(places.own_zoo, entry_of(data_set, name=name))
-    grid = RunRequest.of(places, "chest,eye", "TXC,VFS-CHASE", seeds="2").grid()
+        add_entry(workspace.own_zoo, entry_of(data_set, name=name))
+    grid = RunRequest.of(workspace, "chest,eye", "TXC,VFS-CHASE", seeds="2").grid()
     indexes = indexes_of(grid, faults=[])
 
     cells = grid.without(grid.overlapping(indexes)).cells(indexes)

@@ -15,8 +15,8 @@ from benchmark.zoo.catalog import InputStatistics, ZooEntry, scratch
 
 
 @pytest.fixture
-def grid(places, tasks):
-    indexes = {name: read_index(tasks[name], places.data) for name in ("TXC", "PXS")}
+def grid(workspace, tasks):
+    indexes = {name: read_index(tasks[name], workspace.data) for name in ("TXC", "PXS")}
     chosen = [TaskRun(task=tasks[name], recipe=tasks[name].complete_recipe()) for name in indexes]
     models = [[(scratch("resnet18"), "")], [(scratch("resnet34"), "")]]
     return cells_of(models, chosen, indexes, [0, 1, 2]), indexes
@@ -84,8 +84,8 @@ def test_input_statistics_follow_the_recipe():
     assert weights_of(entry, "ab", Recipe(input="native")).mean == (0, 0, 0)
 
 
-def test_the_shipped_suites_read_and_name_what_exists(places, tasks):
-    for path in (places.project / "tasks" / "suites").glob("*.yaml"):
+def test_the_shipped_suites_read_and_name_what_exists(workspace, tasks):
+    for path in (workspace.project / "tasks" / "suites").glob("*.yaml"):
         suite = read_suite(path.stem, path.parent)
         assert suite.name == path.stem
         assert set(suite.phantoms) | set(suite.recipes) | {step.task for step in suite.pretrain} <= set(tasks)

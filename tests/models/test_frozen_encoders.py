@@ -22,14 +22,14 @@ NET = "scratch:test_resnet"
 TINY = ["image_size=32", "max_epochs=4", "min_epochs=1"]
 
 
-def ask(places, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **asked):
+def ask(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **asked):
     """A grid's cells, run in this process, bundle by bundle; the records by key, and the runner."""
     wish = RunRequest.of(
-        places, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked}
+        workspace, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked}
     )
     grid = wish.grid()
     cells = grid.cells(indexes_of(grid, faults=[]))
-    runner = Runner(places=places, device=torch.device("cpu"), watch=watch)
+    runner = Runner(workspace=workspace, device=torch.device("cpu"), watch=watch)
     done = {}
     for bundle in group_cells(cells, {task.name: task for task in grid.tasks}):
         for cell, record in runner.run_together(bundle):
@@ -40,25 +40,25 @@ def ask(places, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **as
 
 @pytest.mark.parametrize("task", ["TXC", "APTOS", "DXC14", "NIHCXR4", "DXC5", "Derm27", "ECC", "PatchCam"])
 @pytest.mark.parametrize("protocol", ["linear", "logistic", "knn"])
-def test_every_kind_of_classification_is_judged_on_frozen_features(places, tasks, task, protocol):
-    (record,) = ask(places, task, protocol=protocol).values()
+def test_every_kind_of_classification_is_judged_on_frozen_features(workspace, tasks, task, protocol):
+    (record,) = ask(workspace, task, protocol=protocol).values()
 
-    index = read_index(tasks[task], places.data)
+    index = read_index(tasks[task], workspace.data)
     assert record.scores[tasks[task].metric] is not None
-    assert Store(places.results).predictions(record.cell).ids.shape[0] == record.num_examples["test"]
+    assert Store(workspace.results).predictions(record.cell).ids.shape[0] == record.num_examples["test"]
     assert record.cell.recipe.augmentation == "none"
     assert sum(record.num_examples.values()) <= len(index.table)
 
 
-def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(places, tasks):
+def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(workspace, tasks):
     """Timm's own net on the decoded image, resized and cropped by torchvision, is the reference."""
     from PIL import Image
     from torchvision.transforms import v2
 
-    (record,) = ask(places).values()
+    (record,) = ask(workspace).values()
 
-    held = np.fromfile(next(places.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
-    index = read_index(tasks["TXC"], places.data)
+    held = np.fromfile(next(workspace.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
+    index = read_index(tasks["TXC"], workspace.data)
     seed = stream(0, Purpose.ENCODER)
     net = build("test_resnet", "pooled", seed, 32).eval()
     look = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
@@ -68,63 +68,63 @@ def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(places, tasks)
     np.testing.assert_allclose(held, wanted, rtol=5e-3, atol=5e-3)
 
 
-def test_features_are_computed_once_for_all_protocols_folds_sizes_and_seeds(places):
+def test_features_are_computed_once_for_all_protocols_folds_sizes_and_seeds(workspace):
     computed = []
 
     def watch(event):
         if event["event"] == "features":
             computed.append(event["done"])
 
-    file = made_encoder(places)
-    ask(places, models=file, watch=watch, folds=2, subsets="8,F", seeds="2")
+    file = made_encoder(workspace)
+    ask(workspace, models=file, watch=watch, folds=2, subsets="8,F", seeds="2")
     assert sum(computed[-1:]) == 40
-    assert len(ask(places, models=file, protocol="knn,logistic", watch=computed.append, seeds="2")) == 2
+    assert len(ask(workspace, models=file, protocol="knn,logistic", watch=computed.append, seeds="2")) == 2
 
     assert not [event for event in computed if isinstance(event, dict) and event["event"] == "features"]
-    assert len(list(places.features.glob("*/*"))) == 1
+    assert len(list(workspace.features.glob("*/*"))) == 1
 
 
-def made_encoder(places, name="own"):
+def made_encoder(workspace, name="own"):
     """An entry with a file, of the user's own zoo."""
     from safetensors.torch import save_file
 
     from benchmark.zoo.catalog import ZooEntry, add_entry
     from benchmark.zoo.fetch import admit_file
 
-    file = places.home / f"{name}.safetensors"
+    file = workspace.home / f"{name}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
     told = {"family": "own", "architecture": "test_resnet", "container": "safetensors", "naming": "timm"}
     entry = ZooEntry(name=name, source=f"file:{name}.safetensors", licence="own", cite="own", **told)
-    kept = admit_file(entry, file, places.weights)
-    add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
+    kept = admit_file(entry, file, workspace.weights)
+    add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
     return name
 
 
-def test_fresh_weights_have_features_of_their_own_seed(places):
-    records = list(ask(places, seeds="2").values())
+def test_fresh_weights_have_features_of_their_own_seed(workspace):
+    records = list(ask(workspace, seeds="2").values())
 
-    assert len(list(places.features.glob("TXC/*"))) == 2
+    assert len(list(workspace.features.glob("TXC/*"))) == 2
     assert records[0].scores != records[1].scores or records[0].history != records[1].history
 
 
-def test_a_grid_in_pieces_is_the_grid_to_the_bit(places, tmp_path):
+def test_a_grid_in_pieces_is_the_grid_to_the_bit(workspace, tmp_path):
     from dataclasses import replace
 
-    file = made_encoder(places)
-    whole = ask(places, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
-    elsewhere = replace(places, results=tmp_path / "pieces")
+    file = made_encoder(workspace)
+    whole = ask(workspace, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
+    elsewhere = replace(workspace, results=tmp_path / "pieces")
     pieces = ask(elsewhere, models=file, seeds="2,", subsets="F", settings=["learning_rate=0.1"])
     pieces |= ask(elsewhere, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
 
     assert pieces.keys() == whole.keys()
     assert len(whole) == 3 * 2 * 2
     for record in whole.values():
-        one, other = (Store(p.results).predictions(record.cell) for p in (places, elsewhere))
+        one, other = (Store(p.results).predictions(record.cell) for p in (workspace, elsewhere))
         assert np.array_equal(one.score, other.score)
 
 
-def test_a_killed_pass_over_the_images_goes_on_where_it_was(places):
+def test_a_killed_pass_over_the_images_goes_on_where_it_was(workspace):
     """The second run computes what is missing, and ends with the same features."""
     seen = []
 
@@ -135,12 +135,12 @@ def test_a_killed_pass_over_the_images_goes_on_where_it_was(places):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask(places, watch=cut)
-    folder = next(places.features.glob("TXC/*"))
+        ask(workspace, watch=cut)
+    folder = next(workspace.features.glob("TXC/*"))
     held = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
     assert np.count_nonzero(np.fromfile(folder / "checksums.bin", dtype=np.uint32)) == 32
 
-    ask(places, watch=cut)
+    ask(workspace, watch=cut)
 
     assert seen == [32, 8]
     after = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
@@ -148,13 +148,13 @@ def test_a_killed_pass_over_the_images_goes_on_where_it_was(places):
     assert after.any(1).all()
 
 
-def test_an_images_feature_does_not_depend_on_its_batch(places):
+def test_an_images_feature_does_not_depend_on_its_batch(workspace):
     """To the bit, so that subsets and interruptions change nothing."""
-    file = made_encoder(places)
-    ask(places, models=file, subsets="8")
-    folder = next(places.features.glob("TXC/*"))
+    file = made_encoder(workspace)
+    ask(workspace, models=file, subsets="8")
+    folder = next(workspace.features.glob("TXC/*"))
     some = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
-    ask(places, models=file)
+    ask(workspace, models=file)
 
     every = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
     there = some.any(1)
@@ -163,17 +163,17 @@ def test_an_images_feature_does_not_depend_on_its_batch(places):
 
 
 @pytest.mark.parametrize("protocol", ["linear", "dvme", "knn"])
-def test_the_weights_file_is_as_it_was(places, protocol):
-    one, other = made_encoder(places, "a"), made_encoder(places, "b")
-    files = [path for path in sorted(places.weights.rglob("*")) if path.is_file()]
+def test_the_weights_file_is_as_it_was(workspace, protocol):
+    one, other = made_encoder(workspace, "a"), made_encoder(workspace, "b")
+    files = [path for path in sorted(workspace.weights.rglob("*")) if path.is_file()]
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
-    ask(places, models=f"{one}+{other}" if protocol == "dvme" else one, protocol=protocol)
+    ask(workspace, models=f"{one}+{other}" if protocol == "dvme" else one, protocol=protocol)
 
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
 
 
-def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(places):
+def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(workspace):
     """Weights, and the running statistics of its batch norms: as before, after training a U-Net over it."""
     encoder = build("test_resnet", "pyramid", 0, 32)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
@@ -189,27 +189,27 @@ def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(places):
     assert not any(module.training for module in encoder.modules())
     assert any(module.training for module in model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
-    (record,) = ask(places, "PXS", settings=["max_epochs=1"]).values()
+    (record,) = ask(workspace, "PXS", settings=["max_epochs=1"]).values()
     assert record.trainable_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def test_a_fusion_keeps_its_attention_and_a_cells_encoders_are_in_order(places):
-    one, other = made_encoder(places, "b"), made_encoder(places, "a")
+def test_a_fusion_keeps_its_attention_and_a_cells_encoders_are_in_order(workspace):
+    one, other = made_encoder(workspace, "b"), made_encoder(workspace, "a")
 
-    first = ask(places, "APTOS", models=f"{one}+{other}", protocol="dvme", settings=["max_epochs=1"])
-    second = ask(places, "APTOS", models=f"{other} + {one}", protocol="dvme", settings=["max_epochs=1"])
+    first = ask(workspace, "APTOS", models=f"{one}+{other}", protocol="dvme", settings=["max_epochs=1"])
+    second = ask(workspace, "APTOS", models=f"{other} + {one}", protocol="dvme", settings=["max_epochs=1"])
 
     ((key, record),) = first.items()
     assert second.keys() == {key}
-    names, attention = Store(places.results).attention(record.cell)
+    names, attention = Store(workspace.results).attention(record.cell)
     assert names == ["a", "b"]
     assert attention.shape == (2, 2)
     np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-6)
 
 
-def test_the_end_to_end_fusion_trains_all_encoders(places):
+def test_the_end_to_end_fusion_trains_all_encoders(workspace):
     (record,) = ask(
-        places, models=f"{NET}+scratch:test_efficientnet", protocol="dvme-finetune", settings=["max_epochs=1"]
+        workspace, models=f"{NET}+scratch:test_efficientnet", protocol="dvme-finetune", settings=["max_epochs=1"]
     ).values()
 
     nets = [timm.create_model(name, num_classes=0) for name in ("test_resnet", "test_efficientnet")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from heads import NUM, question_of
+from heads import NUM, training_input
 from timm.layers import Attention as TimmAttention
 from torch import nn
 
@@ -110,19 +110,19 @@ def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, 
     """Two encoders, one of 24 features and one of 10; the labels stand in the first."""
     rng = np.random.default_rng(1)
     second = rng.normal(size=(NUM, 10)).astype(np.float16)
-    question = question_of(held, tmp_path, "multiclass", max_epochs=6, learning_rate=3e-3, batch_size=16)
-    for part in (question.train, question.validation, question.test):
+    inputs = training_input(held, tmp_path, "multiclass", max_epochs=6, learning_rate=3e-3, batch_size=16)
+    for part in (inputs.train, inputs.validation, inputs.test):
         object.__setattr__(part, "held", (held, second))
 
-    answer = protocol(question)
+    result = protocol(inputs)
 
-    truth = question.test.targets.argmax(1)
-    assert (answer.test().predictions.score.argmax(1) == truth).mean() > 0.6
-    assert answer.trained == count(Fusion((24, 10), 4, 0, attention=protocol is dvme))
+    truth = inputs.test.targets.argmax(1)
+    assert (result.test().predictions.score.argmax(1) == truth).mean() > 0.6
+    assert result.trained == count(Fusion((24, 10), 4, 0, attention=protocol is dvme))
     if protocol is dvme:
-        np.testing.assert_allclose(answer.test().attention.sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(result.test().attention.sum(1), 1, rtol=1e-5)
     else:
-        assert answer.test().attention is None
+        assert result.test().attention is None
 
 
 def test_end_to_end_each_encoder_is_fed_its_own_statistics():

@@ -28,9 +28,9 @@ def test_a_fresh_resnet_is_distributed_as_torchvisions(architecture, form):
 
     ours = build(architecture, form, seed=1).state_dict()
 
-    places = pyramid_places(ours, theirs) if form == "pyramid" else {name: name for name in ours}
-    assert set(places.values()) == set(ours)
-    for name, place in places.items():
+    workspace = pyramid_places(ours, theirs) if form == "pyramid" else {name: name for name in ours}
+    assert set(workspace.values()) == set(ours)
+    for name, place in workspace.items():
         tensor, wanted = ours[place], theirs[name]
         if tensor.ndim == 4:
             error = 5 * 2**0.5 / (2 * tensor.numel()) ** 0.5  # of two samples

@@ -52,25 +52,25 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
         for rate in RATES[plan.phase]
     ]
     with tempfile.TemporaryDirectory(dir=plan.work) as made:
-        places = Workspace(
+        workspace = Workspace(
             project=CHECKOUT, results=Path(made) / "results", home=Path(made), data=Path(plan.work) / "phantoms"
         )
         file = Path(made) / "resnet50.safetensors"
         save_file(backbone.build("resnet50", "pooled", seed=0).state_dict(), file)
         facts = {"family": "own", "architecture": "resnet50", "container": "safetensors", "naming": "timm"}
         entry = ZooEntry(name="timed", source="file:resnet50.safetensors", licence="-", cite="-", **facts)
-        kept = admit_file(entry, file, places.weights)
-        add_entry(places.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
+        kept = admit_file(entry, file, workspace.weights)
+        add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
         asked = [TaskRun(task=task, protocol="linear", recipe=recipe) for recipe in recipes]
         cells = cells_of([[(entry, kept.sha256)]], asked, {task.name: index}, range(SEEDS))
         device = torch.device(plan.device)
-        runner = Runner(places=places, device=device, threads=min(8, plan.threads), _indexes={task.name: index})
+        runner = Runner(workspace=workspace, device=device, threads=min(8, plan.threads), _indexes={task.name: index})
         seen = Recipe.complete(recipes[0].model_dump())
         open_views(  # decoding is not what is compared: the other phases have their caches built before, too
             index=index,
             task=task,
             recipe=seen,
-            places=places,
+            workspace=workspace,
             device=device,
             threads=plan.threads,
             progress=lambda *_: None,
@@ -84,7 +84,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
                     raise RuntimeError(record.traceback if record else "claimed")
                 features += record.timings["features"]
         seconds = time.perf_counter() - started
-        disk = sum(path.stat().st_size for path in places.features.rglob("*.bin"))
+        disk = sum(path.stat().st_size for path in workspace.features.rglob("*.bin"))
     passes = SEEDS * len(recipes) * EPOCHS
     trained = passes * sum(record.num_examples[name] for name in ("train", "validation"))
     return {

@@ -24,7 +24,7 @@ from throughput_machine import flops_per_image
 if TYPE_CHECKING:
     from throughput import Plan
 
-    from benchmark.data.datasets import Part, Parts
+    from benchmark.data.datasets import ImageSplit, Splits
     from benchmark.data.index import Index
     from benchmark.recipe import Recipe
     from benchmark.tasks.spec import TaskSpec
@@ -100,7 +100,7 @@ def _page_faults() -> int:
 class ClockedPart:
     """A part of a task whose batches are clocked; it has the examples that were served."""
 
-    def __init__(self, part: "Part", clock: Clock) -> None:
+    def __init__(self, part: "ImageSplit", clock: Clock) -> None:
         self.part, self.clock, self.groups = part, clock, {}
 
     def __len__(self) -> int:
@@ -223,7 +223,7 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
 
 def _parts(
     plan: "Plan", task: "TaskSpec", recipe: "Recipe", index: "Index", device: torch.device, threads: int
-) -> "Parts":
+) -> "Splits":
     from benchmark.data.datasets import open_parts
     from benchmark.workspace import Workspace
 
@@ -233,7 +233,7 @@ def _parts(
         task=task,
         recipe=recipe,
         seed=0,
-        places=Workspace(project=CHECKOUT, results=work / "results", home=work / "home", data=work / "phantoms"),
+        workspace=Workspace(project=CHECKOUT, results=work / "results", home=work / "home", data=work / "phantoms"),
         device=device,
         threads=threads,
         progress=lambda _done, _total: None,

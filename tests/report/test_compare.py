@@ -43,8 +43,8 @@ def table_at(path):
     return pd.read_csv(path).set_index("task")
 
 
-def test_every_number_is_scipys_and_statsmodels(cli, places, tmp_path):
-    filled(places.results)
+def test_every_number_is_scipys_and_statsmodels(cli, workspace, tmp_path):
+    filled(workspace.results)
 
     ran = cli("compare", "imagenet", SCRATCH.name, "--csv", str(tmp_path / "rows.csv"), "--margin", "0.8")
 
@@ -71,8 +71,8 @@ def test_every_number_is_scipys_and_statsmodels(cli, places, tmp_path):
     assert rows["verdict"].to_dict()["PXS"] == "worse"
 
 
-def test_the_sentence_says_which_by_how_much_how_sure_and_where(cli, places):
-    filled(places.results)
+def test_the_sentence_says_which_by_how_much_how_sure_and_where(cli, workspace):
+    filled(workspace.results)
 
     ran = cli("compare", "imagenet", SCRATCH.name)
 
@@ -84,8 +84,8 @@ def test_the_sentence_says_which_by_how_much_how_sure_and_where(cli, places):
     assert "PHANTOM IMAGES" in ran.text
 
 
-def test_one_task_is_answered_in_its_own_numbers(cli, places):
-    filled(places.results)
+def test_one_task_is_answered_in_its_own_numbers(cli, workspace):
+    filled(workspace.results)
 
     ran = cli("compare", SCRATCH.name, "imagenet", "--tasks", "TXC")
 
@@ -97,9 +97,9 @@ def test_one_task_is_answered_in_its_own_numbers(cli, places):
     assert "p < 0.0001 (Welch's t, 8 and 8 runs; Hedges' g" in ran.text
 
 
-def test_other_test_sets_are_drawn_under_all_runs_of_both(cli, places, tmp_path):
+def test_other_test_sets_are_drawn_under_all_runs_of_both(cli, workspace, tmp_path):
     """The reference draws the same replicates one by one and asks scikit-learn."""
-    store, truth = Store(places.results), np.arange(40) % 2
+    store, truth = Store(workspace.results), np.arange(40) % 2
     held = {}
     for side, weights in enumerate((IMAGENET, SCRATCH)):
         for seed in range(3):
@@ -130,8 +130,8 @@ def replace_scores(predictions, score):
     return predictions
 
 
-def test_what_cannot_be_told_apart_is_said_to_be_so(cli, places):
-    filled(places.results, {"ECC": MEANS["TXC"][:1] * 2, "TXC": (0.8, 0.8)}, seeds=3)
+def test_what_cannot_be_told_apart_is_said_to_be_so(cli, workspace):
+    filled(workspace.results, {"ECC": MEANS["TXC"][:1] * 2, "TXC": (0.8, 0.8)}, seeds=3)
 
     ran = cli("compare", "imagenet", SCRATCH.name)
 
@@ -139,8 +139,8 @@ def test_what_cannot_be_told_apart_is_said_to_be_so(cli, places):
     assert "better than" not in ran.text
 
 
-def test_a_single_run_a_side_is_tested_by_nothing(cli, places, tmp_path):
-    filled(places.results, seeds=1)
+def test_a_single_run_a_side_is_tested_by_nothing(cli, workspace, tmp_path):
+    filled(workspace.results, seeds=1)
 
     ran = cli("compare", "imagenet", SCRATCH.name, "--csv", str(tmp_path / "rows.csv"))
 
@@ -151,11 +151,11 @@ def test_a_single_run_a_side_is_tested_by_nothing(cli, places, tmp_path):
     assert "nan" not in ran.text
 
 
-def test_a_task_of_one_side_alone_is_missing_and_in_no_family(cli, places, tmp_path):
-    filled(places.results)
-    for record in Store(places.results).records()[0]:
+def test_a_task_of_one_side_alone_is_missing_and_in_no_family(cli, workspace, tmp_path):
+    filled(workspace.results)
+    for record in Store(workspace.results).records()[0]:
         if (record.cell.task, record.cell.model) == ("ECC", SCRATCH.name):
-            shutil.rmtree(Store(places.results).folder(record.cell))
+            shutil.rmtree(Store(workspace.results).folder(record.cell))
 
     ran = cli("compare", "imagenet", SCRATCH.name, "--csv", str(tmp_path / "rows.csv"))
 
@@ -253,9 +253,9 @@ def test_weights_replaced_between_two_runs_are_not_the_same_model(cli, tmp_path)
     assert ran.text.count("imagenet@") == 2
 
 
-def test_damaged_records_are_named_and_left_out(cli, places):
-    filled(places.results)
-    path = next(places.results.glob("cells/TXC/*/record.json"))
+def test_damaged_records_are_named_and_left_out(cli, workspace):
+    filled(workspace.results)
+    path = next(workspace.results.glob("cells/TXC/*/record.json"))
     path.write_text(path.read_text()[:100])
 
     ran = cli("compare", "imagenet", SCRATCH.name)
@@ -277,18 +277,18 @@ def test_damaged_records_are_named_and_left_out(cli, places):
         (("{results}", "{results}/.", "--results", "x"), "two folders are compared with each other"),
     ],
 )
-def test_a_wrong_request_is_one_line(cli, places, arguments, told):
-    filled(places.results, seeds=2)
+def test_a_wrong_request_is_one_line(cli, workspace, arguments, told):
+    filled(workspace.results, seeds=2)
 
-    ran = cli("compare", *(a.format(results=places.results) for a in arguments))
+    ran = cli("compare", *(a.format(results=workspace.results) for a in arguments))
 
     assert ran.code == 2
     assert told in ran.text
     assert ran.err.count("\n") == 1
 
 
-def test_the_csv_says_nothing_as_empty(cli, places, tmp_path):
-    filled(places.results, seeds=1)
+def test_the_csv_says_nothing_as_empty(cli, workspace, tmp_path):
+    filled(workspace.results, seeds=1)
 
     cli("compare", "imagenet", SCRATCH.name, "--csv", str(tmp_path / "rows.csv"))
 

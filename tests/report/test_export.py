@@ -35,9 +35,9 @@ SCORE = 0.1 + 0.2  # 0.30000000000000004: comes back to the last bit, or not at 
 
 
 @pytest.fixture
-def filled(places):
+def filled(workspace):
     """Three cells of two tasks, one without a score, one with labels and subgroups; a failed one; a damaged one."""
-    store = Store(places.results)
+    store = Store(workspace.results)
     store.put(
         made_up_record(
             made_up_cell(IMAGENET),
@@ -203,12 +203,12 @@ def test_nothing_to_export_is_one_line(cli):
 
 
 @pytest.mark.usefixtures("filled")
-def test_without_pyarrow_parquet_is_refused_in_one_line(places, tmp_path):
+def test_without_pyarrow_parquet_is_refused_in_one_line(workspace, tmp_path):
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from benchmark.cli.main import main\n"
         f"main(['export', '--format', 'parquet', '--output', {str(tmp_path / 'x.parquet')!r}, '--results', "
-        f"{str(places.results)!r}, '--project', {str(places.project)!r}])"
+        f"{str(workspace.results)!r}, '--project', {str(workspace.project)!r}])"
     )
     ran = in_new_process(code)
 
@@ -218,11 +218,11 @@ def test_without_pyarrow_parquet_is_refused_in_one_line(places, tmp_path):
 
 
 @pytest.mark.usefixtures("filled")
-def test_a_pipe_takes_parquet(places):
+def test_a_pipe_takes_parquet(workspace):
     pq = pytest.importorskip("pyarrow.parquet")
-    command = [sys.executable, "-m", "benchmark", "export", "--format", "parquet", "--results", str(places.results)]
+    command = [sys.executable, "-m", "benchmark", "export", "--format", "parquet", "--results", str(workspace.results)]
 
-    ran = subprocess.run(command, capture_output=True, check=True, cwd=places.project)
+    ran = subprocess.run(command, capture_output=True, check=True, cwd=workspace.project)
 
     assert pq.read_table(io.BytesIO(ran.stdout)).num_rows == 3
 

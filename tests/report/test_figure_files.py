@@ -26,14 +26,14 @@ def suite(tmp_path):
 
 
 @pytest.mark.slow
-def test_features_and_attention_are_drawn_from_what_the_cells_keep(cli, places, suite):
+def test_features_and_attention_are_drawn_from_what_the_cells_keep(cli, workspace, suite):
     assert cli("run", "--protocol", "linear", "--models", NET, "--tasks", "APTOS", *TINY).code == 0
     assert cli("run", "--protocol", "dvme", "--models", f"{NET}+{OTHER}", "--tasks", "APTOS", *TINY).code == 0
 
     ran = cli("report", "--suite", suite, "--figure", "plane", "--figure", "attention")
 
     assert ran.code == 0, ran.text
-    folder = places.results / "reports" / "own"
+    folder = workspace.results / "reports" / "own"
     plane = pd.read_csv(folder / "figure-plane.csv")
     assert set(plane["model"]) == {NET, f"{OTHER}+{NET}"}
     assert np.isfinite(plane[["x", "y"]]).all(axis=None)
@@ -49,11 +49,11 @@ def test_features_and_attention_are_drawn_from_what_the_cells_keep(cli, places, 
 
 
 @pytest.mark.slow
-def test_features_that_were_deleted_are_told(cli, places, suite):
+def test_features_that_were_deleted_are_told(cli, workspace, suite):
     import shutil
 
     assert cli("run", "--protocol", "linear", "--models", NET, "--tasks", "APTOS", *TINY).code == 0
-    shutil.rmtree(places.features)
+    shutil.rmtree(workspace.features)
 
     ran = cli("report", "--suite", suite, "--figure", "plane")
 

@@ -222,14 +222,14 @@ def test_holes_of_the_grid_are_told_apart():
     found = grid(contents)
 
     tasks = [column.task for column in found.columns]
-    places = {(model, task): p for model, _, row in found.rows for task, p in zip(tasks, row, strict=True)}
-    assert places["swav", "TXC"].state == "failed"
-    assert places["swav", "TXC"].told == "2/3, 1 failed"
-    assert places["cxr14", "DXC14"].state == "seen"
-    assert places["cxr14", "DXC14"].text == "–"
-    assert places["scratch", "DXC14"].state == "missing"
-    assert places["scratch", "DXC14"].told == "0/3"
-    assert places["imagenet", "TXC"].state == "done"
+    workspace = {(model, task): p for model, _, row in found.rows for task, p in zip(tasks, row, strict=True)}
+    assert workspace["swav", "TXC"].state == "failed"
+    assert workspace["swav", "TXC"].told == "2/3, 1 failed"
+    assert workspace["cxr14", "DXC14"].state == "seen"
+    assert workspace["cxr14", "DXC14"].text == "–"
+    assert workspace["scratch", "DXC14"].state == "missing"
+    assert workspace["scratch", "DXC14"].told == "0/3"
+    assert workspace["imagenet", "TXC"].state == "done"
     assert found.holes == 2
 
 

@@ -18,8 +18,8 @@ from benchmark.results.store import Store
 ONE, TWO = "scratch:resnet18", "scratch:resnet34"
 
 
-def cells_of(places, models, tasks, **asked):
-    grid = RunRequest.of(places, models, tasks, **{"seeds": "1", **asked}).grid()
+def cells_of(workspace, models, tasks, **asked):
+    grid = RunRequest.of(workspace, models, tasks, **{"seeds": "1", **asked}).grid()
     return grid.cells(indexes_of(grid, faults=[]))
 
 
@@ -65,22 +65,22 @@ def test_sweeps_are_all_combinations_and_want_two_values():
             swept([wrong])
 
 
-def test_a_sweep_makes_cells_of_their_own(places):
-    cells = cells_of(places, ONE, "TXC", protocol="linear", sweep=["learning_rate=0.1,0.01"], folds=2)
+def test_a_sweep_makes_cells_of_their_own(workspace):
+    cells = cells_of(workspace, ONE, "TXC", protocol="linear", sweep=["learning_rate=0.1,0.01"], folds=2)
 
     assert len({cell.key for cell in cells}) == 2 * 2
     assert {cell.recipe.learning_rate for cell in cells} == {0.1, 0.01}
 
 
-def test_two_names_of_one_size_are_one_cell(places):
+def test_two_names_of_one_size_are_one_cell(workspace):
     """S of APTOS is 50 images, F all of them."""
-    cells = cells_of(places, ONE, "APTOS", subsets="S,50,F")
+    cells = cells_of(workspace, ONE, "APTOS", subsets="S,50,F")
 
     assert [cell.subset for cell in cells] == [50, None]
 
 
-def test_a_fusions_encoders_are_in_one_order_however_they_are_named(places):
-    one, other = (cells_of(places, name, "TXC", protocol="dvme") for name in (f"{TWO}+{ONE}", f"{ONE} + {TWO}"))
+def test_a_fusions_encoders_are_in_one_order_however_they_are_named(workspace):
+    one, other = (cells_of(workspace, name, "TXC", protocol="dvme") for name in (f"{TWO}+{ONE}", f"{ONE} + {TWO}"))
 
     assert one[0].key == other[0].key
     assert one[0].model == f"{ONE}+{TWO}"
@@ -95,22 +95,22 @@ def test_a_fusions_encoders_are_in_one_order_however_they_are_named(places):
     (f"{ONE}+{ONE}", "dvme", "TXC", "two different encoders or more"),
     (f"{ONE}+nothing", "dvme", "TXC", "no model 'nothing'"),
 ])  # fmt: skip
-def test_a_combination_that_makes_no_sense_is_refused_with_the_reason(places, models, protocol, task, said):
+def test_a_combination_that_makes_no_sense_is_refused_with_the_reason(workspace, models, protocol, task, said):
     with pytest.raises(BenchmarkError) as refused:
-        cells_of(places, models, task, protocol=protocol)
+        cells_of(workspace, models, task, protocol=protocol)
 
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("setting", ["test_crops=10", "augmentation=crop-flip-rotate"])
-def test_features_that_would_have_to_be_computed_anew_are_refused(places, setting):
+def test_features_that_would_have_to_be_computed_anew_are_refused(workspace, setting):
     with pytest.raises(BenchmarkError, match="computes each image's features once"):
-        cells_of(places, ONE, "TXC", protocol="linear", settings=[setting])
+        cells_of(workspace, ONE, "TXC", protocol="linear", settings=[setting])
 
 
-def test_of_several_protocols_each_model_is_asked_by_those_that_take_it(places):
-    cells = cells_of(places, f"{ONE},{ONE}+{TWO}", "TXC", protocol="linear,finetune,dvme")
+def test_of_several_protocols_each_model_is_asked_by_those_that_take_it(workspace):
+    cells = cells_of(workspace, f"{ONE},{ONE}+{TWO}", "TXC", protocol="linear,finetune,dvme")
 
     assert {(cell.model, cell.protocol) for cell in cells} == {
         (ONE, "linear"), (ONE, "finetune"), (f"{ONE}+{TWO}", "dvme"),
@@ -119,22 +119,22 @@ def test_of_several_protocols_each_model_is_asked_by_those_that_take_it(places):
     assert not incompatibility("dvme-finetune", "binary", f"{ONE}+{TWO}")
 
 
-def test_a_protocols_recipe_is_its_own_and_what_is_set_goes_before_it(places):
+def test_a_protocols_recipe_is_its_own_and_what_is_set_goes_before_it(workspace):
     usual, changed = (
-        cells_of(places, ONE, "TXC", protocol="linear", settings=settings)[0].recipe
+        cells_of(workspace, ONE, "TXC", protocol="linear", settings=settings)[0].recipe
         for settings in ([], ["learning_rate=0.5"])
     )
 
     assert (usual.learning_rate, usual.batch_size, usual.min_epochs, usual.max_epochs) == (1e-3, 64, 30, 50)
     assert (usual.plateau_factor, usual.plateau_patience, usual.early_stop) == (0.1, 5, 10)
     assert changed.learning_rate == 0.5
-    decoder = cells_of(places, ONE, "PXS", protocol="linear")[0].recipe
-    assert decoder == cells_of(places, ONE, "PXS")[0].recipe
+    decoder = cells_of(workspace, ONE, "PXS", protocol="linear")[0].recipe
+    assert decoder == cells_of(workspace, ONE, "PXS")[0].recipe
 
 
-def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs(places, cli):
-    cells = cells_of(places, ONE, "APTOS", subsets="500", folds=2)
-    grid = RunRequest.of(places, ONE, "APTOS").grid()
+def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs(workspace, cli):
+    cells = cells_of(workspace, ONE, "APTOS", subsets="500", folds=2)
+    grid = RunRequest.of(workspace, ONE, "APTOS").grid()
     indexes = indexes_of(grid, faults=[])
 
     (line,), notes = check_splits(cells, indexes, {task.name: task for task in grid.tasks})
@@ -143,20 +143,20 @@ def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs
     assert notes == []
     ran = cli("run", "--models", ONE, "--tasks", "APTOS", "--subsets", "500", "--folds", "2", "--seeds", "1")
     assert (ran.code, "a subset of 500 images" in ran.text) == (2, True)
-    assert not list(places.results.glob("cells/*"))
+    assert not list(workspace.results.glob("cells/*"))
 
 
-def test_training_images_of_one_class_are_refused_before_anything_runs(places, cli):
+def test_training_images_of_one_class_are_refused_before_anything_runs(workspace, cli):
     ran = cli("run", "--models", ONE, "--tasks", "TXC", "--fractions", "0.001", "--seeds", "3")
 
     assert ran.code == 2
     assert len(re.findall("TXC: all 1 training images are of one class", ran.text)) == 1
-    assert not list(places.results.glob("cells/*"))
+    assert not list(workspace.results.glob("cells/*"))
 
 
-def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(places):
-    cells = cells_of(places, ONE, "APTOS", fractions="0.1", seeds="4")
-    grid = RunRequest.of(places, ONE, "APTOS").grid()
+def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(workspace):
+    cells = cells_of(workspace, ONE, "APTOS", fractions="0.1", seeds="4")
+    grid = RunRequest.of(workspace, ONE, "APTOS").grid()
 
     _, notes = check_splits(cells, indexes_of(grid, faults=[]), {task.name: task for task in grid.tasks})
 
@@ -164,7 +164,7 @@ def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(places):
     assert all(re.search(r"\(in [1-4] of 4 splits\)$", note) for note in notes)
 
 
-def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(places, cli):
+def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(workspace, cli):
     """Forty phantoms of five grades: neither four images nor three for validation can have all."""
     line = r"the validation part has no image of [^;]+; other parts have some"
     asked = ["--models", ONE, "--tasks", "APTOS", "--seeds", "1", "--set", "image_size=32", "--set", "max_epochs=1"]
@@ -174,15 +174,17 @@ def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(places, cli):
 
     assert re.search(rf"APTOS: {line} \(in \d of 8 splits\)", planned.text)
     assert re.search(f"APTOS: {line}", ran.text)
-    ((record,), _) = Store(places.results).records()
+    ((record,), _) = Store(workspace.results).records()
     assert re.search(line, " ".join(record.notes))
 
 
-def test_heads_of_one_encoder_are_put_together_and_nothing_else(places):
-    tasks = {task.name: task for task in RunRequest.of(places, ONE, "TXC,APTOS,PXS").grid().tasks}
+def test_heads_of_one_encoder_are_put_together_and_nothing_else(workspace):
+    tasks = {task.name: task for task in RunRequest.of(workspace, ONE, "TXC,APTOS,PXS").grid().tasks}
     asked = {"seeds": "2", "folds": 2, "sweep": ["learning_rate=0.1,0.01"]}
-    cells = cells_of(places, ONE, "TXC,APTOS", protocol="linear", **asked)
-    others = cells_of(places, ONE, "PXS", protocol="linear") + cells_of(places, ONE, "TXC", protocol="knn,finetune")
+    cells = cells_of(workspace, ONE, "TXC,APTOS", protocol="linear", **asked)
+    others = cells_of(workspace, ONE, "PXS", protocol="linear") + cells_of(
+        workspace, ONE, "TXC", protocol="knn,finetune"
+    )
 
     made = group_cells(cells + others, tasks)
 
@@ -192,24 +194,24 @@ def test_heads_of_one_encoder_are_put_together_and_nothing_else(places):
     assert [len(bundle) for bundle in group_cells(many, tasks)] == [MAX_GROUP, 150 - MAX_GROUP]
 
 
-def test_a_suite_names_protocols_sizes_folds_and_what_some_models_change(places, tmp_path):
+def test_a_suite_names_protocols_sizes_folds_and_what_some_models_change(workspace, tmp_path):
     path = tmp_path / "own.yaml"
     grid = {"name": "own", "title": "own", "models": f"{ONE},{TWO}", "tasks": "APTOS", "seeds": "1"}
     grid |= {"protocol": "finetune,linear", "subsets": "S,F", "folds": 2}
     grid["overrides"] = [{"models": [TWO], "protocol": "finetune", "recipe": {"learning_rate": 0.5}}]
     path.write_text(yaml.safe_dump(grid))
 
-    cells = cells_of(places, None, None, suite=str(path))
+    cells = cells_of(workspace, None, None, suite=str(path))
 
     assert len(cells) == 2 * 2 * 2 * 2
     changed = {(cell.model, cell.protocol) for cell in cells if cell.recipe.learning_rate == 0.5}
     assert changed == {(TWO, "finetune")}
-    assert {cell.subset for cell in cells_of(places, None, None, suite=str(path), fractions="1")} == {None}
+    assert {cell.subset for cell in cells_of(workspace, None, None, suite=str(path), fractions="1")} == {None}
 
 
-def test_the_second_papers_suite_asks_what_its_tables_do(places):
-    suite = read_suite("truong2021", places.project / "tasks" / "suites")
-    wish = RunRequest.of(places, None, "APTOS,NIHCXR4", suite="truong2021", subsets="20,F")
+def test_the_second_papers_suite_asks_what_its_tables_do(workspace):
+    suite = read_suite("truong2021", workspace.project / "tasks" / "suites")
+    wish = RunRequest.of(workspace, None, "APTOS,NIHCXR4", suite="truong2021", subsets="20,F")
     grid = wish.grid()
     cells = grid.cells(indexes_of(grid, faults=[]))
 

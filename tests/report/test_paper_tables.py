@@ -376,37 +376,37 @@ def test_latex_is_balanced_wherever_it_is_not_compiled():
     assert {line.count("&") for line in body[1:]} == {7}
 
 
-def test_the_verb_regenerates_tables_by_name(cli, places):
+def test_the_verb_regenerates_tables_by_name(cli, workspace):
     for record in runs("TXC", "imagenet", [0.95, 0.96]) + runs("TXC", "swav", [0.96, 0.97]):
-        Store(places.results).put(record, None)
+        Store(workspace.results).put(record, None)
 
     ran = cli("report", "--suite", "taher2021", "--table", "5", "--table", "2")
 
     assert ran.code == 0, ran.err
     assert "95.50 ± 0.71 (2)" in ran.out
-    folder = places.results / "reports" / "taher2021"
+    folder = workspace.results / "reports" / "taher2021"
     assert {file.name for file in folder.iterdir()} == {f"table-{n}.{e}" for n in "25" for e in ("csv", "md", "tex")}
 
 
-def test_the_verb_shows_what_the_paper_printed_before_anything_is_run(cli, places):
+def test_the_verb_shows_what_the_paper_printed_before_anything_is_run(cli, workspace):
     ran = cli("report", "--suite", "truong2021", "--table", "all")
 
     assert ran.code == 0, ran.err
     assert "Published only" in ran.out
-    files = {file.name for file in (places.results / "reports" / "truong2021").iterdir()}
+    files = {file.name for file in (workspace.results / "reports" / "truong2021").iterdir()}
     assert {f"table-{name}.tex" for name in NAMES["truong2021"]} <= files
 
 
-def test_the_verb_draws_figures_by_name_with_their_captions(cli, places):
+def test_the_verb_draws_figures_by_name_with_their_captions(cli, workspace):
     for record in runs("TXC", "imagenet", [0.95, 0.96], data="phantom") + runs(
         "TXC", "scratch", [0.9, 0.91], data="phantom"
     ):
-        Store(places.results).put(record, None)
+        Store(workspace.results).put(record, None)
 
     ran = cli("report", "--suite", "taher2021", "--figure", "1")
 
     assert ran.code == 0, ran.err
-    folder = places.results / "reports" / "taher2021"
+    folder = workspace.results / "reports" / "taher2021"
     assert {file.name for file in folder.iterdir()} == {f"figure-1.{e}" for e in ("png", "svg", "csv", "txt")}
     assert "PHANTOM IMAGES" in (folder / "figure-1.txt").read_text(encoding="utf-8")
     assert "no such figure" in cli("report", "--suite", "taher2021", "--figure", "nope").text

@@ -202,14 +202,14 @@ def test_the_commands_make_the_cells_again(tasks):
     }
 
 
-def test_the_verb_writes_a_page_tables_and_figures(cli, places):
+def test_the_verb_writes_a_page_tables_and_figures(cli, workspace):
     for record in records():
-        Store(places.results).put(record, predictions(len(record.cell.model)))
+        Store(workspace.results).put(record, predictions(len(record.cell.model)))
 
     ran = cli("report", "--tasks", "TXC", "--test", "welch", "--bootstrap", "patient")
 
     assert ran.code == 0, ran.err
-    folder = places.results / "reports" / "TXC"
+    folder = workspace.results / "reports" / "TXC"
     wanted = {"report.html", "table.md", "table.tex", "table.csv", "cells.csv", "seeds.png", "seeds.svg", "curves.png"}
     assert wanted <= {file.name for file in folder.iterdir()}
     table = pd.read_csv(folder / "table.csv").set_index("model")
@@ -219,10 +219,10 @@ def test_the_verb_writes_a_page_tables_and_figures(cli, places):
     assert "Welch's independent two-sample t-test" in ran.text
 
 
-def test_a_suite_that_ran_in_part_is_reported_of_what_was_run(cli, places):
+def test_a_suite_that_ran_in_part_is_reported_of_what_was_run(cli, workspace):
     for seed in range(2):
         record = made_up_record(made_up_cell(IMAGENET, seed, task="APTOS"), None, scores={"kappa": 0.8 + seed / 10})
-        Store(places.results).put(record, None)
+        Store(workspace.results).put(record, None)
 
     ran = cli("report", "--suite", "truong2021")
 
@@ -437,13 +437,13 @@ def test_time_to_quality_of_runs_without_epochs_is_a_fault(tasks):
         plotted(material, TimeToQuality())
 
 
-def test_a_report_of_somebody_elses_results_is_written_where_the_user_says(cli, places, tmp_path):
+def test_a_report_of_somebody_elses_results_is_written_where_the_user_says(cli, workspace, tmp_path):
     for record in records():
-        Store(places.results).put(record, predictions(len(record.cell.model)))
-    before = sorted(places.results.rglob("*"))
+        Store(workspace.results).put(record, predictions(len(record.cell.model)))
+    before = sorted(workspace.results.rglob("*"))
 
     ran = cli("report", "--tasks", "TXC", "--output", str(tmp_path / "mine"))
 
     assert ran.code == 0, ran.err
     assert {"report.html", "table.csv"} <= {file.name for file in (tmp_path / "mine").iterdir()}
-    assert sorted(places.results.rglob("*")) == before
+    assert sorted(workspace.results.rglob("*")) == before

@@ -29,7 +29,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def recorded(places, cell, results):
+def recorded(workspace, cell, results):
     """The cell's record in a results folder of its own, on the home that the test shares; and what was told."""
     told: list[str] = []
 
@@ -37,7 +37,7 @@ def recorded(places, cell, results):
         if event["event"] == "note":
             told.append(event["text"])
 
-    record = Runner(places=replace(places, results=results), device=torch.device("cpu"), watch=watch).run(cell)
+    record = Runner(workspace=replace(workspace, results=results), device=torch.device("cpu"), watch=watch).run(cell)
     assert record.status == "done", record.traceback
     return record, told
 
@@ -52,31 +52,31 @@ def zero_a_third(path):
     path.write_bytes(content[:start] + bytes(start) + content[2 * start :])
 
 
-def test_a_damaged_pixel_cache_changes_no_number_and_is_in_the_record(places, tasks, tmp_path):
-    cell = cell_of(places, tasks["TXC"], max_epochs=1)
-    whole, nothing = recorded(places, cell, tmp_path / "whole")
-    for path in places.pixels.glob("TXC-*/pixels.bin"):
+def test_a_damaged_pixel_cache_changes_no_number_and_is_in_the_record(workspace, tasks, tmp_path):
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=1)
+    whole, nothing = recorded(workspace, cell, tmp_path / "whole")
+    for path in workspace.pixels.glob("TXC-*/pixels.bin"):
         zero_a_third(path)
 
-    record, told = recorded(places, cell, tmp_path / "damaged")
+    record, told = recorded(workspace, cell, tmp_path / "damaged")
 
     assert same_numbers(record, whole)
     assert nothing == []
     assert told
-    assert all("were damaged and decoded again" in line and str(places.pixels) in line for line in told)
+    assert all("were damaged and decoded again" in line and str(workspace.pixels) in line for line in told)
     assert set(told) <= set(record.notes)
-    assert recorded(places, cell, tmp_path / "after")[1] == []
+    assert recorded(workspace, cell, tmp_path / "after")[1] == []
 
 
-def test_damaged_features_change_no_number_and_are_in_the_record(places, tasks, tmp_path):
-    cell = cell_of(places, tasks["TXC"], max_epochs=2, augmentation="none", test_crops=1)
+def test_damaged_features_change_no_number_and_are_in_the_record(workspace, tasks, tmp_path):
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=2, augmentation="none", test_crops=1)
     cell = cell.model_copy(update={"protocol": "linear"})
-    whole, _ = recorded(places, cell, tmp_path / "whole")
-    (folder,) = places.features.glob("TXC/*")
+    whole, _ = recorded(workspace, cell, tmp_path / "whole")
+    (folder,) = workspace.features.glob("TXC/*")
     zero_a_third(folder / "features.bin")
     (folder / "account.json").write_text("{}")
 
-    record, told = recorded(places, cell, tmp_path / "damaged")
+    record, told = recorded(workspace, cell, tmp_path / "damaged")
 
     assert same_numbers(record, whole)
     assert record.weights_account == whole.weights_account
@@ -85,75 +85,75 @@ def test_damaged_features_change_no_number_and_are_in_the_record(places, tasks, 
     assert told[0] in record.notes
 
 
-def test_a_changed_image_leaves_the_cell_pending_until_it_is_as_it_was(places, tasks, tmp_path, damaged):
+def test_a_changed_image_leaves_the_cell_pending_until_it_is_as_it_was(workspace, tasks, tmp_path, damaged):
     """One that the data set's digest does not sample."""
     damaged("TXC")
-    places = replace(places, data=tmp_path / "data")
-    cell = cell_of(places, tasks["TXC"], max_epochs=1)
-    recorded(places, cell, tmp_path / "whole")
-    images = sorted((places.data / tasks["TXC"].root).rglob("*.png"))
+    workspace = replace(workspace, data=tmp_path / "data")
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=1)
+    recorded(workspace, cell, tmp_path / "whole")
+    images = sorted((workspace.data / tasks["TXC"].root).rglob("*.png"))
     image = images[3]
     content = image.read_bytes()
     image.write_bytes(images[1].read_bytes())
-    assert cell_of(places, tasks["TXC"], max_epochs=1).key == cell.key
+    assert cell_of(workspace, tasks["TXC"], max_epochs=1).key == cell.key
 
     for _ in range(2):
         with pytest.raises(TemporaryError, match=rf"1 file changed since .*{image.name}"):
-            recorded(places, cell, tmp_path / "changed")
-        shutil.rmtree(places.pixels, ignore_errors=True)  # and not only beside the decoded images
+            recorded(workspace, cell, tmp_path / "changed")
+        shutil.rmtree(workspace.pixels, ignore_errors=True)  # and not only beside the decoded images
     image.write_bytes(content)
 
     assert Store(tmp_path / "changed").get(cell) is None
-    recorded(places, cell, tmp_path / "changed")
+    recorded(workspace, cell, tmp_path / "changed")
 
 
 @pytest.mark.slow
-def test_a_training_whose_state_was_damaged_starts_anew_and_says_so(places, tasks, tmp_path):
+def test_a_training_whose_state_was_damaged_starts_anew_and_says_so(workspace, tasks, tmp_path):
     """Killed in its third epoch; then 4 KiB of zeros in the state."""
-    cell = cell_of(places, tasks["TXC"], max_epochs=4)
-    elsewhere = replace(places, results=tmp_path / "whole")
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=4)
+    elsewhere = replace(workspace, results=tmp_path / "whole")
     finish(*begin(elsewhere, cell))
-    process, link = begin(places, cell)
+    process, link = begin(workspace, cell)
     while link.recv().get("epoch") != 2:
         pass
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    state = Store(places.results).folder(cell) / "scratch" / "state.pt"
+    state = Store(workspace.results).folder(cell) / "scratch" / "state.pt"
     content = state.read_bytes()
     state.write_bytes(content[:8192] + bytes(4096) + content[12288:])
 
-    finish(*begin(places, cell))
+    finish(*begin(workspace, cell))
 
-    record = Store(places.results).get(cell)
+    record = Store(workspace.results).get(cell)
     assert same_numbers(record, Store(elsewhere.results).get(cell))
     assert f"{state} was damaged: the training was started anew" in record.notes
 
 
 @pytest.mark.parametrize("name", ["unreadable.json", "micro_batch"])
-def test_damaged_notes_in_scratch_are_no_failure(places, tasks, name):
-    cell = cell_of(places, tasks["TXC"], max_epochs=1)
-    with Store(places.results).claim(cell) as scratch:
+def test_damaged_notes_in_scratch_are_no_failure(workspace, tasks, name):
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=1)
+    with Store(workspace.results).claim(cell) as scratch:
         (scratch / name).write_bytes(b"\xff{")
 
-    assert Runner(places=places, device=torch.device("cpu")).run(cell).status == "done"
+    assert Runner(workspace=workspace, device=torch.device("cpu")).run(cell).status == "done"
 
 
 @pytest.mark.slow
-def test_a_complete_home_that_cannot_be_written_serves_as_well(places, tasks, tmp_path):
+def test_a_complete_home_that_cannot_be_written_serves_as_well(workspace, tasks, tmp_path):
     """What is not there is one line, and no failed record."""
     home = tmp_path / "mounted"
     with mounted(home, "64m"):
-        places = replace(places, home=home)
-        fine_tuned = cell_of(places, tasks["TXC"], max_epochs=1)
-        frozen = cell_of(places, tasks["TXC"], max_epochs=1, augmentation="none", test_crops=1)
+        workspace = replace(workspace, home=home)
+        fine_tuned = cell_of(workspace, tasks["TXC"], max_epochs=1)
+        frozen = cell_of(workspace, tasks["TXC"], max_epochs=1, augmentation="none", test_crops=1)
         frozen = frozen.model_copy(update={"protocol": "linear"})
-        larger = cell_of(places, tasks["TXC"], max_epochs=1, image_size=48)
-        before = [recorded(places, cell, tmp_path / "before")[0] for cell in (fine_tuned, frozen)]
+        larger = cell_of(workspace, tasks["TXC"], max_epochs=1, image_size=48)
+        before = [recorded(workspace, cell, tmp_path / "before")[0] for cell in (fine_tuned, frozen)]
         remount(home, "ro")
 
-        after = [recorded(places, cell, tmp_path / "after")[0] for cell in (fine_tuned, frozen)]
+        after = [recorded(workspace, cell, tmp_path / "after")[0] for cell in (fine_tuned, frozen)]
         with pytest.raises(TemporaryError, match="Read-only file system"):
-            recorded(places, larger, tmp_path / "after")
+            recorded(workspace, larger, tmp_path / "after")
 
     assert all(same_numbers(one, other) for one, other in zip(before, after, strict=True))
     assert Store(tmp_path / "after").get(larger) is None
@@ -209,22 +209,22 @@ def test_a_cells_own_failure_is_not_the_machines(error):
     assert temporary(error) is None
 
 
-def test_a_cell_that_diverges_is_a_failed_record_without_a_state(places, tasks):
-    cell = cell_of(places, tasks["TXC"], max_epochs=3, learning_rate=1e30, optimizer="sgd")
+def test_a_cell_that_diverges_is_a_failed_record_without_a_state(workspace, tasks):
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=3, learning_rate=1e30, optimizer="sgd")
 
-    record = Runner(places=places, device=torch.device("cpu")).run(cell)
+    record = Runner(workspace=workspace, device=torch.device("cpu")).run(cell)
 
     assert record.status == "failed"
     assert "the training loss became nan" in record.error or "loss became inf" in record.error
-    assert not Store(places.results).is_begun(cell)
+    assert not Store(workspace.results).is_begun(cell)
 
 
 @pytest.mark.slow
-def test_run_and_plan_go_on_beside_a_damaged_record_and_run_makes_it_again(cli, places):
+def test_run_and_plan_go_on_beside_a_damaged_record_and_run_makes_it_again(cli, workspace):
     grid = ("--protocol", "knn", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "2")
     tiny = ("--set", "image_size=32", "--set", "max_epochs=1")
     assert cli("run", *grid, *tiny).code == 0
-    store = Store(places.results)
+    store = Store(workspace.results)
     (one, two), _ = store.records()
     path = store.folder(one.cell) / "record.json"
     path.write_text(path.read_text().replace('"status": "done"', '"status": "failed"'))
@@ -245,30 +245,30 @@ def test_run_and_plan_go_on_beside_a_damaged_record_and_run_makes_it_again(cli, 
 
 
 @pytest.mark.slow
-def test_after_a_full_or_broken_disk_run_says_that_the_same_command_goes_on(cli, places):
+def test_after_a_full_or_broken_disk_run_says_that_the_same_command_goes_on(cli, workspace):
     """And does not point at records that there are none of."""
-    places.pixels.parent.mkdir(parents=True)
-    places.pixels.write_bytes(b"")
+    workspace.pixels.parent.mkdir(parents=True)
+    workspace.pixels.write_bytes(b"")
 
     ran = cli("run", "--models", "scratch:test_resnet", "--tasks", "TXC", "--seeds", "2", "--set", "image_size=32")
 
     assert ran.code == 1
-    assert f"2 cells left pending, the same command takes them again: {places.pixels}: File exists" in ran.text
+    assert f"2 cells left pending, the same command takes them again: {workspace.pixels}: File exists" in ran.text
     assert "--retry-failed" not in ran.text
     assert ran.text.count("left pending:") == 1
 
 
-def test_status_and_plan_need_no_permission_to_write(cli, places, monkeypatch):
+def test_status_and_plan_need_no_permission_to_write(cli, workspace, monkeypatch):
     """A colleague's results folder with an unfinished cell."""
     from made_up import made_up_cell
 
-    store, cell = Store(places.results), made_up_cell()
+    store, cell = Store(workspace.results), made_up_cell()
     with store.claim(cell):
         pass
     opened = os.open
 
     def read_only(path, flags, *more, **named):
-        if str(path).startswith(str(places.results)) and flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+        if str(path).startswith(str(workspace.results)) and flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return opened(path, flags, *more, **named)
 

@@ -173,8 +173,8 @@ def test_records_come_in_order_of_task_and_key(tmp_path):
     assert len(found) == 15
 
 
-def test_status_names_what_it_leaves_out_and_can_be_narrowed(cli, places):
-    store = Store(places.results)
+def test_status_names_what_it_leaves_out_and_can_be_narrowed(cli, workspace):
+    store = Store(workspace.results)
     for task in ("TXC", "PXS"):
         store.put(made_up_record(made_up_cell(IMAGENET, 0, task)), None)
         store.put(made_up_record(made_up_cell(SCRATCH, 0, task), status="failed", error=f"{task} broke"), None)
@@ -193,12 +193,12 @@ def test_status_names_what_it_leaves_out_and_can_be_narrowed(cli, places):
     assert "no task 'TCX': did you mean TXC" in cli("status", "--tasks", "TCX").text
 
 
-def test_status_and_records_need_neither_numpy_nor_pandas(places):
+def test_status_and_records_need_neither_numpy_nor_pandas(workspace):
     """What they import is most of what they take."""
-    Store(places.results).put(made_up_record(made_up_cell()), None)
+    Store(workspace.results).put(made_up_record(made_up_cell()), None)
     code = (
         "import sys; from benchmark.cli.main import main\n"
-        f"try: main(['status', '--results', {str(places.results)!r}])\n"
+        f"try: main(['status', '--results', {str(workspace.results)!r}])\n"
         "except SystemExit as ended: assert not ended.code, ended.code\n"
         "assert not {'numpy', 'pandas', 'torch', 'yaml', 'filelock'} & set(sys.modules)"
     )

@@ -23,8 +23,8 @@ from benchmark.workspace import Workspace
 def verified(task, data, **options):
     """Check name -> check, decoded by two threads."""
     given = {"quick": False, "threads": 2, "progress": lambda _done, _total: None} | options
-    places = Workspace(project=CHECKOUT, results=data, home=data, data=data)
-    return {check.name: check for check in verify(task, places, **given).checks}
+    workspace = Workspace(project=CHECKOUT, results=data, home=data, data=data)
+    return {check.name: check for check in verify(task, workspace, **given).checks}
 
 
 @pytest.fixture
@@ -399,14 +399,14 @@ def test_images_are_seen_in_their_order_with_few_ahead(tasks, phantoms):
     assert len(begun) <= 2 * scan.AHEAD
 
 
-def test_the_verb_prints_the_checks_and_writes_them_all(cli, places, tmp_path):
+def test_the_verb_prints_the_checks_and_writes_them_all(cli, workspace, tmp_path):
     file = tmp_path / "told" / "TXC.json"
     ran = cli("data", "verify", "TXC", "--threads", "2", "--json", str(file))
     told = json.loads(file.read_text())
 
     assert ran.code == 0, ran.text
     last = ran.out.strip().splitlines()[-1]
-    assert f"TXC in {places.data / 'Shenzhen'}: 9 PASS, 0 WARN, 0 FAIL; 40 of 40 images opened" == last
+    assert f"TXC in {workspace.data / 'Shenzhen'}: 9 PASS, 0 WARN, 0 FAIL; 40 of 40 images opened" == last
     assert list(told) == ["format", "task", "version", "root", "phantom", "images", "looked_at", "checks"]
     assert list(CHECKS) == [check["name"] for check in told["checks"]]
     assert {"name", "verdict", "finding", "fix", "details"} == set(told["checks"][0])
@@ -447,8 +447,8 @@ def test_a_folder_that_is_not_there_is_a_wrong_request(cli, tmp_path):
 
 
 def test_a_folder_that_may_not_be_listed_is_one_line(tasks, phantoms, monkeypatch):
-    def refuses(task, places):
-        raise PermissionError(13, "Permission denied", str(places.data / task.root))
+    def refuses(task, workspace):
+        raise PermissionError(13, "Permission denied", str(workspace.data / task.root))
 
     monkeypatch.setattr(verifying, "index_of", refuses)
     with pytest.raises(BenchmarkError, match=r"TXC: .*Shenzhen: cannot be read \(Permission denied\)"):

@@ -15,16 +15,16 @@ from benchmark.results.store import Store
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "epochs", "kills"), [("TXC", 30, 10), ("PXS", 12, 4)])
-def test_a_cell_killed_at_random_moments_ends_bit_equal(places, tasks, tmp_path, name, epochs, kills):
+def test_a_cell_killed_at_random_moments_ends_bit_equal(workspace, tasks, tmp_path, name, epochs, kills):
     """SIGKILL ten times in classification, four in segmentation; dropout, Adam, plateau and cosine states included."""
-    cell = cell_of(places, tasks[name], max_epochs=epochs)
-    whole = replace(places, results=tmp_path / "whole")
+    cell = cell_of(workspace, tasks[name], max_epochs=epochs)
+    whole = replace(workspace, results=tmp_path / "whole")
     finish(*begin(whole, cell))
     chance = random.Random(name)
     reached = []
 
     for number in range(kills):
-        process, link = begin(places, cell)
+        process, link = begin(workspace, cell)
         # every third kill comes while the cell is being set up, the others somewhere in the epoch after a whole one
         event = link.recv()
         while number % 3 and event["event"] != "epoch":
@@ -33,33 +33,33 @@ def test_a_cell_killed_at_random_moments_ends_bit_equal(places, tasks, tmp_path,
         time.sleep(chance.uniform(0, 0.4))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        assert Store(places.results).get(cell) is None
-    finish(*begin(places, cell))
+        assert Store(workspace.results).get(cell) is None
+    finish(*begin(workspace, cell))
 
-    expected, found = Store(whole.results).get(cell), Store(places.results).get(cell)
+    expected, found = Store(whole.results).get(cell), Store(workspace.results).get(cell)
     assert found.history == expected.history
     assert (found.best_epoch, found.scores, found.per_label) == (
         expected.best_epoch,
         expected.scores,
         expected.per_label,
     )
-    one, other = Store(whole.results).predictions(cell), Store(places.results).predictions(cell)
+    one, other = Store(whole.results).predictions(cell), Store(workspace.results).predictions(cell)
     assert np.array_equal(one.score, other.score)
     assert sorted(set(reached) - {0}) == [epoch for epoch in reached if epoch], "a kill lost a whole epoch"
-    assert not (Store(places.results).folder(cell) / "scratch").exists()
-    assert not [file.name for file in Store(places.results).folder(cell).iterdir() if "partial" in file.name]
+    assert not (Store(workspace.results).folder(cell) / "scratch").exists()
+    assert not [file.name for file in Store(workspace.results).folder(cell).iterdir() if "partial" in file.name]
 
 
 @pytest.mark.slow
-def test_a_worker_whose_parent_is_gone_ends_and_its_cell_can_be_continued(places, tasks):
+def test_a_worker_whose_parent_is_gone_ends_and_its_cell_can_be_continued(workspace, tasks):
     """The pipe breaks in the middle of an epoch's report: no failure of the cell."""
-    cell = cell_of(places, tasks["TXC"], max_epochs=200)
-    process, ours = begin(places, cell)
+    cell = cell_of(workspace, tasks["TXC"], max_epochs=200)
+    process, ours = begin(workspace, cell)
     while ours.recv()["event"] != "epoch":
         pass
     ours.close()
     process.join(60)
 
     assert process.exitcode == 1
-    assert Store(places.results).get(cell) is None
-    assert (Store(places.results).folder(cell) / "scratch" / "state.pt").is_file()
+    assert Store(workspace.results).get(cell) is None
+    assert (Store(workspace.results).folder(cell) / "scratch" / "state.pt").is_file()

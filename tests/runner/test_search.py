@@ -25,15 +25,17 @@ NET = "scratch:test_resnet"
 TINY = ("image_size=32", "train_resolution=64", "max_epochs=3", "min_epochs=1")
 
 
-def cells_of(places, **asked):
+def cells_of(workspace, **asked):
     settings = [*TINY, *asked.pop("settings", ())]
-    grid = RunRequest.of(places, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked).grid()
+    grid = RunRequest.of(
+        workspace, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked
+    ).grid()
     return grid, grid.cells(indexes_of(grid, faults=[]))
 
 
-def run(places, watch=lambda _: None, **asked):
-    grid, cells = cells_of(places, **asked)
-    runner = Runner(places=places, device=torch.device("cpu"), watch=watch)
+def run(workspace, watch=lambda _: None, **asked):
+    grid, cells = cells_of(workspace, **asked)
+    runner = Runner(workspace=workspace, device=torch.device("cpu"), watch=watch)
     records = {}
     for bundle in group_cells(cells, {task.name: task for task in grid.tasks}):
         for cell, record in runner.run_together(bundle):
@@ -42,16 +44,16 @@ def run(places, watch=lambda _: None, **asked):
     return [records[cell.key] for cell in cells]
 
 
-def predicted(places, record):
-    return Store(places.results).predictions(record.cell).score
+def predicted(workspace, record):
+    return Store(workspace.results).predictions(record.cell).score
 
 
 @pytest.mark.parametrize(("protocol", "rates"), [("finetune", "1e-5,1e-2"), ("linear", "1e-4,1e-2,1")])
-def test_the_candidate_with_the_best_validation_score_is_judged_and_no_other(places, protocol, rates):
+def test_the_candidate_with_the_best_validation_score_is_judged_and_no_other(workspace, protocol, rates):
     """The reference is a plain cell of each rate: same trainings, and the chosen one's test to the last bit."""
-    plain = run(places, protocol=protocol, seeds="2", sweep=[f"learning_rate={rates}"])
+    plain = run(workspace, protocol=protocol, seeds="2", sweep=[f"learning_rate={rates}"])
 
-    searches = run(places, protocol=protocol, seeds="2", search=[f"learning_rate={rates}"])
+    searches = run(workspace, protocol=protocol, seeds="2", search=[f"learning_rate={rates}"])
 
     assert len(searches) == 2
     for record in searches:
@@ -61,13 +63,13 @@ def test_the_candidate_with_the_best_validation_score_is_judged_and_no_other(pla
         (chosen,) = [trial.settings for trial in record.search if trial.chosen]
         assert chosen == {"learning_rate": best.cell.recipe.learning_rate}
         assert record.scores == best.scores
-        assert np.array_equal(predicted(places, record), predicted(places, best))
+        assert np.array_equal(predicted(workspace, record), predicted(workspace, best))
         assert record.history == best.history
 
 
-def test_an_interrupted_search_continues_and_ends_bit_equal(places, tmp_path):
+def test_an_interrupted_search_continues_and_ends_bit_equal(workspace, tmp_path):
     asked = {"seeds": "1", "search": ["learning_rate=1e-5,1e-3,1e-2"]}
-    (whole,) = run(places, **asked)
+    (whole,) = run(workspace, **asked)
     lines = []
 
     def interrupt(event):
@@ -76,7 +78,7 @@ def test_an_interrupted_search_continues_and_ends_bit_equal(places, tmp_path):
             if len(lines) == 5:  # in the second candidate's second epoch
                 raise KeyboardInterrupt
 
-    elsewhere = type(places)(**{**vars(places), "results": tmp_path / "interrupted"})
+    elsewhere = type(workspace)(**{**vars(workspace), "results": tmp_path / "interrupted"})
     with pytest.raises(KeyboardInterrupt):
         run(elsewhere, interrupt, **asked)
     again = []
@@ -85,7 +87,7 @@ def test_an_interrupted_search_continues_and_ends_bit_equal(places, tmp_path):
     epochs = [event for event in again if event["event"] == "epoch"]
     assert len(epochs) == 3 * 3 - 5, "what was trained is not trained again"
     assert resumed.search == whole.search
-    assert np.array_equal(predicted(elsewhere, resumed), predicted(places, whole))
+    assert np.array_equal(predicted(elsewhere, resumed), predicted(workspace, whole))
 
 
 def test_the_rule_prefers_score_then_loss_then_order():
@@ -99,10 +101,10 @@ def test_the_rule_prefers_score_then_loss_then_order():
     assert choose([trial(None, None, "diverged")]) is None
 
 
-def test_a_search_is_a_cell_of_its_own_and_its_order_does_not_matter(places):
-    _, (one,) = cells_of(places, seeds="1", search=["learning_rate=1e-3,1e-2", "batch_size=4,8"])
-    _, (other,) = cells_of(places, seeds="1", search=["batch_size=4,8,learning_rate=1e-3,1e-2"])
-    _, (plain,) = cells_of(places, seeds="1", settings=["learning_rate=1e-3", "batch_size=4"])
+def test_a_search_is_a_cell_of_its_own_and_its_order_does_not_matter(workspace):
+    _, (one,) = cells_of(workspace, seeds="1", search=["learning_rate=1e-3,1e-2", "batch_size=4,8"])
+    _, (other,) = cells_of(workspace, seeds="1", search=["batch_size=4,8,learning_rate=1e-3,1e-2"])
+    _, (plain,) = cells_of(workspace, seeds="1", settings=["learning_rate=1e-3", "batch_size=4"])
 
     assert one.key == other.key != plain.key
     assert one.recipe == plain.recipe
@@ -130,7 +132,7 @@ def test_a_wrong_search_is_one_line(text, said):
 
 
 @pytest.mark.parametrize("protocol", ["logistic", "knn"])
-def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
+def test_seeds_that_change_nothing_make_one_cell(workspace, protocol, monkeypatch):
     """Fixed weights, all images: every seed would give the same answer. Folds and drawn subsets are other questions."""
     from benchmark.experiment import grid as grids
 
@@ -138,7 +140,7 @@ def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
     asked = {"models": "imagenet", "protocol": protocol, "settings": []}
 
     def seeds(**more):
-        _, cells = cells_of(places, **{**asked, **more})
+        _, cells = cells_of(workspace, **{**asked, **more})
         return [(cell.seed, cell.fold) for cell in cells]
 
     assert seeds(seeds="3") == [(0, None)]
@@ -149,11 +151,11 @@ def test_seeds_that_change_nothing_make_one_cell(places, protocol, monkeypatch):
     assert len(seeds(seeds="3", protocol="linear")) == 3
 
 
-def test_a_field_that_a_protocol_does_not_use_makes_no_cells_and_is_named(places, cli):
+def test_a_field_that_a_protocol_does_not_use_makes_no_cells_and_is_named(workspace, cli):
     grid, cells = cells_of(
-        places, protocol="knn", seeds="1", sweep=["learning_rate=0.1,0.01"], settings=["max_epochs=7"]
+        workspace, protocol="knn", seeds="1", sweep=["learning_rate=0.1,0.01"], settings=["max_epochs=7"]
     )
-    _, usual = cells_of(places, protocol="knn", seeds="1", settings=[])
+    _, usual = cells_of(workspace, protocol="knn", seeds="1", settings=[])
     told = cli("plan", "--models", NET, "--tasks", "TXC", "--protocol", "linear,knn", "--seeds", "1",
                "--search", "learning_rate=0.1,0.01")  # fmt: skip
 

@@ -19,8 +19,8 @@ from benchmark.scheduler.local import LocalScheduler
 pytestmark = pytest.mark.slow
 
 
-def two_cells(places, tasks, epochs=4):
-    first = cell_of(places, tasks["TXC"], max_epochs=epochs)
+def two_cells(workspace, tasks, epochs=4):
+    first = cell_of(workspace, tasks["TXC"], max_epochs=epochs)
     return [first, first.model_copy(update={"seed": 6})]
 
 
@@ -43,9 +43,9 @@ def killer(scheduler, key, times, at="epoch"):
     return tell, heard
 
 
-def test_a_worker_that_dies_is_replaced_and_its_cell_continues(places, tasks):
-    cells = two_cells(places, tasks)
-    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+def test_a_worker_that_dies_is_replaced_and_its_cell_continues(workspace, tasks):
+    cells = two_cells(workspace, tasks)
+    scheduler = LocalScheduler(workspace=workspace, workers=1, device="cpu")
     scheduler.tell, heard = killer(scheduler, cells[0].key, times=1)
 
     tally = scheduler.run([[cell] for cell in cells])
@@ -58,26 +58,26 @@ def test_a_worker_that_dies_is_replaced_and_its_cell_continues(places, tasks):
     assert epochs == [1, 2, 3, 4], "it went on from its last epoch"
 
 
-def test_deaths_are_forgotten_when_an_epoch_was_finished_between_them(places, tasks):
+def test_deaths_are_forgotten_when_an_epoch_was_finished_between_them(workspace, tasks):
     """A worker that is killed at every epoch of a cell, as on a machine that is short of memory, still ends it."""
-    cell = two_cells(places, tasks)[0]
-    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+    cell = two_cells(workspace, tasks)[0]
+    scheduler = LocalScheduler(workspace=workspace, workers=1, device="cpu")
     scheduler.tell, heard = killer(scheduler, cell.key, times=9)
 
     tally = scheduler.run([[cell]])
 
     assert tally == {"done": 1}
     assert len([event for event in heard if event["event"] == "requeued"]) == 4
-    assert Store(places.results).get(cell).epochs_trained == 4
+    assert Store(workspace.results).get(cell).epochs_trained == 4
 
 
-def test_a_cell_that_kills_its_workers_is_a_failed_record_that_can_be_continued(places, tasks):
+def test_a_cell_that_kills_its_workers_is_a_failed_record_that_can_be_continued(workspace, tasks):
     """The others are done; its state stays, and another attempt ends it."""
-    cells = two_cells(places, tasks)
-    store = Store(places.results)
+    cells = two_cells(workspace, tasks)
+    store = Store(workspace.results)
     with store.claim(cells[0]) as scratch:
         (scratch / "kept").touch()
-    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+    scheduler = LocalScheduler(workspace=workspace, workers=1, device="cpu")
     scheduler.tell, _ = killer(scheduler, cells[0].key, times=9, at="started")
 
     tally = scheduler.run([[cell] for cell in cells])
@@ -88,45 +88,47 @@ def test_a_cell_that_kills_its_workers_is_a_failed_record_that_can_be_continued(
     assert "its worker ended with signal 9 (SIGKILL), 2 times without getting any further" in record.error
     assert store.get(cells[1]).status == "done"
     assert (scratch / "kept").exists()
-    again = LocalScheduler(places=places, workers=1, device="cpu", retry_failed=True)
+    again = LocalScheduler(workspace=workspace, workers=1, device="cpu", retry_failed=True)
     assert again.run([[cells[0]]]) == {"done": 1}
     assert not scratch.exists()
 
 
-def test_a_cell_that_kills_its_workers_does_not_fail_those_that_are_trained_with_it(places, tasks):
+def test_a_cell_that_kills_its_workers_does_not_fail_those_that_are_trained_with_it(workspace, tasks):
     """Heads of one bundle: it is taken apart until the bad one is alone."""
-    first = cell_of(places, tasks["TXC"], max_epochs=2, augmentation="none", test_crops=1)
+    first = cell_of(workspace, tasks["TXC"], max_epochs=2, augmentation="none", test_crops=1)
     heads = [first.model_copy(update={"seed": 0, "protocol": "linear", "fold": n, "folds": 5}) for n in range(5)]
-    scheduler = LocalScheduler(places=places, workers=1, device="cpu")
+    scheduler = LocalScheduler(workspace=workspace, workers=1, device="cpu")
     scheduler.tell, heard = killer(scheduler, heads[2].key, times=99, at="started")
 
     tally = scheduler.run([heads])
 
     assert tally == {"done": 4, "failed": 1}
-    assert [Store(places.results).get(head).status for head in heads] == ["done", "done", "failed", "done", "done"]
+    assert [Store(workspace.results).get(head).status for head in heads] == ["done", "done", "failed", "done", "done"]
     assert [event["together"] for event in heard if event["event"] == "requeued"] == [5, 5, 3, 1]
 
 
-def test_what_the_machine_is_to_blame_for_leaves_cells_pending_with_the_reason(places, tasks):
+def test_what_the_machine_is_to_blame_for_leaves_cells_pending_with_the_reason(workspace, tasks):
     """A file where the pixel caches' folder should be; once it is gone, the same command goes on."""
-    cells = two_cells(places, tasks, epochs=1)
-    places.pixels.parent.mkdir(parents=True)
-    places.pixels.write_bytes(b"")
+    cells = two_cells(workspace, tasks, epochs=1)
+    workspace.pixels.parent.mkdir(parents=True)
+    workspace.pixels.write_bytes(b"")
     told: list[dict] = []
 
-    tally = LocalScheduler(places=places, workers=1, device="cpu", tell=told.append).run([[cell] for cell in cells])
+    tally = LocalScheduler(workspace=workspace, workers=1, device="cpu", tell=told.append).run(
+        [[cell] for cell in cells]
+    )
 
     assert tally == {"pending": 2}
     reasons = {event["reason"] for event in told if event["event"] == "pending"}
-    assert reasons == {f"{places.pixels}: File exists"}
-    assert [Store(places.results).get(cell) for cell in cells] == [None, None]
-    places.pixels.unlink()
-    assert LocalScheduler(places=places, workers=1, device="cpu").run([[cell] for cell in cells]) == {"done": 2}
+    assert reasons == {f"{workspace.pixels}: File exists"}
+    assert [Store(workspace.results).get(cell) for cell in cells] == [None, None]
+    workspace.pixels.unlink()
+    assert LocalScheduler(workspace=workspace, workers=1, device="cpu").run([[cell] for cell in cells]) == {"done": 2}
 
 
-def test_an_interruption_ends_the_workers_and_leaves_every_cell_resumable(places, tasks):
-    cells = two_cells(places, tasks)
-    scheduler = LocalScheduler(places=places, workers=2, device="cpu")
+def test_an_interruption_ends_the_workers_and_leaves_every_cell_resumable(workspace, tasks):
+    cells = two_cells(workspace, tasks)
+    scheduler = LocalScheduler(workspace=workspace, workers=2, device="cpu")
     crew = []
 
     def interrupt(event):
@@ -139,15 +141,15 @@ def test_an_interruption_ends_the_workers_and_leaves_every_cell_resumable(places
         scheduler.run([[cell] for cell in cells])
 
     assert not any(worker.process.is_alive() for worker in crew)
-    assert all(Store(places.results).get(cell) is None for cell in cells)
-    assert LocalScheduler(places=places, workers=2, device="cpu").run([[cell] for cell in cells]) == {"done": 2}
+    assert all(Store(workspace.results).get(cell) is None for cell in cells)
+    assert LocalScheduler(workspace=workspace, workers=2, device="cpu").run([[cell] for cell in cells]) == {"done": 2}
 
 
-def test_two_commands_on_one_folder_share_the_work(places, tasks):
+def test_two_commands_on_one_folder_share_the_work(workspace, tasks):
     """Each cell is trained once; both commands end when all cells are done."""
-    cells = two_cells(places, tasks)
+    cells = two_cells(workspace, tasks)
     told: list[dict] = []
-    schedulers = [LocalScheduler(places=places, workers=1, device="cpu", tell=told.append) for _ in range(2)]
+    schedulers = [LocalScheduler(workspace=workspace, workers=1, device="cpu", tell=told.append) for _ in range(2)]
     tallies = []
     threads = [
         threading.Thread(target=lambda s=s: tallies.append(s.run([[cell] for cell in cells]))) for s in schedulers
@@ -163,12 +165,12 @@ def test_two_commands_on_one_folder_share_the_work(places, tasks):
     assert sorted(trained) == sorted((cell.key, epoch) for cell in cells for epoch in range(1, 5))
 
 
-def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_free(places, tasks, monkeypatch):
+def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_free(workspace, tasks, monkeypatch):
     """As where a lock without flock is left of a machine that is gone."""
     monkeypatch.setattr(local, "ELSEWHERE_SECONDS", 0.0)
     monkeypatch.setattr(local, "LOOKS_TOLD", 2)
-    cell = two_cells(places, tasks, epochs=1)[0]
-    store, notes = Store(places.results), []
+    cell = two_cells(workspace, tasks, epochs=1)[0]
+    store, notes = Store(workspace.results), []
     with ExitStack() as held:
         held.enter_context(store.claim(cell))
 
@@ -177,7 +179,7 @@ def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_fre
                 notes.append(event["text"])
                 held.close()
 
-        tally = LocalScheduler(places=places, workers=1, device="cpu", tell=tell).run([[cell]])
+        tally = LocalScheduler(workspace=workspace, workers=1, device="cpu", tell=tell).run([[cell]])
 
     assert tally == {"done": 1}
     assert notes == [
@@ -185,10 +187,10 @@ def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_fre
     ]
 
 
-def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(places, tasks, monkeypatch):
-    cell = two_cells(places, tasks, epochs=2)[0]
-    runner = Runner(places=places, device=torch.device("cpu"))
-    store = Store(places.results)
+def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(workspace, tasks, monkeypatch):
+    cell = two_cells(workspace, tasks, epochs=2)[0]
+    runner = Runner(workspace=workspace, device=torch.device("cpu"))
+    store = Store(workspace.results)
 
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -198,5 +200,5 @@ def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(places, ta
         runner.run(cell)
 
     assert store.get(cell) is None
-    assert not list(places.results.rglob("*.partial"))
+    assert not list(workspace.results.rglob("*.partial"))
     assert runner.run(cell).status == "done"

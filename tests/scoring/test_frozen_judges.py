@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from heads import question_of
+from heads import training_input
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -15,77 +15,77 @@ def of(part):
 
 @pytest.mark.parametrize("kind", ["multilabel", "multiclass", "binary"])
 def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_best(held, tmp_path, kind):
-    question = question_of(held, tmp_path, kind)
+    inputs = training_input(held, tmp_path, kind)
 
-    answer = logistic(question)
+    result = logistic(inputs)
 
-    scaler = StandardScaler().fit(of(question.train))
+    scaler = StandardScaler().fit(of(inputs.train))
     losses, scores = {}, {}
     for penalty in PENALTIES:
         columns, losses[penalty] = [], []
-        answers = [question.train.targets.argmax(1)] if kind == "multiclass" else list(question.train.targets.T)
-        for place, column in enumerate(answers):
+        results = [inputs.train.targets.argmax(1)] if kind == "multiclass" else list(inputs.train.targets.T)
+        for place, column in enumerate(results):
             known = ~np.isnan(column)
             model = LogisticRegression(C=penalty, max_iter=1000).fit(
-                scaler.transform(of(question.train))[known], column[known]
+                scaler.transform(of(inputs.train))[known], column[known]
             )
-            judged = model.predict_proba(scaler.transform(of(question.validation)))
-            truth = question.validation.targets
+            judged = model.predict_proba(scaler.transform(of(inputs.validation)))
+            truth = inputs.validation.targets
             true = truth.argmax(1) if kind == "multiclass" else truth[:, place]
             rows = ~np.isnan(true)
             losses[penalty] += list(-np.log(np.clip(judged[rows, true[rows].astype(int)], 1e-7, 1)))
-            tested = model.predict_proba(scaler.transform(of(question.test)))
+            tested = model.predict_proba(scaler.transform(of(inputs.test)))
             columns.append(tested if kind == "multiclass" else tested[:, 1:])
         losses[penalty], scores[penalty] = np.mean(losses[penalty]), np.concatenate(columns, 1)
     best = min(PENALTIES, key=losses.get)
-    np.testing.assert_allclose(answer.test().predictions.score, scores[best], atol=1e-5)
-    assert f"C = {best:g}, chosen of 12" in answer.notes[0]
-    assert answer.fit.best_loss == pytest.approx(losses[best], rel=1e-5)
-    assert answer.fit.best_epoch is None
+    np.testing.assert_allclose(result.test().predictions.score, scores[best], atol=1e-5)
+    assert f"C = {best:g}, chosen of 12" in result.notes[0]
+    assert result.fit.best_loss == pytest.approx(losses[best], rel=1e-5)
+    assert result.fit.best_epoch is None
 
 
 def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):
-    question = question_of(held, tmp_path)
+    inputs = training_input(held, tmp_path)
 
-    answer = knn(question)
+    result = knn(inputs)
 
-    num = int(answer.notes[0].split(" neighbours")[0])
-    train, test = of(question.train), of(question.test)
+    num = int(result.notes[0].split(" neighbours")[0])
+    train, test = of(inputs.train), of(inputs.test)
     train, test = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (train, test))
     for place, row in enumerate(test[:9]):
         cosine = train @ row
         nearest = np.argsort(-cosine)[:num]
-        weight, labels = np.exp(cosine[nearest] / TEMPERATURE), question.train.targets[nearest]
+        weight, labels = np.exp(cosine[nearest] / TEMPERATURE), inputs.train.targets[nearest]
         wanted = [np.average(column[~np.isnan(column)], weights=weight[~np.isnan(column)]) for column in labels.T]
-        np.testing.assert_allclose(answer.test().predictions.score[place], wanted, rtol=1e-4)
+        np.testing.assert_allclose(result.test().predictions.score[place], wanted, rtol=1e-4)
 
 
 def test_more_neighbours_than_images_are_all_of_them(held, tmp_path):
-    answer = knn(question_of(held, tmp_path, train=range(7)))
+    result = knn(training_input(held, tmp_path, train=range(7)))
 
-    assert answer.notes[0].startswith(("1 neighbours", "5 neighbours", "7 neighbours"))
+    assert result.notes[0].startswith(("1 neighbours", "5 neighbours", "7 neighbours"))
 
 
 @pytest.mark.parametrize("judge", [logistic, knn])
 def test_nothing_is_chosen_on_the_test_part(held, tmp_path, judge):
     """With other test labels, the same predictions."""
-    one, other = question_of(held, tmp_path), question_of(held, tmp_path)
+    one, other = training_input(held, tmp_path), training_input(held, tmp_path)
     other.test.targets[:] = 1 - other.test.targets
 
     assert np.array_equal(judge(one).test().predictions.score, judge(other).test().predictions.score)
 
 
 def test_a_label_that_never_varies_is_told_with_its_share(held, tmp_path):
-    question = question_of(held, tmp_path)
-    question.train.targets[:, 1] = 1.0
+    inputs = training_input(held, tmp_path)
+    inputs.train.targets[:, 1] = 1.0
 
-    assert (logistic(question).test().predictions.score[:, 1] == 1).all()
+    assert (logistic(inputs).test().predictions.score[:, 1] == 1).all()
 
 
 def test_uncertain_labels_train_as_both_answers_in_their_shares(held, tmp_path):
-    question = question_of(held, tmp_path, "multilabel", train=range(40))
-    question.train.targets[:, 0] = np.where(np.isnan(question.train.targets[:, 0]), np.nan, 0.25)
+    inputs = training_input(held, tmp_path, "multilabel", train=range(40))
+    inputs.train.targets[:, 0] = np.where(np.isnan(inputs.train.targets[:, 0]), np.nan, 0.25)
 
-    score = logistic(question).test().predictions.score[:, 0]
+    score = logistic(inputs).test().predictions.score[:, 0]
 
     assert score.mean() == pytest.approx(0.25, abs=0.02)

@@ -221,14 +221,14 @@ def write_byol(content: dict[str, Any], path: Path, *, by_dill: bool = True) -> 
     class FlatMapping(StrictModel):
         pass
 
-    places = {
+    workspace = {
         "haiku._src.data_structures": FlatMapping,
         "byol.byol_experiment": state,
         "dill._dill": _create_namedtuple,
     }
-    parents = {module.rsplit(".", n)[0] for module in places for n in range(3)}
+    parents = {module.rsplit(".", n)[0] for module in workspace for n in range(3)}
     sys.modules.update({module: ModuleType(module) for module in parents})
-    for module, held in places.items():
+    for module, held in workspace.items():
         setattr(sys.modules[module], held.__name__, held)
         held.__module__, held.__qualname__ = module, held.__name__
 

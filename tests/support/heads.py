@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.feature_dataset import VectorPart
+from benchmark.data.feature_dataset import FeatureSplit
 from benchmark.protocols.interface import FROZEN_RECIPE
 from benchmark.recipe import Recipe
 from benchmark.tasks.spec import ScoringRules
@@ -29,14 +29,14 @@ def labels_of(kind, held):
     return labels
 
 
-def question_of(held, folder, kind="multilabel", seed=0, train=range(170), watch=lambda _: None, **recipe):
+def training_input(held, folder, kind="multilabel", seed=0, train=range(170), watch=lambda _: None, **recipe):
     labels = labels_of(kind, held)
 
     def part(rows, classes=None):
         rows = np.array(rows)
         ids = np.array([f"i{row}" for row in rows])
         facts = {"groups": {}, "seed": seed, "device": torch.device("cpu"), "classes": classes}
-        return VectorPart(ids=ids, held=(held,), rows=rows, targets=labels[rows], **facts)
+        return FeatureSplit(ids=ids, held=(held,), rows=rows, targets=labels[rows], **facts)
 
     loss = {"loss": "bce" if kind == "multilabel" else "ce"}
     folder.mkdir(exist_ok=True, parents=True)

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from benchmark.data.index import Index
-from benchmark.tasks.spec import Split
+from benchmark.tasks.spec import SplitRule
 
-RANDOM = Split(method="random", test=0.2, validation=0.1)
+RANDOM = SplitRule(method="random", test=0.2, validation=0.1)
 # each example builds tables and sorts them in pandas: fifty are a second, and a busy machine may pause in one
 enough = settings(max_examples=50, deadline=None)
 

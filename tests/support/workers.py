@@ -9,18 +9,18 @@ from benchmark.scheduler.local import _context, work
 from benchmark.zoo.catalog import scratch
 
 
-def cell_of(places, task, **recipe):
-    index = read_index(task, places.data)
+def cell_of(workspace, task, **recipe):
+    index = read_index(task, workspace.data)
     settings = {"image_size": 32, "train_resolution": 64, "early_stop": None, "batch_size": 8, **recipe}
     asked = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
     (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [asked], {task.name: index}, [5])
     return cell
 
 
-def begin(places, cell):
+def begin(workspace, cell):
     """A worker that has been sent the cell."""
     ours, theirs = multiprocessing.Pipe()
-    process = _context().Process(target=work, args=(theirs, places, "cpu", 0, 2, False), daemon=True)
+    process = _context().Process(target=work, args=(theirs, workspace, "cpu", 0, 2, False), daemon=True)
     process.start()
     theirs.close()
     assert ours.recv()["event"] == "ready"

@@ -247,14 +247,14 @@ def test_an_unusable_place_is_one_warning(tmp_path):
     ("wanted", "told"),
     [(["tensorbord"], "did you mean tensorboard"), (["wandb", "wandb:x"], "wanted each once")],
 )
-def test_a_wrong_tracker_is_a_fault_before_anything_runs(cli, places, wanted, told):
+def test_a_wrong_tracker_is_a_fault_before_anything_runs(cli, workspace, wanted, told):
     options = [option for name in wanted for option in ("--track", name)]
 
     ran = cli("run", "--models", "scratch", "--tasks", "TXC", *options)
 
     assert ran.code == 2
     assert told in ran.text or "not installed" in ran.text
-    assert not places.results.exists()
+    assert not workspace.results.exists()
 
 
 def test_a_tracker_that_is_not_installed_is_told_how_to_be(monkeypatch):
@@ -273,7 +273,7 @@ def test_facts_are_flat_and_complete():
 
 
 @pytest.mark.slow
-def test_a_real_run_is_logged_with_the_records_numbers(cli, places, tmp_path):
+def test_a_real_run_is_logged_with_the_records_numbers(cli, workspace, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -281,7 +281,7 @@ def test_a_real_run_is_logged_with_the_records_numbers(cli, places, tmp_path):
     ran = cli(*command, "--track", f"tensorboard:{tmp_path / 'runs'}")
 
     assert ran.code == 0, ran.err
-    (record,) = Store(places.results).records()[0]
+    (record,) = Store(workspace.results).records()[0]
     (folder,) = (tmp_path / "runs").glob(f"*/*/*{record.key}")
     read = EventAccumulator(str(folder)).Reload()
     for name in ("train_loss", "validation_loss", "learning_rate"):

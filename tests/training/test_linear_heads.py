@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from heads import LABELS, WIDTH, question_of
+from heads import LABELS, WIDTH, training_input
 from torch import nn
 
 from benchmark.models.seeded import seeded
@@ -40,24 +40,24 @@ class Layer(nn.Linear):
 )
 def test_a_head_is_what_torchs_layer_optimiser_and_schedule_give(held, tmp_path, kind, recipe):
     """The one training loop, on the same batches, is the reference."""
-    asked = [question_of(held, tmp_path / str(n), kind, seed=n, **recipe) for n in range(2)]
+    asked = [training_input(held, tmp_path / str(n), kind, seed=n, **recipe) for n in range(2)]
 
-    answers = linear(asked)
+    results = linear(asked)
 
-    for number, (question, answer) in enumerate(zip(asked, answers, strict=True)):
+    for number, (inputs, result) in enumerate(zip(asked, results, strict=True)):
         outputs = 2 if kind == "binary" else LABELS[kind]
-        alone = question_of(held, tmp_path / f"alone{number}", kind, seed=number, **recipe)
-        wanted = supervised(alone, Layer(WIDTH, outputs, question.seed, question.recipe.initialization))
+        alone = training_input(held, tmp_path / f"alone{number}", kind, seed=number, **recipe)
+        wanted = supervised(alone, Layer(WIDTH, outputs, inputs.seed, inputs.recipe.initialization))
         np.testing.assert_allclose(
-            answer.test().predictions.score, wanted.test().predictions.score, rtol=2e-4, atol=2e-5
+            result.test().predictions.score, wanted.test().predictions.score, rtol=2e-4, atol=2e-5
         )
-        assert answer.test().predictions.ids.tolist() == wanted.test().predictions.ids.tolist()
-        assert answer.fit.best_epoch == wanted.fit.best_epoch
-        assert (answer.fit.stopped, answer.fit.epochs_trained) == (wanted.fit.stopped, wanted.fit.epochs_trained)
-        for ours, theirs in zip(answer.fit.history, wanted.fit.history, strict=True):
+        assert result.test().predictions.ids.tolist() == wanted.test().predictions.ids.tolist()
+        assert result.fit.best_epoch == wanted.fit.best_epoch
+        assert (result.fit.stopped, result.fit.epochs_trained) == (wanted.fit.stopped, wanted.fit.epochs_trained)
+        for ours, theirs in zip(result.fit.history, wanted.fit.history, strict=True):
             for name in ("train_loss", "validation_loss", "learning_rate"):
                 assert ours[name] == pytest.approx(theirs[name], rel=1e-3)
-        assert answer.trained == wanted.trained == (WIDTH + 1) * outputs
+        assert result.trained == wanted.trained == (WIDTH + 1) * outputs
 
 
 def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
@@ -67,7 +67,7 @@ def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
 
     def ask(which, folder):
         asked = [
-            question_of(held, tmp_path / folder / str(n), seed=seed, train=range(size), learning_rate=rate)
+            training_input(held, tmp_path / folder / str(n), seed=seed, train=range(size), learning_rate=rate)
             for n, (rate, seed, size) in enumerate(which)
         ]
         return dict(zip(which, linear(asked), strict=True))
@@ -75,9 +75,9 @@ def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
     together = ask(grid, "all")
     for pieces in ([grid[:1]], [grid[5:6]], [grid[:5], grid[5:]], [grid[::2], grid[1::2]]):
         for number, piece in enumerate(pieces):
-            for one, answer in ask(piece, f"{len(piece)}-{number}").items():
-                assert np.array_equal(answer.test().predictions.score, together[one].test().predictions.score), one
-                assert answer.fit.history == together[one].fit.history
+            for one, result in ask(piece, f"{len(piece)}-{number}").items():
+                assert np.array_equal(result.test().predictions.score, together[one].test().predictions.score), one
+                assert result.fit.history == together[one].fit.history
 
 
 def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
@@ -86,7 +86,7 @@ def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
 
     def ask(folder, watch=lambda _: None):
         rates = (0.01, 0.3)
-        return linear([question_of(held, tmp_path / folder, learning_rate=rate, watch=watch) for rate in rates])
+        return linear([training_input(held, tmp_path / folder, learning_rate=rate, watch=watch) for rate in rates])
 
     def end(line):
         if line["epoch"] >= 4:
@@ -108,14 +108,14 @@ def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
 
 
 def test_a_head_that_diverges_takes_no_other_with_it(held, tmp_path):
-    usual = question_of(held, tmp_path / "a", optimizer="sgd", learning_rate=0.1)
-    wild = question_of(held, tmp_path / "b", optimizer="sgd", learning_rate=1e38)
+    usual = training_input(held, tmp_path / "a", optimizer="sgd", learning_rate=0.1)
+    wild = training_input(held, tmp_path / "b", optimizer="sgd", learning_rate=1e38)
 
     good, bad = linear([usual, wild])
 
     assert isinstance(bad, Diverged)
     assert "became" in str(bad)
-    (alone,) = linear([question_of(held, tmp_path / "c", optimizer="sgd", learning_rate=0.1)])
+    (alone,) = linear([training_input(held, tmp_path / "c", optimizer="sgd", learning_rate=0.1)])
     assert np.array_equal(good.test().predictions.score, alone.test().predictions.score)
 
 
@@ -123,11 +123,11 @@ def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
     """Its features are NaN in the cache; its labels are not known."""
     dark = held.copy()
     dark[[3, 180, 240]] = np.nan
-    question = question_of(dark, tmp_path)
-    for part in (question.train, question.validation, question.test):
+    inputs = training_input(dark, tmp_path)
+    for part in (inputs.train, inputs.validation, inputs.test):
         part.targets[np.isnan(dark[part.rows, 0])] = np.nan
 
-    (answer,) = linear([question])
+    (result,) = linear([inputs])
 
-    assert np.isfinite(answer.test().predictions.score).all()
-    assert np.isnan(answer.test().predictions.truth[10]).all()
+    assert np.isfinite(result.test().predictions.score).all()
+    assert np.isnan(result.test().predictions.truth[10]).all()

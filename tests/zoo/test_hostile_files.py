@@ -231,13 +231,13 @@ def test_a_zip_bomb_is_refused_before_torch_unpacks_it(tmp_path):
 LOADED = """
 import os
 from pathlib import Path
-from benchmark.errors import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.unpack import unpack
 
 for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
     try:
         print(path.name, *unpack(path, "torch").tensors, flush=True)
-    except Fault as fault:
+    except BenchmarkError as fault:
         print(fault, flush=True)
 print("end")
 """
@@ -399,7 +399,7 @@ MEASURED = """
 import json, os, resource, sys, time
 from pathlib import Path
 import torch
-from benchmark.errors import Fault
+from benchmark.errors import BenchmarkError
 from benchmark.zoo.unpack import unpack
 
 def peak():
@@ -411,7 +411,7 @@ for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
         try:
             unpack(path, container)
             told = "read"
-        except Fault as fault:
+        except BenchmarkError as fault:
             told = str(fault)
         print(json.dumps([path.name, container, told, peak() - before, time.process_time() - start]), flush=True)
 """
@@ -460,7 +460,7 @@ def test_a_tensor_that_claims_more_than_the_file_has_is_refused(written, zipped,
 
 
 def test_steps_without_end_come_to_one(written, monkeypatch):
-    monkeypatch.setattr(inert, "MOST_STEPS", 10_000)
+    monkeypatch.setattr(inert, "MAX_STEPS", 10_000)
 
     for container in ("pickle", "torch"):
         assert "more than 10,000 steps" in refusal(written(b"\x80\x04" + b"N0" * 10_000 + b"}."), container)

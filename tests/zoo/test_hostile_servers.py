@@ -195,12 +195,12 @@ def test_a_damaged_pin_in_a_folder_that_may_not_be_written_is_read_past(shelf, w
 @pytest.mark.parametrize(
     "verb", [("zoo", "list"), ("plan", "--models", "mine", "--tasks", "TXC"), ("zoo", "show", "mine")]
 )
-def test_verbs_tell_of_a_damaged_pin_in_a_line(cli, places, shelf, verb):
+def test_verbs_tell_of_a_damaged_pin_in_a_line(cli, workspace, shelf, verb):
     from benchmark.zoo.catalog import add_entry
 
     entry = shelf.entry(name="mine")
-    add_entry(places.own_zoo, entry)
-    fetch(entry, places.weights).path.with_name("net.pth.pin.json").write_bytes(b"{}")
+    add_entry(workspace.own_zoo, entry)
+    fetch(entry, workspace.weights).path.with_name("net.pth.pin.json").write_bytes(b"{}")
 
     ran = cli(*verb)
 

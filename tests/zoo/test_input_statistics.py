@@ -19,7 +19,7 @@ TINY = ["image_size=32", "train_resolution=64", "max_epochs=1", "batch_size=8"]
 
 
 @pytest.fixture
-def simclr(places, tmp_path):
+def simclr(workspace, tmp_path):
     """A net trained on images in [0, 1], as SimCLR's were, in the user's zoo: mean 0, standard deviation 1."""
     torch.save(backbone.build("test_resnet", "pooled", 3).state_dict(), tmp_path / "simclr.pth")
     entry = ZooEntry(
@@ -33,8 +33,8 @@ def simclr(places, tmp_path):
         cite="nobody",
         input=InputStatistics(mean=(0, 0, 0), std=(1, 1, 1)),
     )
-    file = admit_file(entry, tmp_path / "simclr.pth", places.weights)
-    add_entry(places.own_zoo, entry.model_copy(update={"sha256": file.sha256}))
+    file = admit_file(entry, tmp_path / "simclr.pth", workspace.weights)
+    add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": file.sha256}))
     return entry
 
 
@@ -55,9 +55,9 @@ def seen(monkeypatch):
     return given
 
 
-def cell_of(places, task, *settings):
+def cell_of(workspace, task, *settings):
     """As the command line makes it."""
-    grid = RunRequest.of(places, "simclr", task, seeds="1", settings=[*TINY, *settings]).grid()
+    grid = RunRequest.of(workspace, "simclr", task, seeds="1", settings=[*TINY, *settings]).grid()
     (cell,) = grid.cells(indexes_of(grid, faults=[]))
     return cell
 
@@ -84,14 +84,14 @@ def test_the_encoder_gets_images_in_0_to_1_where_these_are_its_statistics(form, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["TXC", "PXS"])
-def test_a_run_feeds_what_the_recipe_asks_for_and_its_record_says_so(places, simclr, seen, task):
+def test_a_run_feeds_what_the_recipe_asks_for_and_its_record_says_so(workspace, simclr, seen, task):
     """Classification and segmentation, one seed: the same crops, told apart by the normalisation alone."""
     records, first = {}, {}
     for source in ("native", "imagenet"):
         settings = [f"input={source}"] if source == "native" else []  # the papers' control is the default
         seen.clear()
-        runner = Runner(places=places, device=torch.device("cpu"))
-        records[source] = runner.run(cell_of(places, task, *settings))
+        runner = Runner(workspace=workspace, device=torch.device("cpu"))
+        records[source] = runner.run(cell_of(workspace, task, *settings))
         first[source] = seen[0]
         assert records[source].status == "done", records[source].error
         if source == "native":
@@ -102,7 +102,7 @@ def test_a_run_feeds_what_the_recipe_asks_for_and_its_record_says_so(places, sim
     torch.testing.assert_close(first["imagenet"], normalize(first["native"], IMAGENET_MEAN, IMAGENET_STD))
     assert first["imagenet"].min() < -1
     assert records["native"].key != records["imagenet"].key
-    stored = {record.key: record.cell for record in Store(places.results).records()[0]}
+    stored = {record.key: record.cell for record in Store(workspace.results).records()[0]}
     native, imagenet = (stored[records[source].key] for source in ("native", "imagenet"))
     assert (native.weights[0].mean, native.weights[0].std) == (simclr.input.mean, simclr.input.std)
     assert (imagenet.weights[0].mean, imagenet.weights[0].std) == (IMAGENET_MEAN, IMAGENET_STD)
@@ -110,10 +110,10 @@ def test_a_run_feeds_what_the_recipe_asks_for_and_its_record_says_so(places, sim
 
 
 @pytest.mark.usefixtures("simclr")
-def test_the_statistics_are_in_the_key_even_where_the_recipe_is_one(places):
+def test_the_statistics_are_in_the_key_even_where_the_recipe_is_one(workspace):
     """An entry whose declared statistics were corrected asks another question."""
-    cell = cell_of(places, "TXC", "input=native")
+    cell = cell_of(workspace, "TXC", "input=native")
     other = cell.weights[0].model_copy(update={"std": (0.5, 0.5, 0.5)})
 
-    assert cell.key != cell_of(places, "TXC").key
+    assert cell.key != cell_of(workspace, "TXC").key
     assert cell.key != Cell.model_validate({**cell.model_dump(), "weights": (other,)}).key

@@ -12,14 +12,14 @@ from benchmark.zoo.catalog import read_zoo, scratch
 @pytest.mark.parametrize(
     "verb", [("pretrain", "supervised", "--from", "imagenet", "--task", "TXC"), ("zoo", "add", "net.pth")]
 )
-def test_a_name_that_no_entry_can_have_is_refused_before_anything_is_done(cli, places, verb, name):
+def test_a_name_that_no_entry_can_have_is_refused_before_anything_is_done(cli, workspace, verb, name):
     ran = cli(*verb, "--name", name)
 
     assert ran.code == 2
     assert ran.err.startswith("error: name: ")
     assert ran.err.count("\n") == 1
-    assert not places.home.exists()
-    assert not places.results.exists()
+    assert not workspace.home.exists()
+    assert not workspace.results.exists()
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_a_name_that_no_entry_can_have_is_refused_before_anything_is_done(cli, p
         ("not told", "VFS-CHASE", "not told; VFS-CHASE's images: CC BY 4.0", "domain-adapted"),
     ],
 )
-def test_licence_and_family_follow_both_parents(places, tasks, start, task, licence, family):
-    entries = read_zoo(places.project / "model_zoo.yaml") | {"scratch": scratch()}
+def test_licence_and_family_follow_both_parents(workspace, tasks, start, task, licence, family):
+    entries = read_zoo(workspace.project / "model_zoo.yaml") | {"scratch": scratch()}
     entry = entries.get(start) or entries["imagenet"].model_copy(update={"licence": ""})
 
     made = _licence(entry, tasks[task])

@@ -251,8 +251,8 @@ def block_of_one(pairs) -> bytes:
 def test_one_block_told_many_times_is_read_once(written):
     empty = sealed(bytes(500_000 * 4) + struct.pack("<I", 500_000))  # restarts, and nothing that they point at
     first = block([(b"", header())])
-    places = varint(len(first)) + varint(len(empty) - 5)
-    handles = [(b"", varint(0) + varint(len(first) - 5))] + [(b"%06d" % n, places) for n in range(5000)]
+    workspace = varint(len(first)) + varint(len(empty) - 5)
+    handles = [(b"", varint(0) + varint(len(first) - 5))] + [(b"%06d" % n, workspace) for n in range(5000)]
     path = written(made(ended(first + empty, handles)))
 
     assert "more blocks than there are" in refusal(path)
@@ -265,7 +265,7 @@ def test_an_index_larger_than_any_is_not_read(written, monkeypatch):
 
 
 def test_more_tensors_than_any_net_has_are_refused(written, monkeypatch):
-    monkeypatch.setattr(reader, "MOST_TENSORS", 100)
+    monkeypatch.setattr(reader, "MAX_TENSORS", 100)
 
     assert "not in order, or endless" in refusal(written(zipped(bundle(TENSORS))))
 

@@ -68,14 +68,14 @@ def test_a_tensor_without_finite_real_numbers_is_refused_by_its_name(tmp_path, w
 
 
 @pytest.mark.parametrize("what", ["of type complex64", "quantised", "NaN"])
-def test_add_verify_and_run_say_the_same_line(cli, places, tmp_path, what):
+def test_add_verify_and_run_say_the_same_line(cli, workspace, tmp_path, what):
     path = saved(tmp_path, UNFIT[what])
     line = f"mine: net.pth: {NAME} is {what}: {WANTED}"
 
     added = [cli("zoo", "add", str(path), "--name", "mine", "--architecture", "test_resnet", *more, "--yes")
              for more in ([], ["--naming", "timm"])]  # fmt: skip
-    file = admit_file(ENTRY, path, places.weights)
-    add_entry(places.own_zoo, ENTRY.model_copy(update={"sha256": file.sha256}))
+    file = admit_file(ENTRY, path, workspace.weights)
+    add_entry(workspace.own_zoo, ENTRY.model_copy(update={"sha256": file.sha256}))
     verified = cli("zoo", "verify", "mine", "--json", str(tmp_path / "verified.json"))
     with pytest.raises(BenchmarkError) as run:
         encoder_of(ENTRY, file)

@@ -49,8 +49,8 @@ def no_terminal(monkeypatch):
     monkeypatch.setattr("sys.stdin", StringIO())
 
 
-def own_entries(places):
-    return read_zoo(places.own_zoo) if places.own_zoo.is_file() else {}
+def own_entries(workspace):
+    return read_zoo(workspace.own_zoo) if workspace.own_zoo.is_file() else {}
 
 
 def mobilenet(classes=0):
@@ -156,7 +156,7 @@ def test_tensors_of_no_known_net_are_told_so(saved):
 
 
 @pytest.mark.parametrize("container", [None, "torch"])
-def test_a_file_that_would_run_code_is_refused_whatever_it_is_tried_as(tmp_path, cli, places, container):
+def test_a_file_that_would_run_code_is_refused_whatever_it_is_tried_as(tmp_path, cli, workspace, container):
     class Hostile:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path / 'ran'}",))
@@ -168,42 +168,42 @@ def test_a_file_that_would_run_code_is_refused_whatever_it_is_tried_as(tmp_path,
 
     assert ran.code == 2
     assert not (tmp_path / "ran").exists()
-    assert own_entries(places) == {}
+    assert own_entries(workspace) == {}
 
 
-def test_without_a_terminal_a_proposal_is_not_taken_and_the_command_that_takes_it_is_told(cli, places, saved):
+def test_without_a_terminal_a_proposal_is_not_taken_and_the_command_that_takes_it_is_told(cli, workspace, saved):
     path = saved(mobilenet(5))
 
     refused = cli("zoo", "add", str(path), "--name", "mine", "--pretrained-on", "ImageNet-1k")
     command = refused.err[refused.err.index("benchmark zoo add") :]
-    assert own_entries(places) == {}
-    assert not places.weights.exists()
+    assert own_entries(workspace) == {}
+    assert not workspace.weights.exists()
     given = cli(*shlex.split(command)[1:], "--pretrained-on", "ImageNet-1k")
 
     assert (refused.code, given.code) == (2, 0)
     assert "100.0% of the parameters of mobilenetv2_100 from 312 tensors, container torch, naming timm" in refused.text
     assert "2 tensors dropped by name (classifier.weight, classifier.bias)" in refused.text
-    entry = own_entries(places)["mine"]
+    entry = own_entries(workspace)["mine"]
     assert (entry.architecture, entry.naming, entry.container) == ("mobilenetv2_100", "timm", "torch")
     assert entry.pretrained_on == ("ImageNet-1k",)
     assert len(entry.sha256) == 64
 
 
-def test_yes_takes_the_proposal_and_says_what_it_was(cli, places, saved):
+def test_yes_takes_the_proposal_and_says_what_it_was(cli, workspace, saved):
     added = cli("zoo", "add", str(saved(mobilenet())), "--name", "mine", "--yes")
 
     assert added.code == 0
     assert "naming plain (" in added.text
     assert "would give the same" in added.text
     assert "--pretrained-on was not told" in added.text
-    assert own_entries(places)["mine"].naming == "plain"
+    assert own_entries(workspace)["mine"].naming == "plain"
 
 
-def test_on_a_terminal_the_user_sees_the_proposal_and_decides(cli, places, saved, answers):
+def test_on_a_terminal_the_user_sees_the_proposal_and_decides(cli, workspace, saved, answers):
     path = str(saved(mobilenet()))
     answers("n\n")
     declined = cli("zoo", "add", path, "--name", "mine")
-    before = own_entries(places)
+    before = own_entries(workspace)
     answers("y\n")
     agreed = cli("zoo", "add", path, "--name", "mine")
 
@@ -211,19 +211,19 @@ def test_on_a_terminal_the_user_sees_the_proposal_and_decides(cli, places, saved
     assert declined.out.index("of the parameters of mobilenetv2_100") < declined.out.index("take this proposal?")
     assert "nothing was added" in declined.err
     assert before == {}
-    assert "mine" in own_entries(places)
+    assert "mine" in own_entries(workspace)
 
 
-def test_what_is_told_in_full_is_not_asked_for(cli, places, saved):
+def test_what_is_told_in_full_is_not_asked_for(cli, workspace, saved):
     told = ("--architecture", "mobilenetv2_100", "--naming", "timm")
 
     added = cli("zoo", "add", str(saved(mobilenet())), "--name", "mine", *told)
 
     assert added.code == 0
-    assert own_entries(places)["mine"].container == "torch"
+    assert own_entries(workspace)["mine"].container == "torch"
 
 
-def test_two_things_that_a_file_is_alike_are_listed_and_none_is_preferred(cli, places, saved):
+def test_two_things_that_a_file_is_alike_are_listed_and_none_is_preferred(cli, workspace, saved):
     """An EfficientNet of TensorFlow has the same tensors as one of PyTorch, and pads otherwise."""
     with torch.device("meta"):
         shapes = timm.create_model("efficientnet_b0", num_classes=0).state_dict()
@@ -237,7 +237,7 @@ def test_two_things_that_a_file_is_alike_are_listed_and_none_is_preferred(cli, p
     assert "--architecture efficientnet_b0 --naming plain --container torch; " in unsure.err
     assert "--architecture tf_efficientnet_b0 --naming plain --container torch" in unsure.err
     assert sure.code == 0
-    assert own_entries(places)["mine"].architecture == "tf_efficientnet_b0"
+    assert own_entries(workspace)["mine"].architecture == "tf_efficientnet_b0"
 
 
 def test_two_networks_in_one_file_are_two_proposals(tmp_path):
@@ -251,7 +251,7 @@ def test_two_networks_in_one_file_are_two_proposals(tmp_path):
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_download_that_breaks_off_is_brought_to_its_end_by_the_same_command(cli, places, shelf):
+def test_a_download_that_breaks_off_is_brought_to_its_end_by_the_same_command(cli, workspace, shelf):
     buffer = BytesIO()
     torch.save(mobilenet(), buffer)
     shelf.body, shelf.cuts = buffer.getvalue(), [1000] * 4
@@ -262,10 +262,10 @@ def test_a_download_that_breaks_off_is_brought_to_its_end_by_the_same_command(cl
     assert (broken.code, mended.code) == (2, 0)
     assert "get it by hand and give that file to `benchmark zoo add`" in broken.text
     assert broken.err.startswith(f"error: {shelf.url}/files/net.pth: cut after 4,000 bytes: 4,000 bytes are kept in ")
-    assert list(own_entries(places)) == ["far"]
+    assert list(own_entries(workspace)) == ["far"]
 
 
-def test_a_url_is_fetched_first_and_once(cli, places, shelf):
+def test_a_url_is_fetched_first_and_once(cli, workspace, shelf):
     buffer = BytesIO()
     torch.save(in_training(mobilenet()), buffer)
     shelf.body = buffer.getvalue()
@@ -278,12 +278,12 @@ def test_a_url_is_fetched_first_and_once(cli, places, shelf):
     assert (refused.code, added.code) == (2, 0)
     assert f"benchmark zoo add {url} --name far" in refused.err
     assert len(shelf.asked) == 1, "what a refused command fetched serves the next"
-    assert own_entries(places)["far"].source == url
+    assert own_entries(workspace)["far"].source == url
     assert "file: not here" not in shown.text
-    assert [path.name for path in places.weights.iterdir() if any(path.glob("*.pth"))] == ["far"]
+    assert [path.name for path in workspace.weights.iterdir() if any(path.glob("*.pth"))] == ["far"]
 
 
-def test_what_one_url_gave_is_never_taken_for_anothers(cli, places, shelf):
+def test_what_one_url_gave_is_never_taken_for_anothers(cli, workspace, shelf):
     for classes, url in ((0, "a/net.pth"), (3, "b/net.pth")):
         buffer = BytesIO()
         torch.save(mobilenet(classes), buffer)
@@ -293,11 +293,11 @@ def test_what_one_url_gave_is_never_taken_for_anothers(cli, places, shelf):
     added = cli("zoo", "add", f"{shelf.url}/b/net.pth", "--name", "far", "--yes")
 
     assert (added.code, len(shelf.asked)) == (0, 2)
-    assert own_entries(places)["far"].naming == "timm", "the second file has a classifier"
+    assert own_entries(workspace)["far"].naming == "timm", "the second file has a classifier"
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_source_that_cannot_be_had_is_one_line_without_a_made_up_entry(cli, places, shelf):
+def test_a_source_that_cannot_be_had_is_one_line_without_a_made_up_entry(cli, workspace, shelf):
     shelf.statuses = [404] * 9
     dead = cli("zoo", "add", f"{shelf.url}/gone/net.pth", "--name", "far", "--yes")
     offline = cli("zoo", "add", f"{shelf.url}/files/net.pth", "--name", "far", "--yes", "--offline")
@@ -309,18 +309,18 @@ def test_a_source_that_cannot_be_had_is_one_line_without_a_made_up_entry(cli, pl
         assert "arriving" not in ran.err
         assert "net." in ran.err
     assert "HTTP 404" in dead.err
-    assert own_entries(places) == {}
+    assert own_entries(workspace) == {}
 
 
-def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, places, saved, answers):
+def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, workspace, saved, answers):
     add_entry(
-        places.own_zoo,
+        workspace.own_zoo,
         ZooEntry(
             name="old", family="own", architecture="resnet18", container="torch", naming="timm", licence="l", cite="c"
         ),
     )
-    by_hand = "# mine, do not touch\n" + places.own_zoo.read_text()
-    places.own_zoo.write_text(by_hand)
+    by_hand = "# mine, do not touch\n" + workspace.own_zoo.read_text()
+    workspace.own_zoo.write_text(by_hand)
     told = (
         "zoo",
         "add",
@@ -336,14 +336,14 @@ def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, plac
     refused = cli(*told)
     answers("n\n")
     declined = cli(*told)
-    untouched = places.own_zoo.read_text()
+    untouched = workspace.own_zoo.read_text()
     answers("y\n")
     agreed = cli(*told)
 
     assert (refused.code, declined.code, agreed.code) == (2, 2, 0)
     assert "was written by hand, and comments in it would be lost: --yes" in refused.err
     assert untouched == by_hand
-    assert list(own_entries(places)) == ["old", "new"]
+    assert list(own_entries(workspace)) == ["old", "new"]
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_a_vit_of_transformers_is_known_by_its_parts(tmp_path):
     assert found.account.share == 1.0
 
 
-def test_a_file_of_an_archive_is_told_by_its_path(cli, places, tmp_path, saved):
+def test_a_file_of_an_archive_is_told_by_its_path(cli, workspace, tmp_path, saved):
     """The archive is what is kept and pinned; without --member it is refused with what to tell."""
     path = tmp_path / "zoo.tar"
     with tarfile.open(path, "w") as archive:
@@ -391,12 +391,12 @@ def test_a_file_of_an_archive_is_told_by_its_path(cli, places, tmp_path, saved):
 
     assert (unsaid.code, refused.code, added.code) == (2, 2, 0)
     assert "--member" in unsaid.text
-    entry = own_entries(places)["mine"]
+    entry = own_entries(workspace)["mine"]
     assert (entry.member, entry.architecture) == ("pt/net.pth", "mobilenetv2_100")
     assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_input_statistics_are_told_in_three_numbers_each(cli, places, saved):
+def test_input_statistics_are_told_in_three_numbers_each(cli, workspace, saved):
     path = str(saved(mobilenet()))
     told = ("--mean", "0.5307", "0.5307", "0.53", "--std", "0.25", "0.25", "1")
 
@@ -405,7 +405,7 @@ def test_input_statistics_are_told_in_three_numbers_each(cli, places, saved):
     added = cli(*shlex.split(command)[1:])
 
     assert added.code == 0, added.text
-    statistics = own_entries(places)["mine"].input
+    statistics = own_entries(workspace)["mine"].input
     assert (statistics.mean, statistics.std) == ((0.5307, 0.5307, 0.53), (0.25, 0.25, 1.0))
 
 
@@ -418,12 +418,12 @@ def test_input_statistics_are_told_in_three_numbers_each(cli, places, saved):
         (("--mean", "nan", "0", "0", "--std", "1", "1", "1"), "wanted numbers, and deviations above 0"),
     ],
 )
-def test_statistics_that_no_image_could_be_normalised_by_are_refused(cli, places, saved, arguments, said):
+def test_statistics_that_no_image_could_be_normalised_by_are_refused(cli, workspace, saved, arguments, said):
     ran = cli("zoo", "add", str(saved(mobilenet())), "--name", "mine", "--yes", *arguments)
 
     assert ran.code == 2
     assert said in ran.text
-    assert own_entries(places) == {}
+    assert own_entries(workspace) == {}
 
 
 def test_a_folder_is_refused_with_how_a_tensorflow_checkpoint_is_given(cli, tmp_path):
@@ -442,7 +442,7 @@ def test_the_shipped_zoo_file_is_never_written(cli, saved):
 
 
 @pytest.mark.slow
-def test_the_new_name_works_in_run_at_once(cli, places, saved):
+def test_the_new_name_works_in_run_at_once(cli, workspace, saved):
     """Its architecture is told, being none of those that are tried; its naming is proposed."""
     with torch.device("meta"):
         shapes = timm.create_model("test_resnet", num_classes=7).state_dict()
@@ -453,6 +453,6 @@ def test_the_new_name_works_in_run_at_once(cli, places, saved):
     ran = cli("run", "--models", "mine", "--tasks", "TXC", *tiny)
 
     assert (added.code, ran.code) == (0, 0), ran.text
-    (record,) = Store(places.results).records()[0]
-    assert record.cell.weights[0].naming == own_entries(places)["mine"].naming
+    (record,) = Store(workspace.results).records()[0]
+    assert record.cell.weights[0].naming == own_entries(workspace)["mine"].naming
     assert record.weights_account[0]["share"] == 1.0

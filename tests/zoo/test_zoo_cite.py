@@ -97,8 +97,8 @@ def test_an_entry_made_here_is_cited_by_what_it_was_made_from(tasks):
     assert "% one: made here" in text
 
 
-def test_every_shipped_entry_and_task_gives_bibtex(cli, places, tasks):
-    entries = read_zoo(places.project / "model_zoo.yaml")
+def test_every_shipped_entry_and_task_gives_bibtex(cli, workspace, tasks):
+    entries = read_zoo(workspace.project / "model_zoo.yaml")
 
     text = "\n".join(bibliography(entries, tasks, entries, tasks))
     printed = cli("zoo", "cite")
@@ -118,18 +118,18 @@ def test_named_entries_alone_are_cited(cli):
 
 
 @pytest.fixture
-def ran(places):
+def ran(workspace):
     """Records of two models on one task, a failed one of another, and one whose entry has gone since."""
-    store = Store(places.results)
+    store = Store(workspace.results)
     for name, status in (("swav", "done"), ("scratch", "done"), ("pcl-v1", "failed"), ("gone", "done")):
         weights = Weights(name=name, architecture="resnet50", sha256="ab" * 32, naming="plain")
         store.put(made_up_record(made_up_cell(weights), status=status, error="" if status == "done" else "no"), None)
 
 
 @pytest.mark.usefixtures("ran")
-def test_what_was_run_is_cited_with_its_tasks(cli, places):
+def test_what_was_run_is_cited_with_its_tasks(cli, workspace):
     of_run = cli("zoo", "cite", "--run")
-    of_folder = cli("zoo", "cite", "--results", str(places.results))
+    of_folder = cli("zoo", "cite", "--results", str(workspace.results))
 
     assert of_run.code == 0
     assert set(parsed(of_run.out)) == {"swav", "TXC"}

@@ -269,14 +269,14 @@ def test_doubt_is_where_a_net_is_as_near_to_fresh_ones_as_they_are_to_one_anothe
 
 
 @pytest.fixture
-def own_zoo(places, trained, tmp_path):
+def own_zoo(workspace, trained, tmp_path):
     """A trained, a fresh, a damaged and a lacking entry of the user's own, in a project whose zoo is else empty."""
     entries = [entry_of(name) for name in ("good", "raw", "broken", "lacking")]
-    places.own_zoo.parent.mkdir(parents=True, exist_ok=True)
-    write_own(places.own_zoo, entries)
+    workspace.own_zoo.parent.mkdir(parents=True, exist_ok=True)
+    write_own(workspace.own_zoo, entries)
     for entry, net in zip(entries, [trained, fresh(8), trained], strict=False):
         torch.save(net.state_dict(), tmp_path / "own.pth")
-        file = admit_file(entry, tmp_path / "own.pth", places.weights)
+        file = admit_file(entry, tmp_path / "own.pth", workspace.weights)
     file.path.write_bytes(b"")
 
 

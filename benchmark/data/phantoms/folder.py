@@ -49,7 +49,7 @@ class Order:
 
 
 def marker(root: Path) -> bool:
-    """Whether the folder holds phantoms. Raises Fault for a folder that a killed `data phantom` left incomplete."""
+    """Whether the folder holds phantoms. Raises BenchmarkError for a folder that a killed `data phantom` left incomplete."""
     path = root / MARKER
     if not path.is_file():
         return False
@@ -60,7 +60,9 @@ def marker(root: Path) -> bool:
 
 @contextmanager
 def marked(root: Path, layout: str, order: Order) -> Iterator[None]:
-    """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises Fault where anything is in it."""
+    """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises BenchmarkError where
+    anything is in it.
+    """
     if root.exists() and any(root.iterdir()):
         what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"
         raise BenchmarkError(f"{root} holds {what}: delete the folder, or give another one to --out")

@@ -79,7 +79,7 @@ def _rows(path: Path) -> pd.DataFrame:
 
 
 def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Each image once. Raises Fault where its rows do not agree."""
+    """Each image once. Raises BenchmarkError where its rows do not agree."""
     repeated = rows["Image Index"].duplicated()
     if not repeated.any():
         return rows, []

@@ -63,7 +63,7 @@ class Layout(StrictModel):
 
 
 def refuse_unread(layout: Layout, task: TaskSpec) -> None:
-    """Raise Fault for what the sheet tells and nothing would read."""
+    """Raise BenchmarkError for what the sheet tells and nothing would read."""
     labelled = "label" in layout.columns
     wanted = {
         "separator": ("a multilabel task with columns.label", task.kind == "multilabel" and labelled),
@@ -84,7 +84,7 @@ def column(rows: pd.DataFrame, layout: Layout, name: str) -> pd.Series:
 def read_rows(root: Path, layout: Layout, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
     """The table as text with the joined one's columns, row N of the file under index N - 2, and notes.
 
-    Raises Fault for a file that is no whole table, and for columns that neither table has.
+    Raises BenchmarkError for a file that is no whole table, and for columns that neither table has.
     """
     path, notes = root / layout.csv, []
     rows = _sheet(path, task)

@@ -46,7 +46,7 @@ class Reader(Protocol):
     """What a reader module offers."""
 
     def read(self, root: Path, task: TaskSpec) -> ReaderResult:
-        """The table of `data.index`, and notes on what was left out. Raises Fault: file, row, value, remedy."""
+        """The table of `data.index`, and notes on what was left out. Raises BenchmarkError: file, row, value, remedy."""
 
     def write_phantom(self, root: Path, task: TaskSpec, order: phantom.Order) -> None:
         """Write synthetic images in this layout under `root`."""
@@ -82,7 +82,7 @@ SUBMISSIONS: dict[str, Callable[[Predictions], pd.DataFrame]] = {
 
 def reader_of(task: TaskSpec) -> Reader:
     """The task's reader: one of ours, or of another installed package by an entry point of the group "benchmark.readers"
-    (a module, or any object, with the functions of Reader). Raises Fault with "did you mean".
+    (a module, or any object, with the functions of Reader). Raises BenchmarkError with "did you mean".
     """
     if task.reader in READERS:
         return READERS[task.reader]
@@ -139,18 +139,18 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
     )
 
 
-def index_of(task: TaskSpec, places: Workspace) -> Index:
+def index_of(task: TaskSpec, workspace: Workspace) -> Index:
     """The task's index, parted by the user's own manifest where `data split --use` keeps one."""
-    index = read_index(task, places.data)
-    own = places.own_splits / f"{task.name}.csv"
+    index = read_index(task, workspace.data)
+    own = workspace.own_splits / f"{task.name}.csv"
     return parted_by(index, own) if own.is_file() else index
 
 
-def status_of(index: Index, task: TaskSpec, places: Workspace) -> DataStatus:
+def status_of(index: Index, task: TaskSpec, workspace: Workspace) -> DataStatus:
     """Returns how the images of an index relate to the data set as it was published (`record.DataStatus`)."""
     if index.phantom:
         return "phantom"
-    if index.own_split or (places.own_tasks / f"{task.name}.yaml").is_file():
+    if index.own_split or (workspace.own_tasks / f"{task.name}.yaml").is_file():
         return "own"
     whole = task.num_published is None or (index.num_listed or 0) >= task.num_published
     return "official" if whole else "partial"
@@ -175,7 +175,7 @@ def _texts(value: Any) -> Iterator[str]:
 def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:
     """Write a phantom of the task's data set under `data`; the folder. One already there, of the same order, is kept.
 
-    Raises Fault where other files lie there; other phantoms are replaced with `renew` alone.
+    Raises BenchmarkError where other files lie there; other phantoms are replaced with `renew` alone.
     """
     if Path(task.root).is_absolute():
         raise BenchmarkError(

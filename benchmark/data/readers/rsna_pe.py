@@ -91,7 +91,7 @@ def _check_complete(
     task: TaskSpec,
     root: Path,
 ) -> None:
-    """Each series' folder is listed once; no slice is asked for by its name. Raises Fault where slices are missing."""
+    """Each series' folder is listed once; no slice is asked for by its name. Raises BenchmarkError where slices are missing."""
     ordered = np.argsort(folder_of, kind="stable")
     starts = np.searchsorted(folder_of[ordered], np.arange(len(folders) + 1))
     missing: list[str] = []

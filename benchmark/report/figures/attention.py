@@ -17,7 +17,7 @@ CELL = 0.75  # inches at least; two numbers fit
 
 
 def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
-    """One panel a block and fusion: the mean over its runs. Raises Fault where no attention is kept."""
+    """One panel a block and fusion: the mean over its runs. Raises BenchmarkError where no attention is kept."""
     if material.attention is None:
         raise BenchmarkError("no attention is kept")
     shown = chosen(material, spec)

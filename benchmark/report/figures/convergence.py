@@ -37,7 +37,7 @@ FEWEST = 3  # runs of a band that is drawn: an interval of two is as wide as the
 
 
 def plot_convergence(material: Material, spec: Convergence) -> Plot:
-    """One panel a block, one line a model: the mean over the runs still training. Raises Fault without histories."""
+    """One panel a block, one line a model: the mean over the runs still training. Raises BenchmarkError without histories."""
     shown = chosen(material, spec)
     runs = histories(shown, material.records, spec.of)
     if runs.empty:
@@ -108,7 +108,7 @@ def _pale_told(look: dict[str, LineStyle]) -> str:
 def plot_time_to_quality(material: Material, spec: TimeToQuality) -> Plot:
     """One panel a block, one row a model: each run's first epoch (or second) at each percentage of the baseline's best.
 
-    Raises Fault without validation scores by epoch, without the baseline, and where its best is not above 0.
+    Raises BenchmarkError without validation scores by epoch, without the baseline, and where its best is not above 0.
     """
     shown = chosen(material, spec)
     runs = histories(shown, material.records, "score")

@@ -22,7 +22,7 @@ MOST = 7  # classes that are told apart; the others are one
 def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) -> NDArray[np.float64]:
     """N x D -> N x 2 by scikit-learn's t-SNE, started from the principal components; the same for the same seed.
 
-    Raises Fault where perplexity is not below N, or a value is no finite number.
+    Raises BenchmarkError where perplexity is not below N, or a value is no finite number.
     """
     from sklearn.manifold import TSNE
 
@@ -36,7 +36,7 @@ def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) ->
 
 def classes_of(predictions: Predictions) -> NDArray[np.str_]:
     """Each example's class in words: that of its truth; `none` or `several` where labels do not exclude each other,
-    `unknown` where it is not known. Raises Fault for masks.
+    `unknown` where it is not known. Raises BenchmarkError for masks.
     """
     if predictions.kind == "segmentation":
         raise BenchmarkError("t-SNE: the images of a segmentation have no class")
@@ -50,7 +50,7 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
 
 
 def plot_tsne(material: Material, spec: Tsne) -> Plot:
-    """One panel a block and model: the features of its first run. Raises Fault where none are kept."""
+    """One panel a block and model: the features of its first run. Raises BenchmarkError where none are kept."""
     if material.features is None or material.predictions is None:
         raise BenchmarkError("no features are kept")
     shown = chosen(material, spec)

@@ -28,7 +28,7 @@ TESTED = ["difference", "low", "high", "p", "p_adjusted", "overlap"]
 
 
 def plot_forest(material: Material, spec: Forest) -> Plot:
-    """One panel a block, one row a model. Raises Fault where the baseline stands beside nothing."""
+    """One panel a block, one row a model. Raises BenchmarkError where the baseline stands beside nothing."""
     shown = chosen(material, spec)
     rows = tested(shown, material.baseline, spec.correction)
     others = tuple(model for model in shown.models if model != material.baseline)

@@ -24,7 +24,7 @@ STAGGER = 0.035  # how far models of one size stand apart, so that intervals are
 def plot_label_efficiency(material: Material, spec: LabelEfficiency) -> Plot:
     """One panel for all sizes of a task (in one protocol, recipe, data and number of folds), one line a model.
 
-    Raises Fault where no panel has two sizes.
+    Raises BenchmarkError where no panel has two sizes.
     """
     shown = chosen(material, spec)
     table = _table(shown, material, spec)

@@ -49,7 +49,7 @@ class Material:
     """What there is to draw. `frame` of `frame_of`, `records` by key, `baseline` a model's name in the frame.
 
     `published` of `read_published`, where there is any; loaders take a record's key, and are None where nothing of that
-    kind is kept. A loader raises Fault for a cell that has none.
+    kind is kept. A loader raises BenchmarkError for a cell that has none.
     """
 
     frame: pd.DataFrame
@@ -98,7 +98,7 @@ class Chosen:
 
 def chosen(material: Material, spec: FigureSpec) -> Chosen:
     """The tasks, models and protocols that a figure asks for (all of them where it names none), in its order; else the
-    baseline first. Raises Fault where nothing of it was run.
+    baseline first. Raises BenchmarkError where nothing of it was run.
     """
     frame = material.frame[material.frame["score"].notna()]
     base = frame["members"].map("+".join)
@@ -178,7 +178,7 @@ def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool =
 
 
 def one_block_a_task(shown: Chosen) -> None:
-    """Raises Fault where a task stands in several settings, or phantoms beside official images: ranks over tasks would
+    """Raises BenchmarkError where a task stands in several settings, or phantoms beside official images: ranks over tasks would
     count a task twice.
     """
     if len(set(shown.frame["data"])) > 1:

@@ -32,7 +32,7 @@ AXIS = 5.0  # inches, of the ranks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class ResultMatrix:
     """`scores` runs x models x tasks, NaN where a model has fewer runs; `told`: what was left out, for the caption;
     `seen`: models whose weights had seen images of a task.
     """
@@ -53,8 +53,8 @@ class Grid:
         return np.asarray(np.nanmean(self.scores, axis=0))
 
 
-def _grid(material: Material, spec: Ranks) -> tuple[Chosen, Grid]:
-    """Without the tasks (or models) that have holes. Raises Fault where fewer than two of each are left."""
+def _grid(material: Material, spec: Ranks) -> tuple[Chosen, ResultMatrix]:
+    """Without the tasks (or models) that have holes. Raises BenchmarkError where fewer than two of each are left."""
     shown = chosen(material, spec)
     one_block_a_task(shown)
     frame = shown.frame
@@ -76,11 +76,11 @@ def _grid(material: Material, spec: Ranks) -> tuple[Chosen, Grid]:
         scores[: len(values), models.index(str(model)), tasks.index(str(task))] = values
     seen = frozenset(kept.loc[kept["overlap"].astype(bool), "model"])
     told = f"Left out, since cells of it are missing: {', '.join(lacking)}." if lacking else ""
-    return shown, Grid(scores=scores, models=models, tasks=tasks, told=told, seen=seen)
+    return shown, ResultMatrix(scores=scores, models=models, tasks=tasks, told=told, seen=seen)
 
 
 def plot_critical_difference(material: Material, spec: CriticalDifference) -> Plot:
-    """Mean ranks on one axis, 1 the best; a bar joins models that Nemenyi's test does not tell apart. Raises Fault."""
+    """Mean ranks on one axis, 1 the best; a bar joins models that Nemenyi's test does not tell apart. Raises BenchmarkError."""
     shown, grid = _grid(material, spec)
     ranks, _ = mean_ranks(grid.means)
     distance = critical_distance(len(grid.models), len(grid.tasks), spec.alpha)
@@ -160,7 +160,7 @@ def _diagram(
 
 
 def plot_mean_ranks(material: Material, spec: MeanRanks) -> Plot:
-    """One row a model, the best first: its mean rank over tasks, with its interval over runs. Raises Fault."""
+    """One row a model, the best first: its mean rank over tasks, with its interval over runs. Raises BenchmarkError."""
     shown, grid = _grid(material, spec)
     ranked = mean_ranks_of_runs(grid.scores, replicates=spec.replicates, seed=spec.seed)
     order = np.argsort(ranked.value, kind="stable")
@@ -189,9 +189,9 @@ def plot_mean_ranks(material: Material, spec: MeanRanks) -> Plot:
 
 
 def _draw(axes: Axes, value: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    places = np.arange(len(value))
-    axes.hlines(places, low, high, color=BLUE, linewidth=1.3)
-    axes.plot(value, places, "o", color=BLUE, markersize=4)
+    positions = np.arange(len(value))
+    axes.hlines(positions, low, high, color=BLUE, linewidth=1.3)
+    axes.plot(value, positions, "o", color=BLUE, markersize=4)
     axes.set_xlim(0.5, len(value) + 0.5)
     axes.xaxis.set_major_locator(MultipleLocator(1 if len(value) <= 12 else 5))
     axes.set_xlabel("rank (1 the best)")

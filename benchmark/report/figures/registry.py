@@ -1,6 +1,6 @@
 """Figures of a report, by kind: PNG, SVG and the CSV behind each, from records alone.
 
-`FIGURES[kind](material, spec)` draws one, and raises Fault with the reason where what it shows does not exist; what a
+`FIGURES[kind](material, spec)` draws one, and raises BenchmarkError with the reason where what it shows does not exist; what a
 suite asks for, `figure_specs` checks.
 """
 
@@ -37,13 +37,13 @@ PLOTS: dict[str, Callable[[Material, Any], Plot]] = {
 
 
 def plotted(material: Material, spec: FigureSpec) -> Plot:
-    """A figure in the one style, not yet written. Raises Fault where what it shows does not exist."""
+    """A figure in the one style, not yet written. Raises BenchmarkError where what it shows does not exist."""
     with styled():
         return PLOTS[spec.kind](material, spec)
 
 
 def drawn(material: Material, spec: FigureSpec) -> Drawn:
-    """A figure as PNG (150 dpi), SVG and CSV; the same bytes for the same records. Raises Fault as `plotted` does."""
+    """A figure as PNG (150 dpi), SVG and CSV; the same bytes for the same records. Raises BenchmarkError as `plotted` does."""
     plot = plotted(material, spec)
     with styled():
         png, svg = bytes_of(plot.figure)

@@ -32,7 +32,7 @@ BELOW = 0.3  # of a row: how far the published stand beneath ours
 
 
 def plot_seeds(material: Material, spec: Seeds) -> Plot:
-    """One panel a block, one row a model. The published stand beside official images alone. Raises Fault."""
+    """One panel a block, one row a model. The published stand beside official images alone. Raises BenchmarkError."""
     shown = chosen(material, spec)
     rows = tested(shown, material.baseline, spec.correction)
     printed = _printed(material, shown, spec.published)

@@ -130,7 +130,7 @@ SPECS: dict[str, type[FigureSpec]] = {
 
 
 def figure_specs(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, FigureSpec]:
-    """A suite's `figures:`, checked. Raises Fault that names the figure and what is wrong with it."""
+    """A suite's `figures:`, checked. Raises BenchmarkError that names the figure and what is wrong with it."""
     specs = {}
     for name, told in figures.items():
         kind = told.get("kind")

@@ -208,20 +208,20 @@ def beside_panel(axes: Axes, place: float, marks: str) -> None:
     )
 
 
-def missing(axes: Axes, places: Sequence[float]) -> None:
+def missing(axes: Axes, positions: Sequence[float]) -> None:
     """Rows of which nothing was run; in front of the baseline's line."""
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    for place in places:
+    for place in positions:
         look: Any = {"ha": "center", "va": "center", "bbox": paper, "zorder": 4}
         axes.text(0.5, place, "–", transform=axes.get_yaxis_transform(), **look)
 
 
-def ticks_apart(places: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:
+def ticks_apart(positions: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:
     """Which of the ticks, in ascending order, can be labelled without their labels meeting; the last always is."""
     kept: list[int] = []
-    for number in reversed(range(len(places))):
+    for number in reversed(range(len(positions))):
         room = (width_of(labels[number], SIZE - 1) + width_of(labels[kept[-1]], SIZE - 1)) / 2 + 0.08 if kept else 0
-        if not kept or inches(places[kept[-1]]) - inches(places[number]) >= room:
+        if not kept or inches(positions[kept[-1]]) - inches(positions[number]) >= room:
             kept.append(number)
     return kept[::-1]
 

@@ -37,7 +37,7 @@ FACTS = ["block", "task", "data", "model", "group", "value", "metric", "num_exam
 def plot_subgroups(material: Material, spec: Subgroups) -> Plot:
     """One panel a block and group, one row a model, one mark a value with its 95 % interval over runs.
 
-    Raises Fault where no record has scores of subgroups.
+    Raises BenchmarkError where no record has scores of subgroups.
     """
     shown = chosen(material, spec)
     records = [material.records[name] for name in shown.frame["key"]]

@@ -23,7 +23,9 @@ FACTS = ["block", "task", "data", "metric", "model"]
 
 
 def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
-    """One panel for each sweep or search; of two fields, one for each model too. Raises Fault where nothing was swept."""
+    """One panel for each sweep or search; of two fields, one for each model too. Raises BenchmarkError where nothing
+    was swept.
+    """
     shown = chosen(material, spec)
     tables = [*_of_sweeps(shown, material), *_of_searches(shown, material)]
     if not tables:

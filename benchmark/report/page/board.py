@@ -79,7 +79,7 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class ModelMatrix:
     """Models down, tables across; `rows`: model, its family, its places."""
 
     columns: list[Column]
@@ -99,7 +99,7 @@ def board(contents: Contents) -> list[Line]:
     return lines
 
 
-def grid(contents: Contents) -> Grid:
+def grid(contents: Contents) -> ModelMatrix:
     """Every model that was run, or is wanted, in every table."""
     runs = _with_failed(contents)
     columns = _columns(runs, contents)
@@ -112,15 +112,15 @@ def grid(contents: Contents) -> Grid:
     )
     rows, holes = [], 0
     for model in models:
-        places = []
+        positions = []
         for column in columns:
             done, failed = counts.get((column.block, model, False), 0), counts.get((column.block, model, True), 0)
             wanted = contents.wanted.get((column.task, model), 0 if contents.wanted else most.get(column.block, 0))
             place = _place(column, model, results.get((column.block, model)), (done, failed, wanted), contents, highest)
             holes += place.state in ("partial", "failed", "missing")
-            places.append(place)
-        rows.append((model, family_of(_members(model, contents), contents.entries), places))
-    return Grid(columns=columns, rows=rows, holes=holes)
+            positions.append(place)
+        rows.append((model, family_of(_members(model, contents), contents.entries), positions))
+    return ModelMatrix(columns=columns, rows=rows, holes=holes)
 
 
 def in_zoo_order(models: Iterable[str], contents: Contents) -> list[str]:
