@@ -222,7 +222,7 @@ import json, os, signal
 from pathlib import Path
 from types import SimpleNamespace
 from benchmark.data.cache import open_cache
-from benchmark.data.decoding import Source, Working
+from benchmark.data.decoding import Source, StoredSize
 root = Path({root!r})
 images = sorted(path.name for path in root.iterdir())
 source = Source(root=root, images=images, data_digest="d" * 16, phantom=False)
@@ -231,7 +231,7 @@ def progress(done, total):
     heard.append(done)
     if done == {die_at}:
         os.kill(os.getpid(), signal.SIGKILL)
-working = Working(shape="short_side", size=1024)
+working = StoredSize(shape="short_side", size=1024)
 cache = open_cache(source, working, Path({home!r}), name="T", progress=progress)
 print(json.dumps([cache.folder.name, heard]))
 """

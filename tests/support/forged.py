@@ -24,7 +24,7 @@ import numpy as np
 import safetensors.torch
 import torch
 import torchvision
-from group_cells import write_tar, write_zip
+from tensor_bundles import write_tar, write_zip
 from torch import nn
 
 from benchmark.zoo.naming import NAMINGS

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 import torch
 from forged import FORGED, known_encoder, write
-from group_cells import (
+from tensor_bundles import (
     STEM,
     THEIR_TENSORS,
     WRITTEN_BY_TENSORFLOW,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from group_cells import bundle, zipped
+from tensor_bundles import bundle, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

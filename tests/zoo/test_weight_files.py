@@ -228,11 +228,11 @@ for number in range(1, 100):
 
 SMALL_DISK = """
 import subprocess
-from benchmark.files import DiskFull
+from benchmark.files import DiskFullError
 
 try:
     WORK
-except DiskFull as fault:
+except DiskFullError as fault:
     print(fault)
 print(*sorted(p.name for p in (weights / "net").iterdir()))
 subprocess.run(["mount", "-o", "remount,size=2m", str(weights)], check=True)
