@@ -14,8 +14,8 @@ from heads import held  # noqa: F401 - a fixture for all
 from shelf import serving
 
 from benchmark.cli.main import main
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.registry import read_tasks
 from benchmark.tasks.spec import TaskSpec
@@ -28,22 +28,22 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("untimed")
 CHECKOUT = Path(__file__).parent.parent
 SMALL = {
-    "APTOS": Order(num=40, size=64),
-    "CheXpert5": Order(num=48, size=64),  # in one folder with DXC5
-    "DXC14": Order(num=48, size=64),
-    "DXC5": Order(num=48, size=64),
-    "Derm27": Order(num=60, size=64),
-    "Derm27-ISIC": Order(num=48, size=64),
-    "ECC": Order(num=80, size=64),
-    "LXS": Order(num=16, size=64),
-    "NIHCXR4": Order(num=48, size=64),
-    "PXS": Order(num=24, size=64),
-    "PatchCam": Order(num=40, size=64),
-    "PatchCam-H5": Order(num=40, size=64),
-    "PneumoniaCXR": Order(num=40, size=64),
-    "TXC": Order(num=40, size=64),
-    "VFS": Order(num=8, size=64),
-    "VFS-CHASE": Order(num=12, size=64),
+    "APTOS": PhantomSpec(num=40, size=64),
+    "CheXpert5": PhantomSpec(num=48, size=64),  # in one folder with DXC5
+    "DXC14": PhantomSpec(num=48, size=64),
+    "DXC5": PhantomSpec(num=48, size=64),
+    "Derm27": PhantomSpec(num=60, size=64),
+    "Derm27-ISIC": PhantomSpec(num=48, size=64),
+    "ECC": PhantomSpec(num=80, size=64),
+    "LXS": PhantomSpec(num=16, size=64),
+    "NIHCXR4": PhantomSpec(num=48, size=64),
+    "PXS": PhantomSpec(num=24, size=64),
+    "PatchCam": PhantomSpec(num=40, size=64),
+    "PatchCam-H5": PhantomSpec(num=40, size=64),
+    "PneumoniaCXR": PhantomSpec(num=40, size=64),
+    "TXC": PhantomSpec(num=40, size=64),
+    "VFS": PhantomSpec(num=8, size=64),
+    "VFS-CHASE": PhantomSpec(num=12, size=64),
 }
 NUM_READ = {name: order.num for name, order in SMALL.items()} | {"CheXpert5": 37}  # rows of train.csv alone
 

@@ -11,7 +11,7 @@ import torch
 from conftest import CHECKOUT
 
 from benchmark.data.datasets import open_parts
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.data.splitting import assign_parts
 from benchmark.workspace import Workspace
 

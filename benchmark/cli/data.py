@@ -23,14 +23,14 @@ def phantom(
     project: Project = None,
 ) -> None:
     """Write synthetic images in a task's official layout. They are marked, and make no clinical claim."""
-    from benchmark.data.phantoms.folder import Order
-    from benchmark.data.readers.registry import write_phantom
+    from benchmark.data.phantoms.folder import PhantomSpec
+    from benchmark.data.registry import write_phantom
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks
 
     tasks = known_tasks(workspace_of(project=project))
     for name in select(task, {t.name: t.kind for t in tasks.values()}, noun="task"):
-        root = write_phantom(tasks[name], out, Order(num=num, size=size, seed=seed))
+        root = write_phantom(tasks[name], out, PhantomSpec(num=num, size=size, seed=seed))
         typer.echo(f"{name}: {plural(num, 'phantom image')} in {root}; use them with --data {out}")
 
 

@@ -24,7 +24,7 @@ def show(
 ) -> None:
     """Draw a contact sheet of a data set here: images over all labels, masks outlined."""
     from benchmark.data.contact_sheet import contact_sheet
-    from benchmark.data.readers.registry import index_of
+    from benchmark.data.registry import index_of
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
 

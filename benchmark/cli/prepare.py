@@ -29,7 +29,7 @@ def prepare(
     from benchmark.data.datasets import sources_of
     from benchmark.data.decoding import estimated_bytes
     from benchmark.data.labels import classes_of
-    from benchmark.data.readers.registry import index_of
+    from benchmark.data.registry import index_of
     from benchmark.data.splitting import assign_parts
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks

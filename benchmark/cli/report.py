@@ -246,14 +246,14 @@ def _submissions(
     frame: "pd.DataFrame", records: "list[RunRecord]", store: "Store", tasks: "dict[str, TaskSpec]"
 ) -> dict[str, bytes]:
     """A file for each cell that predicted images without labels; Raises BenchmarkError where none did."""
-    from benchmark.data.readers.registry import SUBMISSIONS
+    from benchmark.data.registry import submission_of
 
     cells = {record.key: record.cell for record in records}
     files = {}
     for key in frame["key"]:
         cell = cells[key]
         predictions = store.unlabelled(cell)
-        written = SUBMISSIONS.get(tasks[cell.task].reader) if cell.task in tasks else None
+        written = submission_of(tasks[cell.task]) if cell.task in tasks else None
         if predictions is not None and written is not None:
             model = re.sub(r"[^\w.+-]+", "-", cell.model)
             file = f"submission-{cell.task}-{model}-seed{cell.seed}-{cell.key[:8]}.csv"

@@ -31,7 +31,7 @@ def split(
     from benchmark.cli.console import out as console
     from benchmark.cli.console import table_of
     from benchmark.data.labels import classes_of
-    from benchmark.data.readers.registry import index_of, read_index
+    from benchmark.data.registry import index_of, read_index
     from benchmark.data.split_file import parted_by, write_manifest
     from benchmark.data.splitting import assign_parts
     from benchmark.files import write_whole

@@ -88,7 +88,7 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     from benchmark.cli.console import out, table_of
     from benchmark.data.image_files import read_image, read_mask
     from benchmark.data.labels import classes_of
-    from benchmark.data.readers.registry import read_index
+    from benchmark.data.registry import read_index
     from benchmark.data.split_file import part_facts
     from benchmark.data.splitting import assign_parts
     from benchmark.tasks.registry import find_task, read_task

@@ -1,6 +1,5 @@
 """From an official folder to batches: readers -> index -> splits -> cache -> transforms -> parts."""
 
-PHANTOM_MARK = "phantom, not a real image"  # what each file of a phantom carries inside
 # pixels of one image: four times as many as the largest film here has (Montgomery, 4892 x 4020), and fewer than those from
 # which on Pillow warns of a bomb
 MAX_PIXELS = 80_000_000

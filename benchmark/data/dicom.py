@@ -10,35 +10,24 @@ inflating it piece by piece, and packed pixels are no more than twice as large a
 
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.dataset import FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from benchmark.data import MAX_PIXELS, PHANTOM_MARK
+from benchmark.data import MAX_PIXELS
+from benchmark.data.phantom_mark import PHANTOM_MARK
 from benchmark.errors import BenchmarkError
 from benchmark.text import shortened
 
 Windows = tuple[tuple[float, float], ...]
 SUFFIXES = (".dcm", ".dicom")
 RESCALE = ("RescaleSlope", "RescaleIntercept")
-WRITTEN_INTERCEPT = -1024
 MAX_BYTES = 4 * MAX_PIXELS  # of a file that is inflated
 PIECE = 1 << 20
 # what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off, damaged or made to do harm
@@ -140,48 +129,3 @@ def _through(windows: Windows, stored: NDArray[np.integer], slope: float, interc
     shown = [((hounsfield - (level - width / 2)) * 255 / width).clip(0, 255).round() for width, level in windows]
     table = np.stack(shown, axis=-1).astype(np.uint8)
     return np.asarray(table[stored.astype(np.int64) - lowest])
-
-
-def write_dicom(path: Path, pixels: NDArray[np.uint8], *, uid: str, tags: dict[str, str]) -> None:
-    """Write a grey phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
-    dicom = _blank(path, SecondaryCaptureImageStorage, JPEGBaseline8Bit, uid)
-    dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
-    for name, value in tags.items():
-        setattr(dicom, name, value)
-    dicom.Rows, dicom.Columns = pixels.shape[:2]
-    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
-    dicom.BitsAllocated = dicom.BitsStored = 8
-    dicom.HighBit, dicom.PixelRepresentation = 7, 0
-    frame = BytesIO()
-    Image.fromarray(pixels[..., 0]).save(frame, format="JPEG", quality=95)
-    dicom.PixelData = encapsulate([frame.getvalue()])
-    dicom["PixelData"].VR = "OB"
-    dicom.LossyImageCompression = "01"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dicom.save_as(path, enforce_file_format=True)
-
-
-def write_ct(path: Path, hounsfield: NDArray[np.int16], *, uid: str, tags: dict[str, str]) -> None:
-    """Write a phantom slice (height x width, from -1024 on) as a scanner does: 16 bits, unsigned, not compressed."""
-    dicom = _blank(path, CTImageStorage, ExplicitVRLittleEndian, uid)
-    dicom.Modality, dicom.ImageComments = "CT", PHANTOM_MARK
-    for name, value in tags.items():
-        setattr(dicom, name, value)
-    dicom.Rows, dicom.Columns = hounsfield.shape
-    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, "MONOCHROME2"
-    dicom.BitsAllocated = dicom.BitsStored = 16
-    dicom.HighBit, dicom.PixelRepresentation = 15, 0
-    dicom.RescaleSlope, dicom.RescaleIntercept, dicom.RescaleType = "1", str(WRITTEN_INTERCEPT), "HU"
-    dicom.PixelData = (hounsfield.astype(np.int32) - WRITTEN_INTERCEPT).clip(0).astype("<u2").tobytes()
-    dicom["PixelData"].VR = "OW"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dicom.save_as(path, enforce_file_format=True)
-
-
-def _blank(path: Path, kind: UID, syntax: UID, uid: str) -> FileDataset:
-    """A DICOM file without an image."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = kind, UID(uid), syntax
-    dicom = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dicom.SOPClassUID, dicom.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    return dicom

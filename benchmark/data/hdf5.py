@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data import MAX_PIXELS, PHANTOM_MARK
+from benchmark.data import MAX_PIXELS
+from benchmark.data.phantom_mark import PHANTOM_MARK
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few
 
@@ -72,14 +73,6 @@ def read_dataset(file: Path, name: str) -> NDArray[Any]:
         for block in dataset.iter_chunks() if dataset.chunks else ():
             _check_block(dataset, file, *(part.start for part in block))
         return np.asarray(dataset[()])
-
-
-def write_dataset(file: Path, name: str, values: NDArray[np.uint8]) -> None:
-    """Write a phantom's file of one dataset, marked."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)  # HDF5 writes over no file that is open
-    with h5py.File(file, "w") as opened:
-        opened.create_dataset(name, data=values).attrs["comment"] = PHANTOM_MARK
 
 
 def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from benchmark.data import MAX_PIXELS, PHANTOM_MARK, dicom, hdf5
+from benchmark.data import MAX_PIXELS, dicom, hdf5
+from benchmark.data.phantom_mark import PHANTOM_MARK
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.text import shortened
@@ -157,36 +158,3 @@ def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
     for end, length in zip(np.cumsum(numbers)[1::2], numbers[1::2], strict=True):
         flat[end - length : end] = True
     return flat.reshape(width, height).T
-
-
-def encode_rle(mask: Mask) -> str:
-    """The inverse of `decode_rle`; an empty mask is -1."""
-    flat = np.concatenate([[False], mask.T.reshape(-1), [False]])
-    edges = np.flatnonzero(flat[1:] != flat[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    if not len(starts):
-        return "-1"
-    gaps = starts - np.concatenate([[0], ends[:-1]])
-    return " ".join(f"{gap} {length}" for gap, length in zip(gaps, ends - starts, strict=True))
-
-
-def write_image(path: Path, pixels: Pixels) -> None:
-    """Write a phantom image (PNG, JPEG, TIFF or GIF by its name), marked as one inside the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    suffix = path.suffix.lower()
-    if suffix == ".png":
-        info = PngImagePlugin.PngInfo()
-        info.add_text("comment", PHANTOM_MARK)
-        image.save(path, pnginfo=info)
-    elif suffix in (".tif", ".tiff"):
-        image.save(path, tiffinfo={270: PHANTOM_MARK})
-    elif suffix in (".jpg", ".jpeg"):
-        image.save(path, quality=95, comment=PHANTOM_MARK)
-    else:
-        image.save(path, comment=PHANTOM_MARK)
-
-
-def write_mask(path: Path, mask: Mask) -> None:
-    """Write a phantom's mask as a 0/255 image."""
-    write_image(path, (mask * np.uint8(255))[..., None])

@@ -23,7 +23,7 @@ from benchmark.data.checks import (
 )
 from benchmark.data.index import Index
 from benchmark.data.labels import classes_of
-from benchmark.data.readers.registry import index_of
+from benchmark.data.registry import index_of
 from benchmark.data.scan import scan
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.data.index import Index
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import index_of, write_phantom
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import index_of, write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.cells import TaskRun
 from benchmark.experiment.grid import ResolvedGrid, check_frozen, portions_from, searched, swept, unfit_ones
@@ -98,7 +98,7 @@ class RunRequest:
                 raise BenchmarkError(
                     f"suite {self.suite.name}: phantoms of an unknown task {name!r}: {did_you_mean(name, known)}"
                 )
-            write_phantom(known[name], folder, Order(**order.model_dump()), renew=True)
+            write_phantom(known[name], folder, PhantomSpec(**order.model_dump()), renew=True)
         return replace(self, workspace=replace(self.workspace, data=folder))
 
     def grid(self) -> ResolvedGrid:

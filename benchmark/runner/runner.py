@@ -16,7 +16,7 @@ from benchmark.data.datasets import open_parts
 from benchmark.data.evaluation_images import open_views
 from benchmark.data.feature_cache import cache_of
 from benchmark.data.index import Index
-from benchmark.data.readers.registry import index_of, status_of
+from benchmark.data.registry import index_of, status_of
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.overlap import overlap_notes
 from benchmark.files import TemporaryError, write_whole

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmark.data import image_files as pixels
 from benchmark.data.phantoms import folder as phantom
+from benchmark.data.phantoms.drawing.lesion import skin
+from benchmark.data.phantoms.files import write_image
 from benchmark.results.store import Store
 from benchmark.runner.records import Unreadable
 
@@ -214,10 +215,10 @@ def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, w
 def own_tree(root):
     """A folder per class: light and dark lesions. Its images are marked as phantoms, and so is the folder."""
     rng = np.random.default_rng(0)
-    with phantom.marked(root, "folders", phantom.Order(num=24, size=32)):
+    with phantom.marked(root, "folders", phantom.PhantomSpec(num=24, size=32)):
         for number in range(24):
             place = root / ("dark" if number % 2 else "light") / f"{number:03d}.png"
-            pixels.write_image(place, phantom.skin(rng, 32, number % 2, 0.3))
+            write_image(place, skin(rng, 32, number % 2, 0.3))
     return root
 
 

@@ -11,7 +11,8 @@ import torch
 
 from benchmark.data.augmentation import CLASSIFICATION, SEGMENTATION, flips, render_fast, tone
 from benchmark.data.augmentation import draw as drawn
-from benchmark.data.phantoms.folder import chest, skin
+from benchmark.data.phantoms.drawing.lesion import skin
+from benchmark.data.phantoms.drawing.radiograph import chest
 from benchmark.recipe import Recipe
 
 GREY = chest(np.random.default_rng(3), 96, ["Mass"]).pixels

@@ -19,7 +19,7 @@ from torchvision.transforms import Resize
 
 from benchmark.data.cache import Cache, open_cache
 from benchmark.data.decoding import Source, StoredSize
-from benchmark.data.image_files import write_mask
+from benchmark.data.phantoms.files import write_mask
 from benchmark.errors import BenchmarkError
 from benchmark.files import DiskFullError, TemporaryError
 

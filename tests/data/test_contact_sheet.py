@@ -15,7 +15,7 @@ from benchmark.data import contact_sheet as sheets
 from benchmark.data import datasets as parting
 from benchmark.data.contact_sheet import EPOCHS, contact_sheet, given_to_the_network, pick
 from benchmark.data.image_files import read_image
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace

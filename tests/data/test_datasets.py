@@ -18,9 +18,9 @@ from torchvision.transforms import Resize
 from benchmark.data.assignment import TrainingShare
 from benchmark.data.batches import cut
 from benchmark.data.datasets import ImageSplit, Splits, open_parts, workings
-from benchmark.data.image_files import write_image
 from benchmark.data.index import Index
-from benchmark.data.readers.registry import read_index
+from benchmark.data.phantoms.files import write_image
+from benchmark.data.registry import read_index
 from benchmark.recipe import Recipe
 from benchmark.workspace import Workspace
 

@@ -10,9 +10,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from benchmark.data.dicom import write_ct
 from benchmark.data.image_files import read_image
-from benchmark.data.phantoms.folder import ct
+from benchmark.data.phantoms.drawing.scan import ct
+from benchmark.data.phantoms.files import write_ct
 from benchmark.errors import BenchmarkError
 
 LUNG, EMBOLISM, MEDIASTINUM = (1500.0, -600.0), (700.0, 100.0), (400.0, 40.0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmark.data import hdf5
-from benchmark.data.hdf5 import read_dataset, write_dataset
+from benchmark.data.hdf5 import read_dataset
 from benchmark.data.image_files import read_image
+from benchmark.data.phantoms.files import write_dataset
 from benchmark.errors import BenchmarkError
 
 

@@ -5,9 +5,9 @@ import tracemalloc
 import pytest
 
 from benchmark.data.index import listing
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.own import MAX_CLASSES, files_below
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
+from benchmark.data.user_layouts import MAX_CLASSES, files_below
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.tasks.spec import TaskSpec
 
@@ -130,6 +130,6 @@ def test_phantoms_are_written_inside_the_data_sets_folder_alone(tmp_path, change
     task = TaskSpec.model_validate({**TABLE, **changed})
 
     with pytest.raises(BenchmarkError, match="leads out of the data set's folder"):
-        write_phantom(task, tmp_path / "data", Order(num=8, size=32))
+        write_phantom(task, tmp_path / "data", PhantomSpec(num=8, size=32))
 
     assert list(tmp_path.iterdir()) == []

@@ -14,9 +14,9 @@ from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from benchmark.data.dicom import write_dicom
-from benchmark.data.image_files import decode_rle, encode_rle, read_image, read_mask, write_image, write_mask
-from benchmark.data.phantoms.folder import chest
+from benchmark.data.image_files import decode_rle, read_image, read_mask
+from benchmark.data.phantoms.drawing.radiograph import chest
+from benchmark.data.phantoms.files import encode_rle, write_dicom, write_image, write_mask
 from benchmark.errors import BenchmarkError
 
 # 4 rows x 3 columns; column by column 0110 1100 0001: gaps 1, 1, 5 before runs of 2, 2, 1

@@ -8,7 +8,7 @@ import torch
 from benchmark.data.assignment import TrainingShare
 from benchmark.data.datasets import open_parts
 from benchmark.data.labels import POLICIES, judged_labels, training_labels
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.errors import BenchmarkError
 
 LABELS = ("a", "b")

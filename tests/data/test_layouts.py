@@ -9,7 +9,7 @@ import pytest
 from conftest import SMALL
 
 from benchmark.data.readers import chestxray14
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 
 
 @pytest.mark.parametrize("name", ["Data_Entry_2017_v2020.csv", "train_val_list.txt", "test_list.txt"])

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.phantoms import folder as phantom
+from benchmark.data.phantoms.drawing.retinopathy import retinopathy
 from benchmark.data.readers import aptos
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.results.predictions import Predictions
 
 
@@ -164,7 +164,7 @@ def test_higher_grades_show_more_lesions(size):
     shares = []
     for grade in range(5):
         rng = np.random.default_rng(grade)
-        images = [phantom.retinopathy(rng, size, size, grade).astype(int) for _ in range(24)]
+        images = [retinopathy(rng, size, size, grade).astype(int) for _ in range(24)]
         y, x = np.mgrid[:size, :size] - (size - 1) / 2
         view = np.hypot(x, y) < 0.44 * size
         dark = [(image[..., 0] < 95)[view].mean() for image in images]

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.data import image_files as pixels
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.data.splitting import assign_parts
 
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from benchmark.data.phantoms.folder import Order
+from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.readers import chexpert
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.errors import BenchmarkError
 
 
@@ -118,7 +118,7 @@ def test_a_layout_that_says_something_else_is_refused(tasks, phantoms, layout, t
 
 def test_one_phantom_serves_both_tasks(tasks, tmp_path):
     """Whichever task it is written for, it has all fourteen findings."""
-    order = Order(num=8, size=32)
+    order = PhantomSpec(num=8, size=32)
     written = []
     for name in ("DXC5", "CheXpert5"):
         root = write_phantom(tasks[name], tmp_path / name, order)

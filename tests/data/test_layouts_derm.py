@@ -6,9 +6,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_score
 
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.drawing.lesion import skin
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
 
@@ -20,7 +20,7 @@ def written(tasks, tmp_path_factory):
     """A data folder with phantoms of both layouts."""
     folder = tmp_path_factory.mktemp("derm")
     for name in DERM:
-        write_phantom(tasks[name], folder, Order(num=60, size=32))
+        write_phantom(tasks[name], folder, PhantomSpec(num=60, size=32))
     return folder
 
 
@@ -68,7 +68,9 @@ def test_isic_classes_are_the_ground_truths_columns_and_groups_the_metadatas(tas
 
 
 def test_an_isic_image_without_a_lesion_is_a_case_of_its_own(tasks, tmp_path):
-    path = write_phantom(tasks["Derm27-ISIC"], tmp_path, Order(num=8, size=32)) / "ISIC_2019_Training_Metadata.csv"
+    path = (
+        write_phantom(tasks["Derm27-ISIC"], tmp_path, PhantomSpec(num=8, size=32)) / "ISIC_2019_Training_Metadata.csv"
+    )
     table = pd.read_csv(path, dtype=str)
     path.write_text(table.assign(lesion_id="").to_csv(index=False))
     index = read_index(tasks["Derm27-ISIC"], tmp_path)
@@ -79,7 +81,10 @@ def test_an_isic_image_without_a_lesion_is_a_case_of_its_own(tasks, tmp_path):
 
 def test_an_isic_image_of_no_listed_class_names_its_row(tasks, tmp_path):
     """UNK is a column of the official table; a 1 there would leave the eight classes at 0."""
-    path = write_phantom(tasks["Derm27-ISIC"], tmp_path, Order(num=8, size=32)) / "ISIC_2019_Training_GroundTruth.csv"
+    path = (
+        write_phantom(tasks["Derm27-ISIC"], tmp_path, PhantomSpec(num=8, size=32))
+        / "ISIC_2019_Training_GroundTruth.csv"
+    )
     table = pd.read_csv(path).assign(UNK=0)
     path.write_text(table.to_csv(index=False))
     assert len(read_index(tasks["Derm27-ISIC"], tmp_path).table) == 8
@@ -93,7 +98,7 @@ def test_an_isic_image_of_no_listed_class_names_its_row(tasks, tmp_path):
 
 
 def test_a_table_that_was_cut_off_names_its_last_row(tasks, tmp_path):
-    path = write_phantom(tasks["Derm27"], tmp_path, Order(num=8, size=32)) / "metadata.csv"
+    path = write_phantom(tasks["Derm27"], tmp_path, PhantomSpec(num=8, size=32)) / "metadata.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:6])[:-30])
 
     with pytest.raises(BenchmarkError, match=r"metadata\.csv: row 6 has \d cells where the first has 8"):
@@ -115,7 +120,7 @@ def test_the_kind_of_a_phantom_lesion_can_be_learnt_on_any_skin(size):
     """By a forest on colours against the rim's: far above the chance of one in six."""
     rng = np.random.default_rng(0)
     kinds = np.arange(180) % 6
-    images = np.stack([phantom.skin(rng, size, int(kind), float(rng.random())) for kind in kinds]).astype(float)
+    images = np.stack([skin(rng, size, int(kind), float(rng.random())) for kind in kinds]).astype(float)
     rim = np.median(images[:, :3].reshape(len(images), -1, 3), axis=1)[:, None, None]
     middle = np.sort(
         (images / rim)[:, size // 5 : -size // 5, size // 5 : -size // 5].reshape(len(images), -1, 3), axis=1
@@ -127,8 +132,8 @@ def test_the_kind_of_a_phantom_lesion_can_be_learnt_on_any_skin(size):
 
 
 def test_phantom_skin_follows_its_tone_and_its_seed():
-    pale, dark = (phantom.skin(np.random.default_rng(1), 48, 0, tone) for tone in (0.0, 1.0))
-    again, other = (phantom.skin(np.random.default_rng(seed), 48, 0, 0.0) for seed in (1, 2))
+    pale, dark = (skin(np.random.default_rng(1), 48, 0, tone) for tone in (0.0, 1.0))
+    again, other = (skin(np.random.default_rng(seed), 48, 0, 0.0) for seed in (1, 2))
 
     assert (pale.shape, pale.dtype) == ((48, 48, 3), np.uint8)
     assert pale.mean() > dark.mean() + 60
@@ -137,7 +142,7 @@ def test_phantom_skin_follows_its_tone_and_its_seed():
 
 
 def test_several_lesions_lie_side_by_side_and_none_is_bare_skin():
-    bare, two = (phantom.skin(np.random.default_rng(1), 64, kinds, 0.2).astype(float) for kinds in ([], [2, 7]))
+    bare, two = (skin(np.random.default_rng(1), 64, kinds, 0.2).astype(float) for kinds in ([], [2, 7]))
     darker = (two < 0.6 * np.median(bare, axis=(0, 1))).all(axis=2)
 
     assert bare.std(axis=(0, 1)).max() < 15

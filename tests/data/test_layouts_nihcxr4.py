@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers.registry import read_index
+from benchmark.data.phantoms.drawing.radiograph import chest
+from benchmark.data.registry import read_index
 from benchmark.errors import BenchmarkError
 
 SPLIT = "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
@@ -199,9 +199,7 @@ def test_a_class_that_the_tables_do_not_have_is_refused(tasks, phantoms):
 def test_a_phantoms_fracture_is_a_thin_bright_line_in_the_lungs(size):
     """The same stream draws the same chest up to the finding; then only brightness and noise differ."""
     for seed in range(8):
-        plain, broken = (
-            phantom.chest(np.random.default_rng(seed), size, findings, faint=1) for findings in ([], ["Fracture"])
-        )
+        plain, broken = (chest(np.random.default_rng(seed), size, findings, faint=1) for findings in ([], ["Fracture"]))
         assert (plain.lungs == broken.lungs).all()
         levels = [chest.pixels[..., 0] / np.median(chest.pixels) for chest in (plain, broken)]
         brighter = levels[1] - levels[0] > 0.5

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmark.data.readers import patchcam
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.results.predictions import Predictions
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data import hdf5
 from benchmark.data.image_files import read_image
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.files import write_dataset
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
 
@@ -21,14 +21,14 @@ NAME = "camelyonpatch_level_2_split_"
 @pytest.fixture
 def root(tasks, tmp_path):
     """A small copy of the layout, to be damaged."""
-    return write_phantom(tasks[TASK], tmp_path / "data", Order(num=40, size=32))
+    return write_phantom(tasks[TASK], tmp_path / "data", PhantomSpec(num=40, size=32))
 
 
 def change(path, name, function):
     """Change one dataset of a file."""
     with h5py.File(path, "r") as file:
         values = file[name][()]
-    hdf5.write_dataset(path, name, function(values))
+    write_dataset(path, name, function(values))
 
 
 def test_each_row_is_the_patch_and_the_label_of_its_number(tasks, root):
@@ -146,7 +146,7 @@ def test_labels_of_another_shape_are_refused(root, refused):
 
 def test_a_file_without_its_dataset_is_refused(root, refused):
     path = root / f"{NAME}test_y.h5"
-    hdf5.write_dataset(path, "x", np.zeros((8, 1, 1, 1), np.uint8))
+    write_dataset(path, "x", np.zeros((8, 1, 1, 1), np.uint8))
 
     assert f'{path}: no dataset "y"; found x' in refused(TASK)
 
@@ -198,6 +198,6 @@ def test_files_of_other_lengths_are_met_when_the_image_is_opened(tasks, root):
 
 @pytest.mark.parametrize("num", [1, 5, 13])
 def test_as_many_patches_are_written_as_were_ordered(tasks, tmp_path, num):
-    write_phantom(tasks[TASK], tmp_path / "few", Order(num=num, size=32))
+    write_phantom(tasks[TASK], tmp_path / "few", PhantomSpec(num=num, size=32))
 
     assert len(read_index(tasks[TASK], tmp_path / "few").table) == num

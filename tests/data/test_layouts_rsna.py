@@ -8,8 +8,8 @@ import pydicom
 import pytest
 
 from benchmark.data.image_files import read_image
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 
 LABEL = "pe_present_on_image"
@@ -24,7 +24,7 @@ COLUMNS = [
 @pytest.fixture(scope="module")
 def written(tasks, tmp_path_factory):
     """A small phantom of the layout."""
-    return write_phantom(tasks["ECC"], tmp_path_factory.mktemp("written"), Order(num=96, size=32))
+    return write_phantom(tasks["ECC"], tmp_path_factory.mktemp("written"), PhantomSpec(num=96, size=32))
 
 
 @pytest.fixture
@@ -190,6 +190,6 @@ def test_a_folder_without_its_table_says_so(root, refused):
 
 @pytest.mark.parametrize("num", [1, 2, 7, 24])
 def test_as_many_slices_are_written_as_were_ordered(tasks, tmp_path, num):
-    root = write_phantom(tasks["ECC"], tmp_path / "few", Order(num=num, size=32))
+    root = write_phantom(tasks["ECC"], tmp_path / "few", PhantomSpec(num=num, size=32))
 
     assert len(read_index(tasks["ECC"], tmp_path / "few").table) == num == len(list(root.rglob("*.dcm")))

@@ -11,8 +11,9 @@ from conftest import CHECKOUT, NUM_READ, SMALL
 
 from benchmark.data import datasets as parts
 from benchmark.data.index import MASKS, checked
+from benchmark.data.phantom_mark import is_phantom
 from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers.registry import DESCRIBED, READERS, read_index, write_phantom
+from benchmark.data.registry import READERS, phantom_writer_of, read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace
@@ -77,7 +78,9 @@ def open_small(task, data, home):
 
 def test_every_shipped_task_and_every_reader_is_in_this_suite(tasks):
     assert sorted(tasks) == sorted(SMALL) == sorted(COLUMNS)
-    assert sorted(READERS) == sorted({task.reader for task in tasks.values()} | DESCRIBED)
+    assert sorted(READERS) == sorted({task.reader for task in tasks.values()} | {"folders", "pairs"})
+    writers = [phantom_writer_of(tasks["TXC"].model_copy(update={"reader": name})) for name in READERS]
+    assert all(callable(writer.write_phantom) for writer in writers)
 
 
 def test_a_phantom_in_a_readers_layout_becomes_a_whole_index(task, phantoms):
@@ -209,7 +212,7 @@ def test_phantoms_that_a_fault_interrupts_stay_marked_as_incomplete(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(BenchmarkError, match="interrupted"):
-        phantom.marker(tmp_path / "set")
+        is_phantom(tmp_path / "set")
 
 
 def test_phantoms_are_refused_into_a_folder_with_other_files(tasks, tmp_path):
@@ -224,7 +227,7 @@ def test_phantoms_are_refused_into_a_folder_with_other_files(tasks, tmp_path):
 
 
 def test_phantoms_of_one_order_are_kept_and_of_another_replaced_only_when_told(tasks, tmp_path):
-    task, few, more = tasks["TXC"], phantom.Order(num=8, size=32), phantom.Order(num=9, size=32)
+    task, few, more = tasks["TXC"], phantom.PhantomSpec(num=8, size=32), phantom.PhantomSpec(num=9, size=32)
     root = write_phantom(task, tmp_path, few)
     written = (root / "CXR_png" / "CHNCXR_0001_1.png").stat().st_mtime_ns
 
@@ -238,7 +241,7 @@ def test_phantoms_of_one_order_are_kept_and_of_another_replaced_only_when_told(t
 
 def test_one_order_gives_the_same_phantoms_and_another_seed_others(task, tmp_path):
     """Small ones: only the seed is asked about."""
-    order = phantom.Order(num=8, size=32)
+    order = phantom.PhantomSpec(num=8, size=32)
     first, again, other = (tmp_path / name for name in ("first", "again", "other"))
     for data, wanted in ((first, order), (again, order), (other, replace(order, seed=1))):
         write_phantom(task, data, wanted)
@@ -323,7 +326,7 @@ def test_an_unknown_reader_is_answered_with_the_nearest(tasks, phantoms):
 
 
 def test_tasks_that_read_one_official_layout_share_its_phantoms(tasks, tmp_path):
-    order = phantom.Order(num=16, size=32)
+    order = phantom.PhantomSpec(num=16, size=32)
     root = write_phantom(tasks["DXC5"], tmp_path, order)
 
     assert root == write_phantom(tasks["CheXpert5"], tmp_path, order)
@@ -331,7 +334,7 @@ def test_tasks_that_read_one_official_layout_share_its_phantoms(tasks, tmp_path)
 
 
 def test_a_described_layouts_phantoms_serve_that_description_alone(tasks, tmp_path):
-    order = phantom.Order(num=16, size=32)
+    order = phantom.PhantomSpec(num=16, size=32)
     write_phantom(tasks["Derm27"], tmp_path, order)
     other = tasks["Derm27"].model_copy(update={"layout": {"csv": "other.csv", "columns": {"image": "i", "label": "l"}}})
 
@@ -346,7 +349,9 @@ def test_a_reader_may_come_from_another_package(tasks, phantoms, tmp_path, monke
     (package / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     points = "[benchmark.readers]\nlungs = theirs\nbroken = theirs:nothing\n"
     (package / "theirs-1.0.dist-info" / "entry_points.txt").write_text(points)
-    (package / "theirs.py").write_text("from benchmark.data.readers.shenzhen import read, write_phantom\n")
+    (package / "theirs.py").write_text(
+        "from benchmark.data.readers.shenzhen import read\nfrom benchmark.data.phantoms.shenzhen import write_phantom\n"
+    )
     monkeypatch.syspath_prepend(package)
     theirs, broken, unknown = (tasks["TXC"].model_copy(update={"reader": name}) for name in ("lungs", "broken", "lung"))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.index import Index
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.data.splitting import assign_parts, fraction_of
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import SplitRule

@@ -21,7 +21,8 @@ from benchmark.data.augmentation import (
     render_segmentation,
 )
 from benchmark.data.decoding import StoredSize
-from benchmark.data.phantoms.folder import chest, fundus
+from benchmark.data.phantoms.drawing.radiograph import chest
+from benchmark.data.phantoms.drawing.retina import fundus
 from benchmark.models.normalization import Normalization, centre_crop, ten_crop
 
 # what the first paper's code applies in training (its ToTensor and Normalize are the intake's)

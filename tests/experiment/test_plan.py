@@ -4,7 +4,7 @@ import pytest
 import yaml
 from made_up import SCRATCH, made_up_cell, made_up_record
 
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.cells import TaskRun, cells_of, weights_of
 from benchmark.experiment.plan import plan_rows, seconds_of

@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.experiment.groups import group_cells
 from benchmark.experiment.request import RunRequest, indexes_of
 from benchmark.models.networks import Segmenter

@@ -53,7 +53,7 @@ def main() -> None:
 
 def measured(name: str, data: str) -> dict[str, Any]:
     """What indexing takes in this process, which has done nothing before."""
-    from benchmark.data.readers.registry import read_index
+    from benchmark.data.registry import read_index
     from benchmark.data.splitting import assign_parts
     from benchmark.tasks.registry import read_task
 
@@ -114,7 +114,8 @@ def write_chestxray14(data: Path, share: float) -> None:
 
 def write_rsna_pe(data: Path, share: float) -> None:
     """7,000 studies of 256 slices, 1,792,000 in all, named by 12 hex digits as the official ones are."""
-    from benchmark.data.readers.rsna_pe import FOLDER, OF_EXAM, SERIES, SLICE, STUDY, TABLE
+    from benchmark.data.phantoms.rsna_pe import OF_EXAM
+    from benchmark.data.readers.rsna_pe import FOLDER, SERIES, SLICE, STUDY, TABLE
     from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / "ECC.yaml")

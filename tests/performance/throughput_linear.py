@@ -29,7 +29,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     from throughput_sides import wait_for_go
 
     from benchmark.data.evaluation_images import open_views
-    from benchmark.data.readers.registry import read_index
+    from benchmark.data.registry import read_index
     from benchmark.experiment.cells import TaskRun, cells_of
     from benchmark.experiment.groups import group_cells
     from benchmark.protocols.registry import PROTOCOLS

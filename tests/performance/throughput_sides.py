@@ -205,7 +205,7 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
     import pandas as pd
 
     from benchmark.data import splitting as splits
-    from benchmark.data.readers.registry import read_index
+    from benchmark.data.registry import read_index
     from benchmark.recipe import Recipe
     from benchmark.tasks.registry import read_task
 
@@ -244,15 +244,15 @@ def prepare(plans: "list[Plan]", num: int, side: int) -> dict[str, Any]:
     """Phantoms in the official layouts (`num` of `side` pixels), the plain pipeline's lists and masks, our caches (always
     made anew: what they cost is told), and the operations that an image takes.
     """
-    from benchmark.data.phantoms.folder import Order
-    from benchmark.data.readers.registry import write_phantom
+    from benchmark.data.phantoms.folder import PhantomSpec
+    from benchmark.data.registry import write_phantom
     from benchmark.tasks.registry import read_task
 
     work = Path(plans[0].work)
     shutil.rmtree(work / "home", ignore_errors=True)
     for name in sorted({plan.task for plan in plans}):
         task = read_task(CHECKOUT / "tasks" / f"{name}.yaml")
-        write_phantom(task, work / "phantoms", Order(num=num, size=side), renew=True)
+        write_phantom(task, work / "phantoms", PhantomSpec(num=num, size=side), renew=True)
         _write_lists(task, work)
     return {
         "caches": [built for plan in plans if plan.side in SIDES for built in _build_caches(plan)],
@@ -266,7 +266,7 @@ def _write_lists(task: "TaskSpec", work: Path) -> None:
 
     from benchmark.data import splitting as splits
     from benchmark.data.image_files import read_image, read_mask
-    from benchmark.data.readers.registry import read_index
+    from benchmark.data.registry import read_index
 
     index = read_index(task, work / "phantoms")
     table, parts = index.table, splits.assign_parts(index, task.split)

@@ -12,8 +12,9 @@ from PIL import Image
 from benchmark.data import checks, scan
 from benchmark.data import image_files as pixels
 from benchmark.data import verify as verifying
-from benchmark.data.phantoms.folder import Order
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.phantoms.files import write_image, write_mask
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 from benchmark.data.verify import CHECKS, verify
 from benchmark.errors import BenchmarkError
@@ -48,7 +49,7 @@ def grey(path):
 def blank(path):
     """One value in every pixel, and still marked as a phantom."""
     height, width = grey(path).shape
-    pixels.write_image(path, np.full((height, width, 1), 90, np.uint8))
+    write_image(path, np.full((height, width, 1), 90, np.uint8))
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_whole_phantoms_pass_every_check(tasks, phantoms, name):
 def test_every_shipped_task_can_be_verified_on_its_phantoms(tasks, tmp_path):
     """None fails: what is made to be learnt from is whole, and of different images."""
     for task in tasks.values():
-        write_phantom(task, tmp_path / task.name, Order(num=24, size=48))
+        write_phantom(task, tmp_path / task.name, PhantomSpec(num=24, size=48))
         told = verified(task, tmp_path / task.name)
         assert not [check for check in told.values() if check.verdict == "FAIL"], task.name
         if task.name not in ("CheXpert5", "NIHCXR4"):  # these leave some of their folder's images aside
@@ -131,7 +132,7 @@ def test_phantoms_in_a_folder_not_marked_as_one_fail(damaged, changed):
 
 def test_sizes_are_those_that_pillow_reads(tasks, damaged, tmp_path, of_two_parts):
     path = damaged("TXC") / of_two_parts[0]
-    pixels.write_image(path, np.arange(70 * 90 * 3, dtype=np.uint8).reshape(70, 90, 3))
+    write_image(path, np.arange(70 * 90 * 3, dtype=np.uint8).reshape(70, 90, 3))
     told = verified(tasks["TXC"], tmp_path / "data")["images"].details
     sizes = {grey(file).shape for file in path.parent.glob("*.png")}
 
@@ -168,7 +169,7 @@ def test_one_image_twice_in_a_part_is_a_warning_and_other_labels_are_named(tasks
 
 def test_rows_of_one_file_are_told_apart_by_their_pixels(tasks, tmp_path):
     task = tasks["PatchCam-H5"]
-    write_phantom(task, tmp_path, Order(num=16, size=32))
+    write_phantom(task, tmp_path, PhantomSpec(num=16, size=32))
     index = read_index(task, tmp_path)
     told = verified(task, tmp_path)
     table = index.table.assign(image=[index.table["image"].iloc[0]] * 2 + index.table["image"].tolist()[2:])
@@ -214,7 +215,7 @@ def masks_of(tasks, phantoms):
 def test_a_mask_of_another_size_fails(tasks, phantoms, damaged, changed):
     names, (height, width) = masks_of(tasks, phantoms)
     name = names.iloc[2]
-    pixels.write_mask(damaged("VFS-CHASE") / name, np.eye(50, dtype=bool))
+    write_mask(damaged("VFS-CHASE") / name, np.eye(50, dtype=bool))
     told = changed("VFS-CHASE")
 
     assert {check: of.verdict for check, of in told.items()} == {"masks": "FAIL"}
@@ -227,10 +228,10 @@ def test_a_mask_of_grey_edges_and_one_over_the_whole_image_are_warnings(tasks, p
     first, second = names.iloc[[0, 1]]
     root = damaged("VFS-CHASE")
     ramp = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
-    pixels.write_image(root / first, ramp[..., None])
+    write_image(root / first, ramp[..., None])
     full = np.ones((height, width), dtype=bool)
     full[0, 0] = False
-    pixels.write_mask(root / second, full)
+    write_mask(root / second, full)
     told = changed("VFS-CHASE")
 
     assert {check: of.verdict for check, of in told.items()} == {"masks": "WARN"}
@@ -243,7 +244,7 @@ def test_a_mask_of_grey_edges_and_one_over_the_whole_image_are_warnings(tasks, p
 def test_masks_shares_are_those_of_their_pixels_and_empty_ones_are_counted(tasks, phantoms, damaged, tmp_path):
     names, shape = masks_of(tasks, phantoms)
     root = damaged("VFS-CHASE")
-    pixels.write_mask(root / names.iloc[0], np.zeros(shape, dtype=bool))
+    write_mask(root / names.iloc[0], np.zeros(shape, dtype=bool))
     told = verified(tasks["VFS-CHASE"], tmp_path / "data")["masks"].details["mask"]
     shares = [(grey(root / name) > 127).mean() for name in names]
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-from benchmark.data.readers.registry import read_index
+from benchmark.data.registry import read_index
 from benchmark.experiment.cells import TaskRun, cells_of
 from benchmark.recipe import Recipe
 from benchmark.scheduler.local import _context, work

@@ -11,10 +11,10 @@ import yaml
 
 from benchmark.data.image_files import files_of, read_image, read_mask
 from benchmark.data.index import MASKS
-from benchmark.data.phantoms.folder import Order
+from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.readers import folders, pairs
 from benchmark.data.readers import table as table_reader
-from benchmark.data.readers.registry import read_index, write_phantom
+from benchmark.data.registry import read_index, write_phantom
 from benchmark.data.splitting import assign_parts
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.registry import read_task
@@ -487,7 +487,7 @@ def test_phantoms_of_ones_own_sheet_let_it_be_tried(tmp_path, sheet):
     sheet = sheet.replace("patient: who", "patient: who, case: lesion, skin_type: skin, sex: sex")
     (tmp_path / "Mine.yaml").write_text(SHEET + sheet)
     task = read_task(tmp_path / "Mine.yaml")
-    roots = [write_phantom(task, tmp_path / name, Order(num=30, size=32)) for name in ("data", "again")]
+    roots = [write_phantom(task, tmp_path / name, PhantomSpec(num=30, size=32)) for name in ("data", "again")]
     index = read_index(task, tmp_path / "data")
 
     assert (len(index.table), index.phantom) == (30, True)
@@ -512,7 +512,7 @@ def test_phantoms_that_could_not_be_made_are_refused(tmp_path):
     ):
         (tmp_path / "Mine.yaml").write_text(SHEET + sheet)
         with pytest.raises(BenchmarkError, match=line):
-            write_phantom(read_task(tmp_path / "Mine.yaml"), tmp_path / line[:9], Order(num=4, size=32))
+            write_phantom(read_task(tmp_path / "Mine.yaml"), tmp_path / line[:9], PhantomSpec(num=4, size=32))
 
 
 @pytest.mark.real

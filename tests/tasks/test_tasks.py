@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import CHECKOUT
 
-from benchmark.data.readers.registry import READERS
+from benchmark.data.registry import READERS
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import read_suite
 from benchmark.tasks.registry import read_task

@@ -12,35 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.data.phantoms.lesion import skin
-from benchmark.data.phantoms.radiograph import Chest, chest
-from benchmark.data.phantoms.retina import Fundus, fundus
-from benchmark.data.phantoms.retinopathy import retinopathy
-from benchmark.data.phantoms.scan import ct
-from benchmark.data.phantoms.slide import tissue
+from benchmark.data.phantom_mark import MARKER
 from benchmark.errors import BenchmarkError
 from benchmark.files import write_whole
 
-__all__ = [
-    "Chest",
-    "Fundus",
-    "Order",
-    "chest",
-    "clear",
-    "ct",
-    "fundus",
-    "is_written",
-    "marked",
-    "marker",
-    "retinopathy",
-    "skin",
-    "tissue",
-]
-MARKER = "PHANTOM.json"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PhantomSpec:
     """How many images, of what side in pixels, from which seed."""
 
     num: int
@@ -48,33 +26,23 @@ class Order:
     seed: int = 0
 
 
-def marker(root: Path) -> bool:
-    """Whether the folder holds phantoms. Raises BenchmarkError for a folder that a killed `data phantom` left incomplete."""
-    path = root / MARKER
-    if not path.is_file():
-        return False
-    if not json.loads(path.read_text())["complete"]:
-        raise BenchmarkError(f"{root}: writing these phantoms was interrupted: delete the folder and write them again")
-    return True
-
-
 @contextmanager
-def marked(root: Path, layout: str, order: Order) -> Iterator[None]:
+def marked(root: Path, layout: str, spec: PhantomSpec) -> Iterator[None]:
     """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises BenchmarkError where
     anything is in it.
     """
     if root.exists() and any(root.iterdir()):
         what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"
         raise BenchmarkError(f"{root} holds {what}: delete the folder, or give another one to --out")
-    write_whole(root / MARKER, _told(layout, order, complete=False))
+    write_whole(root / MARKER, _marker_text(layout, spec, complete=False))
     yield
-    write_whole(root / MARKER, _told(layout, order, complete=True))
+    write_whole(root / MARKER, _marker_text(layout, spec, complete=True))
 
 
-def is_written(root: Path, layout: str, order: Order) -> bool:
+def is_written(root: Path, layout: str, spec: PhantomSpec) -> bool:
     """Whether just these phantoms lie there, whole."""
     path = root / MARKER
-    return path.is_file() and path.read_text() == _told(layout, order, complete=True)
+    return path.is_file() and path.read_text() == _marker_text(layout, spec, complete=True)
 
 
 def clear(root: Path) -> None:
@@ -83,6 +51,6 @@ def clear(root: Path) -> None:
         shutil.rmtree(root)
 
 
-def _told(layout: str, order: Order, *, complete: bool) -> str:
+def _marker_text(layout: str, spec: PhantomSpec, *, complete: bool) -> str:
     note = "synthetic images; they stand for a file layout and make no clinical claim"
-    return json.dumps({"layout": layout, **asdict(order), "note": note, "complete": complete}, indent=1)
+    return json.dumps({"layout": layout, **asdict(spec), "note": note, "complete": complete}, indent=1)

@@ -14,9 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.results.predictions import Predictions
 from benchmark.tasks.spec import TaskSpec
@@ -24,7 +22,6 @@ from benchmark.text import first_few
 
 TEST = "test.csv"
 REMEDY = "unpack the competition's {} folder again"
-NUM_UNLABELLED = 4  # of a phantom
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
@@ -83,20 +80,3 @@ def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | N
 def submission(predictions: Predictions) -> pd.DataFrame:
     """The competition's own table: id_code, and as diagnosis the most probable grade. `score` has the grades in order."""
     return pd.DataFrame({"id_code": predictions.ids, "diagnosis": predictions.score.argmax(axis=1)})
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Grade 0 is the commonest, as in the original; a few photographs without labels for the test."""
-    rng = np.random.default_rng(order.seed)
-    height, width = order.size, round(order.size * 4 / 3)
-    rows: list[dict[str, object]] = []
-    test: list[dict[str, object]] = []
-    for number in range(order.num + NUM_UNLABELLED):
-        grade = (0, 2, 0, 1, 4, 0, 2, 3)[number % 8]
-        name, told, folder = rng.bytes(6).hex(), rows, "train_images"
-        if number >= order.num:
-            told, folder = test, "test_images"
-        pixels.write_image(root / folder / f"{name}.png", phantom.retinopathy(rng, height, width, grade))
-        told.append({"id_code": name, "diagnosis": grade})
-    pd.DataFrame(rows).to_csv(root / "train.csv", index=False)
-    pd.DataFrame(test)[["id_code"]].to_csv(root / TEST, index=False)

@@ -6,12 +6,9 @@ Image_01L.jpg   Image_01L_1stHO.png   Image_01L_2ndHO.png   Image_01R.jpg …   
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 
@@ -43,14 +40,3 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     return ReaderResult(
         table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", "eye", "mask", "mask_observer2"])
     )
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Two eyes a child."""
-    rng = np.random.default_rng(order.seed)
-    for number in range(order.num):
-        stem = f"Image_{number // 2 + 1:02d}{'LR'[number % 2]}"
-        image = phantom.fundus(rng, round(order.size * 960 / 999), order.size)
-        pixels.write_image(root / f"{stem}.jpg", image.pixels)
-        pixels.write_mask(root / f"{stem}_1stHO.png", image.vessels)
-        pixels.write_mask(root / f"{stem}_2ndHO.png", image.vessels_observer2)

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -80,39 +78,3 @@ def _parts(names: pd.Series, root: Path, task: str) -> pd.Series:
             f"{task}: {len(unlisted):,} images are in neither of {first_few(LISTS.values())}: {first_few(unlisted)}"
         )
     return parts
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """Patients of one to three images; one image in two has findings, of one to three kinds."""
-    rng = np.random.default_rng(order.seed)
-    rows: list[dict[str, object]] = []
-    patient = 0
-    while len(rows) < order.num:
-        patient += 1
-        sex, age = rng.choice(["F", "M"]), int(rng.integers(18, 90))
-        for follow_up in range(min(int(rng.integers(1, 4)), order.num - len(rows))):
-            count = int(rng.integers(1, 4)) if rng.random() < 0.5 else 0
-            kinds = [str(kind) for kind in rng.choice(task.labels, count, replace=False)]
-            rows.append(
-                {
-                    "Image Index": f"{patient:08d}_{follow_up:03d}.png",
-                    "Finding Labels": "|".join(kinds) or NO_FINDING,
-                    "Follow-up #": follow_up,
-                    "Patient ID": patient,
-                    "Patient Age": age,
-                    "Patient Gender": sex,
-                    "View Position": rng.choice(["PA", "AP"]),
-                    "OriginalImage[Width": order.size,
-                    "Height]": order.size,
-                    "OriginalImagePixelSpacing[x": 0.139,
-                    "y]": 0.139,
-                }
-            )
-            image = phantom.chest(rng, order.size, kinds)
-            pixels.write_image(root / "images" / f"{patient:08d}_{follow_up:03d}.png", image.pixels)
-    table = pd.DataFrame(rows)
-    table.to_csv(root / TABLES[0], index=False)
-    in_test = table["Patient ID"] > 0.75 * table["Patient ID"].max()
-    for part, list_name in LISTS.items():
-        chosen = table["Image Index"][in_test if part == "test" else ~in_test]
-        (root / list_name).write_text("\n".join(chosen) + "\n")

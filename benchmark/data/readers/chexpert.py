@@ -15,9 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import UNCERTAIN, ReaderResult, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.strict import StrictModel, explain
 from benchmark.tasks.spec import TaskSpec
@@ -25,33 +23,9 @@ from benchmark.text import first_few
 
 # the radiologists' labels of the validation table are the test, as in the first paper: the true test set is not public
 TABLES = {"train": "train.csv", "test": "valid.csv"}
-FINDINGS = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
 GROUPS = {"sex": "Sex", "age": "Age", "view": "Frontal/Lateral", "projection": "AP/PA"}
 SEX = {"Male": "M", "Female": "F"}
 REMEDY = "unpack CheXpert-v1.0-small.zip again"
-# what a phantom can show of the fourteen, by its name in `phantom.chest`
-SHOWN = {
-    **{same: same for same in ("Cardiomegaly", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax")},
-    "Pleural Effusion": "Effusion",
-    "Lung Lesion": "Nodule",
-    "Lung Opacity": "Infiltration",
-    "Pleural Other": "Pleural_Thickening",
-}
 
 
 class Layout(StrictModel):
@@ -115,27 +89,3 @@ def _findings(rows: pd.DataFrame, labels: tuple[str, ...], path: Path) -> pd.Dat
             f"{path}: row {row + 2}: found {said.iloc[row, column]!r} as {labels[column]}: wanted 1, 0, -1 or blank"
         )
     return findings.astype(float)
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """One or two views a patient, one in four for the test; one positive training label in five is uncertain."""
-    rng = np.random.default_rng(order.seed)
-    rows: dict[str, list[dict[str, object]]] = {"train": [], "test": []}
-    patient = 0
-    while (written := sum(map(len, rows.values()))) < order.num:
-        patient += 1
-        part, folder = ("test", "valid") if patient % 4 == 0 else ("train", "train")
-        sex, age = rng.choice(list(SEX)), int(rng.integers(18, 90))
-        for view in range(min(int(rng.integers(1, 3)), order.num - written)):
-            count = int(rng.integers(1, 4)) if rng.random() < 0.6 else 0
-            kinds = [str(kind) for kind in rng.choice(list(SHOWN), count, replace=False)]
-            name = f"{folder}/patient{patient:05d}/study1/view{view + 1}_frontal.jpg"
-            image = phantom.chest(rng, order.size, [SHOWN[kind] for kind in kinds])
-            pixels.write_image(root / name, image.pixels)
-            said = {label: rng.choice(["", "0.0"]) if part == "train" else "0.0" for label in FINDINGS}
-            said |= {kind: "-1.0" if part == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}
-            said |= {"No Finding": "0.0" if kinds else "1.0"}
-            told = {"Path": f"{task.root}/{name}", "Sex": sex, "Age": age, "Frontal/Lateral": "Frontal", "AP/PA": "PA"}
-            rows[part].append({**told, **said})
-    for part, name in TABLES.items():
-        pd.DataFrame(rows[part]).to_csv(root / name, index=False)

@@ -6,12 +6,9 @@ test/images/01_test.tif …           test/1st_manual/… test/2nd_manual/01_man
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 
@@ -50,17 +47,3 @@ def _one(folder: Path, pattern: str, root: Path, task: str) -> str:
             f"{task}: wanted one file {pattern} in {folder}, found {len(found)}: the copy is not complete"
         )
     return str(found[0].relative_to(root))
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Half of the photographs in each part, numbered as in the original (test first)."""
-    rng = np.random.default_rng(order.seed)
-    height, width = round(order.size * 584 / 565), order.size
-    for number in range(1, order.num + 1):
-        part, name = ("test", "test") if number <= order.num // 2 else ("training", "training")
-        image = phantom.fundus(rng, height, width)
-        pixels.write_image(root / part / "images" / f"{number:02d}_{name}.tif", image.pixels)
-        pixels.write_mask(root / part / "1st_manual" / f"{number:02d}_manual1.gif", image.vessels)
-        pixels.write_mask(root / part / "mask" / f"{number:02d}_{name}_mask.gif", image.field_of_view)
-        if part == "test":
-            pixels.write_mask(root / part / "2nd_manual" / f"{number:02d}_manual2.gif", image.vessels_observer2)

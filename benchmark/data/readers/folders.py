@@ -17,13 +17,10 @@ Types: png, jpg, jpeg, tif, tiff, bmp, webp, dcm. Source: written for this proje
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from benchmark.data.index import ReaderResult, required
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers.own import (
-    Part,
+from benchmark.data.user_layouts import (
     PartFolders,
     PatientPattern,
     check_classes,
@@ -33,20 +30,16 @@ from benchmark.data.readers.own import (
     hidden,
     joined,
     layout_of,
-    made_up_classes,
     one_hot,
     patients_of,
-    phantom_names,
-    write_photograph,
 )
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.strict import StrictModel
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
+LAYOUT_FROM_SHEET = True  # tasks whose sheets describe different layouts cannot share phantoms
 KINDS = ("binary", "multiclass", "ordinal")
-# where parts are folders: two patients in five are for validation and test
-PHANTOM_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test", "train")
 
 
 class Layout(StrictModel):
@@ -146,21 +139,3 @@ def _refuse_empty(top: Path, classes: list[str], folders: list[tuple[str, str]],
             raise BenchmarkError(
                 f"{task.name}: {top / folder / empty[0]} has no images: fill it, remove it, or list `labels`"
             )
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """Two images a patient, in the parts' folders where the sheet names them. Six made-up classes, where it lists none."""
-    layout = layout_of(task, Layout, KINDS)
-    rng = np.random.default_rng(order.seed)
-    classes = made_up_classes(task)
-    if task.kind == "binary":
-        positive = layout.positive or task.labels[0]
-        classes = (f"not {positive}", positive)
-    naming = phantom_names(layout.patient, lambda stem: f"{stem}.png", task)
-    for number in range(order.num):
-        patient = number // 2
-        kind, part = patient % len(classes), PHANTOM_PARTS[patient // len(classes) % len(PHANTOM_PARTS)]
-        folder = Path(layout.images, layout.parts.get(part, layout.parts["train"]) if layout.parts else ".")
-        image = phantom.skin(rng, order.size, kind, float(rng.random()))
-        name = f"{naming.format(p=patient + 1, n=number % 2 + 1)}.png"
-        write_photograph(root / folder / classes[kind] / name, image, task, number)

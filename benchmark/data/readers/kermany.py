@@ -10,12 +10,9 @@ val/…                                           as train: sixteen images, in s
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
@@ -58,18 +55,3 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
         table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]),
         notes=(told,) if others else (),
     )
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Four images in five are to train, two of them a patient's; three in four show pneumonia, as in the original."""
-    rng = np.random.default_rng(order.seed)
-    for number in range(order.num):
-        folder = "test" if number % 5 == 4 else "val" if number % 40 == 8 else "train"
-        ill = number % 4 != 0
-        image = phantom.chest(rng, order.size, ["Pneumonia"] if ill else [])
-        patient, cause = number // 2 + 1, "bacteria" if rng.random() < 0.6 else "virus"
-        name = f"person{patient}_{cause}_{number}" if ill else f"IM-{patient:04d}-{number:04d}"
-        pixels.write_image(root / folder / ("PNEUMONIA" if ill else "NORMAL") / f"{name}.jpeg", image.pixels)
-    for folder in PARTS:
-        for name in CLASSES:
-            (root / folder / name).mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,9 @@ ClinicalReadings/MCUCXR_0001_0.txt …            "Patient's Sex: F", "Patient's
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 
@@ -65,21 +62,3 @@ def _reading(path: Path) -> tuple[str, str]:
     sex = re.search(r"Sex:\s*([MF])", text, re.IGNORECASE)
     age = re.search(r"Age:\s*0*(\d+)", text, re.IGNORECASE)
     return sex[1].upper() if sex else "", age[1] if age else ""
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Two patients in five have tuberculosis."""
-    rng = np.random.default_rng(order.seed)
-    for number in range(1, order.num + 1):
-        ill = int(number % 5 in (1, 3))
-        name = f"MCUCXR_{number:04d}_{ill}"
-        image = phantom.chest(rng, order.size, ["TB"] if ill else [])
-        pixels.write_image(root / "CXR_png" / f"{name}.png", image.pixels)
-        # radiographs are seen from the front: the patient's left lung is on the right
-        in_left = np.arange(order.size) >= order.size // 2
-        pixels.write_mask(root / "ManualMask" / "leftMask" / f"{name}.png", image.lungs & in_left)
-        pixels.write_mask(root / "ManualMask" / "rightMask" / f"{name}.png", image.lungs & ~in_left)
-        reading = root / "ClinicalReadings" / f"{name}.txt"
-        reading.parent.mkdir(parents=True, exist_ok=True)
-        sex, age = rng.choice(["M", "F"]), rng.integers(4, 90)
-        reading.write_text(f"Patient's Sex: {sex}\nPatient's Age: {age:03d}Y\n{'TB' if ill else 'normal'}\n")

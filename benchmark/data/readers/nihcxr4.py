@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
-from benchmark.data.phantoms import folder as phantom
+from benchmark.data.phantom_mark import is_phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import OTHER, TaskSpec
 from benchmark.text import first_few
@@ -27,18 +26,12 @@ TABLES = {"train": "validation_labels.csv", "test": "test_labels.csv"}
 SET_IDS = {"train": "val", "test": "test"}
 SIBLING = "../ChestX-ray14/"
 REMEDY = "get the images of ChestX-ray14 from https://nihcc.app.box.com/v/ChestXray-NIHCC"
-# what a phantom shows of the four, by its name in `phantom.chest`
-SHOWN = {
-    "Fracture": "Fracture",
-    "Pneumothorax": "Pneumothorax",
-    "Airspace opacity": "Consolidation",
-    "Nodule or mass": "Nodule",
-}
+FINDINGS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
-    made, notes, tables, num_listed = phantom.marker(root), [], [], 0
+    made, notes, tables, num_listed = is_phantom(root), [], [], 0
     for part, name in TABLES.items():
         path = required(root / name, task.name, "it comes with the adjudicated labels")
         rows, told = _once(_rows(path), path)
@@ -53,7 +46,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
         tables.append(_table(rows, has, part)[~several])
     table = pd.concat(tables, ignore_index=True)
     if unknown := [label for label in task.labels if label not in table]:
-        raise BenchmarkError(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*SHOWN, OTHER))}")
+        raise BenchmarkError(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*FINDINGS, OTHER))}")
     found = table.assign(image=_images(table["id"], root, task))
     return ReaderResult(table=found, notes=tuple(notes), num_listed=num_listed)
 
@@ -73,7 +66,7 @@ def _rows(path: Path) -> pd.DataFrame:
             )
         # names given, so that a heading one short cannot make row names of the first column
         rows = pd.read_csv(path, dtype=str, names=names, header=None, skiprows=1, keep_default_na=False).fillna("")
-    if absent := [name for name in ("Image Index", "Patient ID", *SHOWN) if name not in rows]:
+    if absent := [name for name in ("Image Index", "Patient ID", *FINDINGS) if name not in rows]:
         raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
     return rows
 
@@ -83,7 +76,7 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
     repeated = rows["Image Index"].duplicated()
     if not repeated.any():
         return rows, []
-    agreeing = rows.duplicated(["Image Index", *SHOWN])
+    agreeing = rows.duplicated(["Image Index", *FINDINGS])
     if (odd := rows.index[repeated & ~agreeing]).size:
         raise BenchmarkError(
             f"{path}: row {odd[0] + 2}: {rows['Image Index'][odd[0]]} is listed twice, with other findings"
@@ -93,11 +86,11 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 def _findings(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Which of the four findings each image has."""
-    said = rows[list(SHOWN)].apply(lambda column: column.str.strip().str.upper())
+    said = rows[list(FINDINGS)].apply(lambda column: column.str.strip().str.upper())
     known = said.isin(["YES", "NO"]).to_numpy()
     if not known.all():
         row, column = np.argwhere(~known)[0]
-        found, finding = rows[list(SHOWN)].iloc[row, column], list(SHOWN)[column]
+        found, finding = rows[list(FINDINGS)].iloc[row, column], list(FINDINGS)[column]
         raise BenchmarkError(f"{path}: row {rows.index[row] + 2}: found {found!r} as {finding}: wanted YES or NO")
     return said == "YES"
 
@@ -126,46 +119,3 @@ def _images(names: pd.Series, root: Path, task: TaskSpec) -> pd.Series:
         if any(inner.is_dir() for inner in folder.glob("images*")):
             return below + paths_of(names, listing(folder, [".png"]), task=task.name, root=folder, remedy=REMEDY)
     raise BenchmarkError(f"{task.name}: no images*/ folder in {root} and none in {root / SIBLING}: {REMEDY}")
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Patients of one or two images, one in four for the test. Each table has one image more, with two findings."""
-    rng = np.random.default_rng(order.seed)
-    rows: dict[str, list[dict[str, object]]] = {part: [] for part in TABLES}
-    patient = written = 0
-    while written < order.num:
-        patient += 1
-        told = rows["test" if patient % 4 == 0 else "train"]
-        sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 90))
-        for follow_up in range(min(1 + patient % 3 % 2, order.num - written)):
-            # every class in turn, none of the four twice as often
-            kind = (OTHER, *SHOWN, OTHER)[len(told) % 6]
-            told.append(_write(root, rng, order.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind]))
-            written += 1
-    for part, told in rows.items():
-        patient += 1
-        told.append(_write(root, rng, order.size, (patient, 0, 50, "F"), ["Pneumothorax", "Nodule or mass"]))
-        pd.DataFrame(told).assign(**{"Set Id": SET_IDS[part]}).to_csv(root / TABLES[part], index=False)
-
-
-def _write(
-    root: Path, rng: np.random.Generator, size: int, who: tuple[int, int, int, str], kinds: list[str]
-) -> dict[str, object]:
-    """Write one phantom; its row. `who`: patient, follow-up, age, sex."""
-    patient, follow_up, age, sex = who
-    name = f"{patient:08d}_{follow_up:03d}.png"
-    pixels.write_image(root / "images" / name, phantom.chest(rng, size, [SHOWN[kind] for kind in kinds]).pixels)
-    return {
-        "Image Index": name,
-        "Finding Labels": "No Finding",
-        "Follow-up #": follow_up,
-        "Patient ID": patient,
-        "Patient Age": age,
-        "Patient Gender": sex,
-        "View Position": "PA",
-        "OriginalImage[Width": size,
-        "Height]": size,
-        "OriginalImagePixelSpacing[x": 0.139,
-        "y]": 0.139,
-        **{finding: "YES" if finding in kinds else "NO" for finding in SHOWN},
-    }

@@ -26,17 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, model_validator
 
-from benchmark.data import image_files as pixels
 from benchmark.data.image_files import RLE
 from benchmark.data.index import ReaderResult, required
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers.own import (
+from benchmark.data.user_layouts import (
     IMAGES,
-    Part,
     PartFolders,
     PatientPattern,
     files_below,
@@ -44,17 +40,15 @@ from benchmark.data.readers.own import (
     joined,
     layout_of,
     patients_of,
-    phantom_names,
-    write_photograph,
 )
 from benchmark.errors import BenchmarkError
 from benchmark.strict import StrictModel
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
+LAYOUT_FROM_SHEET = True  # tasks whose sheets describe different layouts cannot share phantoms
 KINDS = ("segmentation",)
 MASKS = (*IMAGES, ".gif")
-PHANTOM_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test", "train")
 
 
 def _with_stem(pattern: str) -> str:
@@ -173,27 +167,3 @@ def _files(root: Path, pattern: str, folder: str, suffixes: tuple[str, ...], tas
     parted = below.str.extract(rf"^(.*/)?{before}([^/]+){after}{any_suffix}$")
     key = parted[0].fillna("") + parted[1]
     return pd.DataFrame({"path": f"{inner}/" + below if inner else below, "below": below, "key": key})
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """Fundus photographs with their vessels, two a patient, in the parts' folders where the sheet names them."""
-    layout = layout_of(task, Layout, KINDS)
-    rng = np.random.default_rng(order.seed)
-    called = joined(layout.images, layout.image)
-    naming = phantom_names(layout.patient, lambda stem: _written(layout.image, ".", stem), task)
-    for number in range(order.num):
-        patient = number // 2
-        part = PHANTOM_PARTS[patient % len(PHANTOM_PARTS)]
-        folder = layout.parts.get(part, layout.parts["train"]) if layout.parts else "."
-        stem = naming.format(p=patient + 1, n=number % 2 + 1)
-        image = phantom.fundus(rng, order.size, order.size)
-        write_photograph(root / _written(called, folder, stem), image.pixels, task, number)
-        shown = {"mask": image.vessels, "mask_observer2": image.vessels_observer2, "field_of_view": image.field_of_view}
-        for column, pattern in layout.beside.items():
-            pixels.write_mask(root / _written(pattern, folder, stem), shown[column])
-
-
-def _written(pattern: str, folder: str, stem: str) -> str:
-    """A phantom's file: as the pattern says, a PNG where it names no type."""
-    named = _within(pattern, folder).replace("{stem}", stem)
-    return named if named.lower().endswith(MASKS) else f"{named}.png"

@@ -9,12 +9,9 @@ Source: https://www.kaggle.com/c/histopathologic-cancer-detection
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.results.predictions import Predictions
 from benchmark.tasks.spec import TaskSpec
@@ -51,17 +48,3 @@ def _unlabelled(folder: Path) -> pd.DataFrame | None:
 def submission(predictions: Predictions) -> pd.DataFrame:
     """The competition's own table: id, and as label the probability of tumour."""
     return pd.DataFrame({"id": predictions.ids, "label": predictions.score[:, 0]})
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Two patches in five with tumour; a few without labels in test/, as in the original."""
-    rng = np.random.default_rng(order.seed)
-    rows = []
-    for number in range(order.num):
-        name, tumour = rng.bytes(20).hex(), number % 5 in (1, 3)
-        pixels.write_image(root / "train" / f"{name}.tif", phantom.tissue(rng, order.size, tumour=tumour))
-        rows.append({"id": name, "label": int(tumour)})
-    for _ in range(4):
-        patch = phantom.tissue(rng, order.size, tumour=bool(rng.integers(2)))
-        pixels.write_image(root / "test" / f"{rng.bytes(20).hex()}.tif", patch)
-    pd.DataFrame(rows).to_csv(root / TABLE, index=False)

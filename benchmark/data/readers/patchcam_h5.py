@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from benchmark.data import hdf5
 from benchmark.data.index import ReaderResult, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -77,19 +76,3 @@ def _slides(path: Path, num: int) -> pd.Series:
     if (blank := rows.index[rows[SLIDE] == ""]).size:
         raise BenchmarkError(f"{path}: row {blank[0] + 2}: found no {SLIDE}: wanted the slide's name")
     return rows[SLIDE]
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Three patches in five for training, one each for validation and test; half with tumour, four a slide."""
-    rng = np.random.default_rng(order.seed)
-    split_of = [("train", "train", "train", "valid", "test")[number % 5] for number in range(order.num)]
-    for split in PARTS:
-        count = split_of.count(split)
-        labels = np.arange(count, dtype=np.uint8) % 2
-        patches = [phantom.tissue(rng, order.size, tumour=bool(label)) for label in labels]
-        images = np.stack(patches) if patches else np.empty((0, order.size, order.size, 3), np.uint8)
-        hdf5.write_dataset(root / f"{NAME}{split}_x.h5", hdf5.IMAGES, images)
-        hdf5.write_dataset(root / f"{NAME}{split}_{LABELS}.h5", LABELS, labels.reshape(-1, 1, 1, 1))
-        slides = [f"phantom_{split}_{row // 4 + 1:03d}" for row in range(count)]
-        told = pd.DataFrame({"coord_y": 0, "coord_x": 0, "tumor_patch": labels > 0, "center_tumor_patch": labels > 0})
-        told.assign(wsi=slides).to_csv(root / f"{NAME}{split}_meta.csv")

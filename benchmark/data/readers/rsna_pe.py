@@ -15,9 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data import dicom
 from benchmark.data.index import ReaderResult, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -25,11 +23,6 @@ from benchmark.text import first_few
 TABLE, FOLDER, SUFFIX = "train.csv", "train", ".dcm"
 STUDY, SERIES, SLICE = "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"
 REMEDY = "unpack the competition's train folder again"
-OF_EXAM = (
-    "negative_exam_for_pe", "qa_motion", "qa_contrast", "flow_artifact", "rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1",
-    "leftsided_pe", "chronic_pe", "true_filling_defect_not_pe", "rightsided_pe", "acute_and_chronic_pe", "central_pe",
-    "indeterminate",
-)  # fmt: skip
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
@@ -113,28 +106,3 @@ def _check_complete(
 def _shared(names: pd.Series) -> pd.Series:
     """A column of categories as text whose equal values are one object: a pointer a row, whatever their length."""
     return pd.Series(names.cat.categories.to_numpy(dtype=object)[names.cat.codes.to_numpy()], dtype=object)
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """Studies of six to ten slices, in two of five an embolism on a run of them; fewer slices where few are ordered."""
-    rng = np.random.default_rng(order.seed)
-    rows: list[dict[str, object]] = []
-    study = 0
-    while (left := order.num - len(rows)) > 0:
-        study += 1
-        # 2.25: UIDs derived from numbers of one's own
-        study_id, series_id = f"2.25.{order.seed}.{study}.1", f"2.25.{order.seed}.{study}.2"
-        count = min(int(rng.integers(6, 11)), max(2, order.num // 12), left)
-        ill = study % 5 in (2, 4)
-        length = int(rng.integers(1, count // 2 + 2))
-        start = int(rng.integers(0, count - length + 1))
-        of_exam = dict.fromkeys(OF_EXAM, 0) | {"negative_exam_for_pe": int(not ill), "central_pe": int(ill)}
-        of_exam["rv_lv_ratio_lt_1"] = int(ill)
-        for number in range(count):
-            shown = ill and start <= number < start + length
-            names = {STUDY: study_id, SERIES: series_id, SLICE: f"2.25.{order.seed}.{study}.3.{number + 1}"}
-            place = root / FOLDER / study_id / series_id / f"{names[SLICE]}{SUFFIX}"
-            tags = {STUDY: study_id, SERIES: series_id, "InstanceNumber": str(number + 1)}
-            dicom.write_ct(place, phantom.ct(rng, order.size, embolism=shown), uid=names[SLICE], tags=tags)
-            rows.append({**names, task.labels[0]: int(shown), **of_exam})
-    pd.DataFrame(rows).to_csv(root / TABLE, index=False)

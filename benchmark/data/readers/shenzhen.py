@@ -7,12 +7,9 @@ ClinicalReadings/CHNCXR_0001_0.txt …   "male 45yrs", then the reading; may be 
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 
@@ -53,16 +50,3 @@ def _reading(path: Path) -> tuple[str, str]:
     sex = re.search(r"\b(male|female)", first)
     age = re.search(r"(\d+)\s*y", first)
     return SEX[sex[1][0]] if sex else "", age[1] if age else ""
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Half of the patients have tuberculosis."""
-    rng = np.random.default_rng(order.seed)
-    for number in range(1, order.num + 1):
-        ill = number % 2
-        stem = f"CHNCXR_{number:04d}_{ill}"
-        image = phantom.chest(rng, order.size, ["TB"] if ill else [])
-        pixels.write_image(root / "CXR_png" / f"{stem}.png", image.pixels)
-        reading = root / "ClinicalReadings" / f"{stem}.txt"
-        reading.parent.mkdir(parents=True, exist_ok=True)
-        reading.write_text(f"{rng.choice(['male', 'female'])} {rng.integers(18, 80)}yrs\n{'TB' if ill else 'normal'}\n")

@@ -9,14 +9,12 @@ Some copies of the table have no header, a blank before `EncodedPixels`, or a by
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pydicom
 
 from benchmark.data import dicom
 from benchmark.data import image_files as pixels
 from benchmark.data.index import ReaderResult, listing, readable, required
-from benchmark.data.phantoms import folder as phantom
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -72,30 +70,3 @@ def _header(path: Path) -> tuple[str, str, str, str]:
         ) from error
     patient, sex, age, view = (str(header.get(tag, "") or "") for tag in TAGS)
     return patient, sex, age.rstrip("Y").lstrip("0"), view
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:  # noqa: ARG001 - a reader's signature
-    """Two images in five have a pneumothorax (in the real set about one in four); a few in two runs."""
-    rng = np.random.default_rng(order.seed)
-    lines = ["ImageId, EncodedPixels"]
-    for number in range(order.num):
-        # 2.25: UIDs derived from numbers of one's own
-        study, series, image_id = (f"2.25.{order.seed}.{number + 1}.{level}" for level in (1, 2, 3))
-        ill = number % 5 in (0, 2)
-        image = phantom.chest(rng, order.size, ["Pneumothorax"] if ill else [])
-        patient = f"phantom-{number * 2 // 3:05d}"
-        tags = {
-            "PatientID": patient,
-            "PatientSex": str(rng.choice(["F", "M"])),
-            "PatientAge": f"{rng.integers(18, 90):03d}Y",
-            "ViewPosition": str(rng.choice(["PA", "AP"])),
-        }
-        place = root / "dicom-images-train" / study / series / f"{image_id}.dcm"
-        dicom.write_dicom(place, image.pixels, uid=image_id, tags=tags)
-        halves = [image.pneumothorax]
-        if ill and number % 10 == 0:  # official tables give separate areas of one image in separate rows
-            upper = image.pneumothorax.copy()
-            upper[order.size // 3 :] = False
-            halves = [upper, image.pneumothorax & ~upper]
-        lines += [f"{image_id},{pixels.encode_rle(mask)}" for mask in halves]
-    (root / "train-rle.csv").write_text("\n".join(lines) + "\n")

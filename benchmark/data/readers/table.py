@@ -31,13 +31,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data.index import UNCERTAIN, ReaderResult, listing, paths_of, required
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers.own import IMAGES, check_classes, check_count, files_below, joined, layout_of, one_hot
-from benchmark.data.readers.own_table import Layout, column, read_rows, refuse_unread, write_rows
+from benchmark.data.user_layouts import IMAGES, check_classes, check_count, files_below, joined, layout_of, one_hot
+from benchmark.data.user_table import Layout, column, read_rows, refuse_unread
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
+LAYOUT_FROM_SHEET = True  # tasks whose sheets describe different layouts cannot share phantoms
 KINDS = ("binary", "multilabel", "multiclass", "ordinal")
 WORDS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0, "": np.nan}
 PART_WORDS = {
@@ -221,8 +221,3 @@ def _from_values(said: pd.Series, layout: Layout, task: TaskSpec, path: Path) ->
 def _unknown(odd: pd.Series, known: tuple[str, ...], layout: Layout, path: Path) -> str:
     row, value = odd.index[0], odd.iloc[0]
     return f"{path}: row {row + 2}: found {value!r} in {layout.columns['label']}: {did_you_mean(value, known)}"
-
-
-def write_phantom(root: Path, task: TaskSpec, order: phantom.Order) -> None:
-    """The tables and images that the sheet describes; see `own_table.write_rows`."""
-    write_rows(root, layout_of(task, Layout, KINDS), task, order)

@@ -5,32 +5,19 @@ A reader opens tables and lists folders, never images: a full-size index takes s
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path, PurePath
+from pkgutil import iter_modules
 from typing import Any, Protocol
 
 import pandas as pd
 
+from benchmark.data import readers
 from benchmark.data.index import Index, ReaderResult, checked
-from benchmark.data.phantoms import folder as phantom
-from benchmark.data.readers import (
-    aptos,
-    chase,
-    chestxray14,
-    chexpert,
-    drive,
-    folders,
-    kermany,
-    montgomery,
-    nihcxr4,
-    pairs,
-    patchcam,
-    patchcam_h5,
-    rsna_pe,
-    shenzhen,
-    siim,
-    table,
-)
+from benchmark.data.phantom_mark import is_phantom
+from benchmark.data.phantoms import folder as phantom_folder
+from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.split_file import parted_by
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.files import digest_of, temporary_error_of
@@ -40,64 +27,64 @@ from benchmark.tasks.spec import TaskSpec
 from benchmark.workspace import Workspace
 
 ENTRY_POINTS = "benchmark.readers"
+READERS_PACKAGE, PHANTOMS_PACKAGE = "benchmark.data.readers", "benchmark.data.phantoms"
 
 
 class Reader(Protocol):
-    """What a reader module offers."""
+    """What a reader's module offers."""
 
     def read(self, root: Path, task: TaskSpec) -> ReaderResult:
-        """The table of `data.index`, and notes on what was left out. Raises BenchmarkError: file, row, value, remedy."""
+        """Returns the table that `data.index` describes, and notes on what was left out.
 
-    def write_phantom(self, root: Path, task: TaskSpec, order: phantom.Order) -> None:
-        """Write synthetic images in this layout under `root`."""
+        Raises BenchmarkError with file, row, value and remedy.
+        """
 
 
-READERS: dict[str, Reader] = {
-    "aptos": aptos,
-    "chase": chase,
-    "chestxray14": chestxray14,
-    "chexpert": chexpert,
-    "drive": drive,
-    "folders": folders,
-    "kermany": kermany,
-    "montgomery": montgomery,
-    "nihcxr4": nihcxr4,
-    "pairs": pairs,
-    "patchcam": patchcam,
-    "patchcam_h5": patchcam_h5,
-    "rsna_pe": rsna_pe,
-    "shenzhen": shenzhen,
-    "siim": siim,
-    "table": table,
-}
+class PhantomWriter(Protocol):
+    """What the module of a reader's phantoms offers."""
 
-# readers of whatever layout a sheet describes, for a user's own tasks
-DESCRIBED = {"folders", "pairs", "table"}
-# a challenge's submission file, of the predictions on its images without labels
-SUBMISSIONS: dict[str, Callable[[Predictions], pd.DataFrame]] = {
-    "aptos": aptos.submission,
-    "patchcam": patchcam.submission,
-}
+    def write_phantom(self, root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
+        """Writes synthetic images in the reader's layout under `root`."""
+
+
+# found by their files: a new reader is listed nowhere
+READERS = tuple(sorted(module.name for module in iter_modules(readers.__path__)))
 
 
 def reader_of(task: TaskSpec) -> Reader:
-    """The task's reader: one of ours, or of another installed package by an entry point of the group "benchmark.readers"
-    (a module, or any object, with the functions of Reader). Raises BenchmarkError with "did you mean".
+    """Returns the task's reader. Raises BenchmarkError for an unknown one, with the nearest name."""
+    reader: Reader = _module_of(task, READERS_PACKAGE)
+    return reader
+
+
+def phantom_writer_of(task: TaskSpec) -> PhantomWriter:
+    """Returns what writes phantoms for the task's reader. Raises BenchmarkError for an unknown reader."""
+    writer: PhantomWriter = _module_of(task, PHANTOMS_PACKAGE)
+    return writer
+
+
+def submission_of(task: TaskSpec) -> Callable[[Predictions], pd.DataFrame] | None:
+    """Returns what makes a challenge's submission table from the predictions on its unlabelled test; None without one."""
+    return getattr(reader_of(task), "submission", None)
+
+
+def _module_of(task: TaskSpec, package: str) -> Any:
+    """Returns the module that is called as the task's reader, in one of our packages; or what another installed package
+    offers under that name as an entry point of the group "benchmark.readers": an object with `read` and `write_phantom`.
     """
     if task.reader in READERS:
-        return READERS[task.reader]
+        return import_module(f"{package}.{task.reader}")
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if task.reader not in others:
         raise BenchmarkError(
             f"{task.name}: no reader {task.reader!r}: {did_you_mean(task.reader, [*READERS, *others])}"
         )
     try:
-        loaded: Reader = others[task.reader].load()
+        return others[task.reader].load()
     except Exception as error:  # another package's import may raise whatever it likes
         raise BenchmarkError(
             f"{task.name}: the reader {task.reader!r} of {others[task.reader].value} does not load: {error}"
         ) from error
-    return loaded
 
 
 def read_index(task: TaskSpec, data: Path | None) -> Index:
@@ -112,23 +99,23 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
             raise BenchmarkError(
                 f"{task.name}: no folder {task.root}/ in {data}: {task.get or 'the fact sheet names another root'}"
             )
-        made = phantom.marker(root)
-        found = reader_of(task).read(root, task)
+        phantom = is_phantom(root)
+        result = reader_of(task).read(root, task)
     except OSError as error:
         raise temporary_error_of(error) from error
-    notes, num = found.notes, len(found.table)
+    notes, num = result.notes, len(result.table)
     published = task.counts.get("images", 0)
-    if num < published and not made:
+    if num < published and not phantom:
         notes = (*notes, f"{num:,} of the published {published:,} images are here")
     index = Index(
         task=task.name,
         root=root,
-        table=found.table.sort_values("id", kind="stable", ignore_index=True),
-        labels=task.labels or found.labels or (),
-        phantom=made,
+        table=result.table.sort_values("id", kind="stable", ignore_index=True),
+        labels=task.labels or result.labels or (),
+        phantom=phantom,
         notes=notes,
-        unlabelled=found.unlabelled,
-        num_listed=len(found.table) if found.num_listed is None else found.num_listed,
+        unlabelled=result.unlabelled,
+        num_listed=len(result.table) if result.num_listed is None else result.num_listed,
     )
     return checked(
         index,
@@ -156,9 +143,9 @@ def status_of(index: Index, task: TaskSpec, workspace: Workspace) -> DataStatus:
     return "official" if whole else "partial"
 
 
-def _layout_named(task: TaskSpec) -> str:
-    """What a folder of phantoms is marked with: tasks that read one official layout share one folder of them."""
-    if task.reader not in DESCRIBED:
+def _layout_title(task: TaskSpec) -> str:
+    """Returns what a folder of phantoms is marked with: tasks that read one official layout share one folder of them."""
+    if not getattr(reader_of(task), "LAYOUT_FROM_SHEET", False):
         return task.reader
     return f"{task.reader} {digest_of([task.layout, task.kind, task.labels])[:8]}"
 
@@ -172,8 +159,8 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bool = False) -> Path:
-    """Write a phantom of the task's data set under `data`; the folder. One already there, of the same order, is kept.
+def write_phantom(task: TaskSpec, data: Path, spec: PhantomSpec, *, renew: bool = False) -> Path:
+    """Write a phantom of the task's data set under `data`; the folder. One already there, of the same spec, is kept.
 
     Raises BenchmarkError where other files lie there; other phantoms are replaced with `renew` alone.
     """
@@ -186,11 +173,11 @@ def write_phantom(task: TaskSpec, data: Path, order: phantom.Order, *, renew: bo
             raise BenchmarkError(
                 f"{task.name}: {text!r} leads out of the data set's folder: phantoms are written in it alone"
             )
-    root = data / task.root
-    if phantom.is_written(root, _layout_named(task), order):
+    root, layout = data / task.root, _layout_title(task)
+    if phantom_folder.is_written(root, layout, spec):
         return root
     if renew:
-        phantom.clear(root)
-    with phantom.marked(root, _layout_named(task), order):
-        reader_of(task).write_phantom(root, task, order)
+        phantom_folder.clear(root)
+    with phantom_folder.marked(root, layout, spec):
+        phantom_writer_of(task).write_phantom(root, task, spec)
     return root

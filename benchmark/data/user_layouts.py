@@ -1,7 +1,7 @@
 """What the readers of a user's own folders and tables share: what the sheet tells them, files, patients, phantoms' names."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
-from benchmark.data import dicom
-from benchmark.data import image_files as pixels
 from benchmark.data.index import MASKS, files_in
 from benchmark.errors import BenchmarkError
 from benchmark.strict import StrictModel, explain
@@ -19,24 +17,7 @@ from benchmark.text import first_few, plural
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 INDEX_COLUMNS = ("id", "image", "patient", "part", "case", *MASKS)
-NUM_MADE_UP = 6
-MOST_CLASSES = 1_000  # as many as ImageNet's; a column of 1 and 0 is made for each
-# names that patterns for patients are tried on, when phantoms are named
-NAMINGS: tuple[str, ...] = (
-    "{p}_{n}",
-    "{p}-{n}",
-    "{p:04d}_{n:02d}",
-    "P{p}_{n}",
-    "p{p}_{n}",
-    "PAT_{p}_{n}",
-    "patient{p}_{n}",
-    "patient_{p}_{n}",
-    "Patient{p}_{n}",
-    "person{p}_{n}",
-    "subject{p}_{n}",
-    "S{p}_{n}",
-    "IM-{p:04d}-{n:04d}",
-)
+MAX_CLASSES = 1_000  # as many as ImageNet's; a column of 1 and 0 is made for each
 
 L = TypeVar("L", bound=StrictModel)
 Parts = TypeVar("Parts", bound=dict[Any, Any])
@@ -127,11 +108,11 @@ def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec,
 
 
 def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
-    """Raises Fault for more than MOST_CLASSES: numbers, dates or names that are no classes."""
-    if len(classes) > MOST_CLASSES:
+    """Raises Fault for more than MAX_CLASSES: numbers, dates or names that are no classes."""
+    if len(classes) > MAX_CLASSES:
         raise BenchmarkError(
             f"{task.name}: {where} holds {len(classes):,} different values ({first_few(classes)}): wanted classes, at "
-            f"most {MOST_CLASSES:,}"
+            f"most {MAX_CLASSES:,}"
         )
 
 
@@ -140,36 +121,3 @@ def one_hot(said: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
     hot = (said.to_numpy(dtype=object)[:, None] == np.array(classes, dtype=object)).astype(float)
     hot[(said == "").to_numpy()] = np.nan
     return pd.DataFrame(hot, columns=list(classes), index=said.index)
-
-
-def made_up_classes(task: TaskSpec) -> tuple[str, ...]:
-    """A phantom's classes: the task's labels, or some where the data name them."""
-    return task.labels or tuple(f"class-{number + 1}" for number in range(NUM_MADE_UP))
-
-
-def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSpec) -> str:
-    """How a phantom's files are called by patient and number, so that the patient's pattern tells patients apart.
-
-    `named` completes such a stem to the file's name. Raises Fault where none of NAMINGS does.
-    """
-    for naming in NAMINGS if pattern else NAMINGS[:1]:
-        stems = [naming.format(p=p, n=n) for p, n in ((1, 1), (1, 2), (2, 1), (12, 1))]
-        found = [re.search(pattern, named(stem)) for stem in stems] if pattern else []
-        whose = [match[1] if match else None for match in found]
-        if not pattern or (whose[0] == whose[1] and None not in whose and len({*whose}) == 3):
-            return naming
-    raise BenchmarkError(
-        f"{task.name}: layout.patient: {pattern!r} fits no name that phantoms are given: {first_few(NAMINGS, 20)}"
-    )
-
-
-def write_photograph(path: Path, image: pixels.Pixels, task: TaskSpec, number: int) -> None:
-    """Write a phantom as the type that its name says. Raises Fault for types that cannot carry a phantom's mark."""
-    suffix = path.suffix.lower()
-    if suffix == ".dcm":
-        grey = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
-        dicom.write_dicom(path, grey, uid=f"2.25.{number + 1}", tags={})
-    elif suffix in (".bmp", ".webp"):
-        raise BenchmarkError(f"{task.name}: a phantom cannot be marked in a {suffix} file: wanted png, jpg, tif or dcm")
-    else:
-        pixels.write_image(path, image)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmark.data.image_files import Pixels
-from benchmark.data.phantoms.retina import fundus
+from benchmark.data.phantoms.drawing.retina import fundus
 
 # the fewest and the most lesions of each grade; no two grades' numbers of dark ones meet
 DARK = ((0, 0), (3, 5), (8, 12), (18, 24), (30, 40))

@@ -1,0 +1,1 @@
+"""Synthetic images: what each kind of phantom shows."""

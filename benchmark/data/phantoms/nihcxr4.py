@@ -1,0 +1,63 @@
+"""Writes phantoms in the layout of the adjudicated labels of ChestX-ray14; `data.readers.nihcxr4` draws the folder tree."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data.phantoms.drawing.radiograph import chest
+from benchmark.data.phantoms.files import write_image
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.readers.nihcxr4 import SET_IDS, TABLES
+from benchmark.tasks.spec import OTHER, TaskSpec
+
+# what a phantom shows of the four, by its name in `phantom.chest`
+SHOWN = {
+    "Fracture": "Fracture",
+    "Pneumothorax": "Pneumothorax",
+    "Airspace opacity": "Consolidation",
+    "Nodule or mass": "Nodule",
+}
+
+
+def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
+    """Patients of one or two images, one in four for the test. Each table has one image more, with two findings."""
+    rng = np.random.default_rng(spec.seed)
+    rows: dict[str, list[dict[str, object]]] = {part: [] for part in TABLES}
+    patient = written = 0
+    while written < spec.num:
+        patient += 1
+        told = rows["test" if patient % 4 == 0 else "train"]
+        sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 90))
+        for follow_up in range(min(1 + patient % 3 % 2, spec.num - written)):
+            # every class in turn, none of the four twice as often
+            kind = (OTHER, *SHOWN, OTHER)[len(told) % 6]
+            told.append(_write(root, rng, spec.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind]))
+            written += 1
+    for part, told in rows.items():
+        patient += 1
+        told.append(_write(root, rng, spec.size, (patient, 0, 50, "F"), ["Pneumothorax", "Nodule or mass"]))
+        pd.DataFrame(told).assign(**{"Set Id": SET_IDS[part]}).to_csv(root / TABLES[part], index=False)
+
+
+def _write(
+    root: Path, rng: np.random.Generator, size: int, who: tuple[int, int, int, str], kinds: list[str]
+) -> dict[str, object]:
+    """Write one phantom; its row. `who`: patient, follow-up, age, sex."""
+    patient, follow_up, age, sex = who
+    name = f"{patient:08d}_{follow_up:03d}.png"
+    write_image(root / "images" / name, chest(rng, size, [SHOWN[kind] for kind in kinds]).pixels)
+    return {
+        "Image Index": name,
+        "Finding Labels": "No Finding",
+        "Follow-up #": follow_up,
+        "Patient ID": patient,
+        "Patient Age": age,
+        "Patient Gender": sex,
+        "View Position": "PA",
+        "OriginalImage[Width": size,
+        "Height]": size,
+        "OriginalImagePixelSpacing[x": 0.139,
+        "y]": 0.139,
+        **{finding: "YES" if finding in kinds else "NO" for finding in SHOWN},
+    }

@@ -1,0 +1,102 @@
+"""Writes phantoms in the layout that a sheet describes to the reader `table`."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.data.phantoms.drawing.lesion import skin
+from benchmark.data.phantoms.folder import PhantomSpec
+from benchmark.data.phantoms.user_data import made_up_classes, write_photograph
+from benchmark.data.readers.table import KINDS
+from benchmark.data.user_layouts import Part, layout_of
+from benchmark.data.user_table import Layout
+from benchmark.tasks.spec import TaskSpec
+
+PHANTOM_SPLITS: tuple[Part, ...] = ("train", "train", "train", "validation", "test")
+
+
+def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
+    """Patients of one or two cases of one to three images, where the layout knows patients and cases.
+
+    A class shows as a kind of lesion; skin_type, where it is a column, follows the skin's tone. Cases are counted within
+    their patient. Where the sheet lists no classes there are six made-up ones.
+    """
+    layout = layout_of(task, Layout, KINDS)
+    rng = np.random.default_rng(spec.seed)
+    names, classes = layout.columns, made_up_classes(task)
+    rows: list[dict[str, str]] = []
+    patient = lesion = 0
+    while len(rows) < spec.num:
+        patient += 1
+        tone = float(rng.random())
+        person = {**_person(rng, patient, tone, layout), "patient": f"P{patient}"}
+        for case in range(1, 1 + (int(rng.integers(1, 3)) if {"patient", "case"} <= {*names} else 1)):
+            lesion += 1
+            kinds = _kinds(rng, lesion, classes, layout, task)
+            about = {**person, "case": str(case) if "patient" in names else f"lesion-{lesion}"}
+            told = {names[key]: value for key, value in about.items() if key in names}
+            told |= _said(kinds, classes, layout, task)
+            views = int(rng.integers(1, 4)) if {"patient", "case"} & {*names} else 1
+            for number in range(len(rows), min(len(rows) + views, spec.num)):
+                name = f"image-{number + 1:05d}" + ("" if layout.suffix else ".png")
+                image = skin(rng, spec.size, kinds, tone)
+                write_photograph(root / layout.images / f"{name}{layout.suffix}", image, task, number)
+                rows.append({**told, names["image"]: name})
+    _write_tables(root, pd.DataFrame(rows), layout)
+
+
+def _person(rng: np.random.Generator, patient: int, tone: float, layout: Layout) -> dict[str, str]:
+    known = {
+        "sex": str(rng.choice(["F", "M"])),
+        "age": str(int(rng.integers(18, 90))),
+        "skin_type": str(1 + int(tone * 6)),
+        "site": str(rng.choice(["arm", "back", "face"])),
+    }
+    part = PHANTOM_SPLITS[patient % len(PHANTOM_SPLITS)]
+    values = (layout.parts.get(part) or layout.parts["train"]) if layout.parts else (part,)
+    groups = {name: known.get(name, str(rng.choice(["a", "b"]))) for name in layout.groups}
+    return {**groups, "part": values[0]}
+
+
+def _kinds(
+    rng: np.random.Generator, lesion: int, classes: tuple[str, ...], layout: Layout, task: TaskSpec
+) -> tuple[int, ...]:
+    """The classes of a lesion, by number; in a binary task 1 is the label and 0 all else."""
+    if task.kind == "binary":
+        return (lesion % 2,)
+    if task.kind != "multilabel":
+        return (lesion % len(classes),)
+    # a blank cell would mean that the image is not labelled
+    least = 1 if layout.separator and not layout.negative else 0
+    count = int(rng.integers(least, min(3, len(classes)) + 1))
+    return tuple(sorted(int(kind) for kind in rng.choice(len(classes), count, replace=False)))
+
+
+def _said(kinds: tuple[int, ...], classes: tuple[str, ...], layout: Layout, task: TaskSpec) -> dict[str, str]:
+    """The table's cells for a lesion's classes."""
+    spelt = [{new: old for old, new in layout.rename.items()}.get(name, name) for name in classes]
+    label = layout.columns.get("label")
+    if task.kind == "binary":
+        others = layout.negative or ("other",)
+        values = (others[0], layout.positive[0]) if label and layout.positive else ("0", "1")
+        return {label or spelt[0]: values[kinds[0]]}
+    if label is None:
+        return {name: str(int(number in kinds)) for number, name in enumerate(spelt)}
+    none = layout.negative[0] if layout.negative else ""
+    return {label: (layout.separator or "").join(spelt[kind] for kind in kinds) or none}
+
+
+def _write_tables(root: Path, rows: pd.DataFrame, layout: Layout) -> None:
+    """All in one table, or what is not asked of the first in the second."""
+    if layout.join:
+        by = layout.join.by
+        if by not in rows:
+            rows[by] = rows[layout.columns["image"]]
+        apart = {layout.columns[name] for name in (*layout.groups, "part") if name in layout.columns} - {by}
+        if by == layout.columns["image"]:
+            apart |= {layout.columns[name] for name in ("patient", "case") if name in layout.columns}
+        second = rows[[name for name in rows if name == by or name in apart]].drop_duplicates(by)
+        second.to_csv(root / layout.join.csv, index=False)
+        rows = rows.drop(columns=[name for name in rows if name in apart])
+    rows.to_csv(root / layout.csv, index=False)
