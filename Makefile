@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 $(BIN)/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,10 +21,14 @@ test: $(BIN)/.installed check
 	$(BIN)/python -m pytest -n 2 -q
 
 check: $(BIN)/.installed
-	$(BIN)/ruff format --check --quiet benchmark tests
-	$(BIN)/ruff check --quiet benchmark tests
+	$(BIN)/ruff format --check --quiet benchmark tests docs
+	$(BIN)/ruff check --quiet benchmark tests docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# the documentation, as a folder that opens from disk
+docs: $(BIN)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir build/docs
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build
