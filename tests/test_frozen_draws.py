@@ -20,16 +20,16 @@ from benchmark.cell import KEY_FORMAT
 from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.augmentation import Elastic, draw
 from benchmark.data.cache import open_cache
-from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.decoding import ImageFiles, StoredSize
 from benchmark.data.feature_cache import cache_of
 from benchmark.data.feature_dataset import FeatureSplit
 from benchmark.data.index import Index
 from benchmark.data.labels import training_labels
-from benchmark.data.splitting import assign_parts, fraction_of, subset_of
+from benchmark.data.splitting import assign_splits, fraction_of, subset_of
 from benchmark.models.networks import linear_head
 from benchmark.random_streams import Purpose, stream
 from benchmark.tasks.spec import SplitRule
-from benchmark.zoo.backbone import build
+from benchmark.zoo.backbone import build_encoder
 
 # do not edit: add a version
 STREAMS = {  # of seed 7, epoch 3, example 41
@@ -104,7 +104,7 @@ TABLES = {"grades": grades, "findings": findings, "masks": masks}
 
 @pytest.mark.parametrize(("table", "split", "fold", "pinned"), SPLITS)
 def test_splits_are_frozen(table, split, fold, pinned):
-    assert digest(assign_parts(TABLES[table](), SplitRule(**split), fold)) == pinned
+    assert digest(assign_splits(TABLES[table](), SplitRule(**split), fold)) == pinned
 
 
 def test_subsets_and_fractions_are_frozen():
@@ -150,12 +150,12 @@ def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
     index.table.loc[::5, "A"] = -1.0
     task = tasks["DXC5"].model_copy(update={"split": SplitRule(**RANDOM)})
 
-    dealt = assign_examples(index, task, task.complete_recipe(), TrainingShare(fraction=0.5), seed=5)
+    assignment = assign_examples(index, task, task.complete_recipe(), TrainingShare(fraction=0.5), seed=5)
 
     wanted = training_labels(index.table, ("A", "B"), "lsr-ones", stream(5, Purpose.UNCERTAIN))
-    rows = index.table.index[dealt.parts == "train"]
-    assert np.array_equal(dealt.learned, wanted)
-    assert dealt.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
+    rows = index.table.index[assignment.parts == "train"]
+    assert np.array_equal(assignment.training_labels, wanted)
+    assert assignment.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
     few = assign_examples(index, task, task.complete_recipe(), TrainingShare(subset=12), seed=5)
     assert few.training.equals(subset_of(index, rows, 12, stream(5, Purpose.SUBSET), balanced=False))
 
@@ -182,7 +182,7 @@ def test_elastic_deformations_are_frozen():
 @pytest.mark.parametrize("rule", ["torchvision", "timm"])
 def test_first_weights_are_frozen(rule):
     head = linear_head(6, 2, stream(5, Purpose.HEAD), rule)
-    encoder = build("resnet18", "pooled", stream(5, Purpose.ENCODER), initialization=rule)
+    encoder = build_encoder("resnet18", "pooled", stream(5, Purpose.ENCODER), initialization=rule)
 
     assert head.weight[0, :3].tolist() == pytest.approx(HEADS[rule], abs=1e-6)
     assert encoder.conv1.weight[0, 0, 0, :3].tolist() == pytest.approx(ENCODER, abs=1e-6)
@@ -191,7 +191,7 @@ def test_first_weights_are_frozen(rule):
 def test_names_of_pixel_caches_are_frozen(tmp_path):
     """A cache of another name is decoded anew: hours, for a large set."""
     Image.new("L", (20, 20)).save(tmp_path / "a.png")
-    source = Source(root=tmp_path, images=["a.png"], data_digest="0" * 16, phantom=True)
+    source = ImageFiles(root=tmp_path, images=["a.png"], data_digest="0" * 16, phantom=True)
     sizes = [
         StoredSize(shape="square", size=16),
         StoredSize(shape="short_side", size=16),

@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import CHECKOUT
 
-from benchmark.data.datasets import open_parts
+from benchmark.data.datasets import open_splits
 from benchmark.data.registry import read_index
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.workspace import Workspace
 
 pytestmark = pytest.mark.real
@@ -52,7 +52,7 @@ def test_chase_has_both_eyes_of_14_children(indexes):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_patient_is_in_two_parts(indexes, tasks, name):
-    parts = assign_parts(indexes[name], tasks[name].split)
+    parts = assign_splits(indexes[name], tasks[name].split)
     by_patient = parts.groupby(indexes[name].table["patient"]).nunique()
 
     assert (by_patient == 1).all()
@@ -61,7 +61,7 @@ def test_no_patient_is_in_two_parts(indexes, tasks, name):
 
 def test_chase_is_parted_into_20_and_8_images_of_10_and_4_children(indexes, tasks):
     table = indexes["VFS-CHASE"].table
-    test = table[assign_parts(indexes["VFS-CHASE"], tasks["VFS-CHASE"].split) == "test"]
+    test = table[assign_splits(indexes["VFS-CHASE"], tasks["VFS-CHASE"].split) == "test"]
 
     assert (len(test), test["patient"].nunique()) == (8, 4)
 
@@ -70,14 +70,14 @@ def test_chase_is_parted_into_20_and_8_images_of_10_and_4_children(indexes, task
 def test_real_images_give_a_batch(indexes, tasks, tmp_path, name):
     """Of a dozen patients: the whole sets take minutes to decode."""
     index, task = indexes[name], tasks[name]
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     patients = {part: index.table["patient"][parts == part].unique() for part in parts.unique()}
     # from one end to the other: a folder may list one class after the other
     spread = [np.linspace(0, len(those) - 1, 4).round().astype(int) for those in patients.values()]
     few = index.table["patient"].isin(
         np.concatenate([those[at] for those, at in zip(patients.values(), spread, strict=True)])
     )
-    opened = open_parts(
+    opened = open_splits(
         index=replace(index, table=index.table[few].reset_index(drop=True)),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=64", "train_resolution=128")),

@@ -26,11 +26,11 @@ def prepare(
 
     from benchmark.cli.progress import counted, resumable
     from benchmark.data.cache import open_cache
-    from benchmark.data.datasets import sources_of
+    from benchmark.data.datasets import training_and_evaluation_files
     from benchmark.data.decoding import estimated_bytes
-    from benchmark.data.labels import classes_of
+    from benchmark.data.labels import settle_classes
     from benchmark.data.registry import index_of
-    from benchmark.data.splitting import assign_parts
+    from benchmark.data.splitting import assign_splits
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks
 
@@ -44,25 +44,29 @@ def prepare(
                 f"{name}: {plural(len(index.table), 'image')}, decoded anew each time: there is nothing to prepare"
             )
             continue
-        parts = assign_parts(index, spec.split, (0, folds) if folds else None)
+        parts = assign_splits(index, spec.split, (0, folds) if folds else None)
         recipe = spec.complete_recipe(settings=tuple(settings or ()))
-        wanted = list(sources_of(classes_of(index, spec, parts), spec, recipe, parts, folds=folds is not None))
+        wanted = list(
+            training_and_evaluation_files(
+                settle_classes(index, spec, parts), spec, recipe, parts, folds=folds is not None
+            )
+        )
         wanted = wanted[:1] if wanted[0][1:] == wanted[1][1:] else wanted  # segmentation has one size for all
-        sizes = [estimated_bytes(source, working) for _, source, working in wanted]
+        sizes = [estimated_bytes(source, stored_size) for _, source, stored_size in wanted]
         workspace.pixels.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(workspace.pixels).free
-        for (rows, _, working), size in zip(wanted, sizes, strict=True):
-            shape = {"native": "", "short_side": "short side ", "square": "square "}[working.shape]
-            typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape}{working.title}: about {size / 1e9:,.2f} GB")
+        for (rows, _, stored_size), size in zip(wanted, sizes, strict=True):
+            shape = {"native": "", "short_side": "short side ", "square": "square "}[stored_size.shape]
+            typer.echo(f"{name}: {plural(len(rows), 'image')}, {shape}{stored_size.title}: about {size / 1e9:,.2f} GB")
         typer.echo(f"{name}: {free / 1e9:,.1f} GB are free in {workspace.pixels}")
         if dry_run:
             continue
         with resumable():
-            for _, source, working in wanted:
-                with counted(f"{name} {working.title}", Console(stderr=True)) as progress:
+            for _, source, stored_size in wanted:
+                with counted(f"{name} {stored_size.title}", Console(stderr=True)) as progress:
                     cache = open_cache(
                         source,
-                        working,
+                        stored_size,
                         workspace.pixels,
                         name=name,
                         progress=progress,

@@ -30,10 +30,10 @@ def split(
     """
     from benchmark.cli.console import out as console
     from benchmark.cli.console import table_of
-    from benchmark.data.labels import classes_of
+    from benchmark.data.labels import settle_classes
     from benchmark.data.registry import index_of, read_index
-    from benchmark.data.split_file import parted_by, write_manifest
-    from benchmark.data.splitting import assign_parts
+    from benchmark.data.split_file import apply_split_file, write_split_file
+    from benchmark.data.splitting import assign_splits
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
 
@@ -45,7 +45,7 @@ def split(
     if use is not None:
         if not use.is_file():
             raise BenchmarkError(f"{use}: no such manifest: `benchmark data split {task}` writes one")
-        assign_parts(parted_by(read_index(spec, workspace.data), use), spec.split)
+        assign_splits(apply_split_file(read_index(spec, workspace.data), use), spec.split)
         write_whole(kept, use.read_bytes())
     if forget:
         kept.unlink(missing_ok=True)
@@ -53,9 +53,9 @@ def split(
         typer.echo(f"{task}: {f'{use} is its split from now on' if use else 'its own split again'}")
         return
     index = index_of(spec, workspace)
-    parts = assign_parts(index, spec.split)
+    parts = assign_splits(index, spec.split)
     table = table_of("part", "images", "patients", "prevalence")
-    path, told = write_manifest(out, spec, classes_of(index, spec, parts), parts)
+    path, told = write_split_file(out, spec, settle_classes(index, spec, parts), parts)
     for part, its in told["parts"].items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in its["prevalence"].items())
         table.add_row(part, f"{its['images']:,}", f"{its['patients']:,}", prevalence)

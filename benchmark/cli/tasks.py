@@ -87,10 +87,10 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     """The task, after its data were read, parted and looked at; what was found is printed."""
     from benchmark.cli.console import out, table_of
     from benchmark.data.image_files import read_image, read_mask
-    from benchmark.data.labels import classes_of
+    from benchmark.data.labels import settle_classes
     from benchmark.data.registry import read_index
-    from benchmark.data.split_file import part_facts
-    from benchmark.data.splitting import assign_parts
+    from benchmark.data.split_file import split_facts
+    from benchmark.data.splitting import assign_splits
     from benchmark.tasks.registry import find_task, read_task
 
     if sheet.endswith(".yaml"):
@@ -100,11 +100,11 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     else:
         task = find_task(sheet, workspace)
     index = read_index(task, workspace.data)
-    parts = assign_parts(index, task.split)
-    shown = classes_of(index, task, parts)
+    parts = assign_splits(index, task.split)
+    shown = settle_classes(index, task, parts)
     table = table_of("part", "images", "patients", "labels")
     looked = 0
-    for part, facts in part_facts(shown, parts).items():
+    for part, facts in split_facts(shown, parts).items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in facts["prevalence"].items())
         table.add_row(part, f"{facts['images']:,}", f"{facts['patients']:,}", prevalence)
         for _, row in index.table[parts == part].head(LOOKED_AT).iterrows():

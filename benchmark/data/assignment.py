@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.cell import NUM_FOLDS, Cell
 from benchmark.data import splitting as splits
 from benchmark.data.index import PARTS, Index
-from benchmark.data.labels import classes_of, judged_labels, training_labels
+from benchmark.data.labels import evaluation_labels, settle_classes, training_labels
 from benchmark.errors import BenchmarkError
 from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
@@ -60,8 +60,8 @@ class Assignment:
     training: pd.Index
     validation: pd.Index
     test: pd.Index
-    learned: NDArray[np.float32]
-    judged: NDArray[np.float32]
+    training_labels: NDArray[np.float32]
+    evaluation_labels: NDArray[np.float32]
     oversample: bool
     notes: tuple[str, ...]
 
@@ -78,8 +78,8 @@ def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Trainin
     """Returns the rows of a cell's parts and their labels: none of it depends on the model, so seeds are paired across
     models. Raises BenchmarkError where the training images are of one class alone.
     """
-    parts = splits.assign_parts(index, task.split, share.fold)
-    index = classes_of(index, task, parts)
+    parts = splits.assign_splits(index, task.split, share.fold)
+    index = settle_classes(index, task, parts)
     rows = {name: index.table.index[parts == name] for name in PARTS}
     named = () if task.kind == "segmentation" else index.labels
     training = share.of(index, rows["train"], task, seed)
@@ -90,8 +90,8 @@ def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Trainin
         training=training,
         validation=rows["validation"],
         test=rows["test"],
-        learned=training_labels(index.table, named, recipe.uncertain, stream(seed, Purpose.UNCERTAIN)),
-        judged=judged_labels(index.table, named),
+        training_labels=training_labels(index.table, named, recipe.uncertain, stream(seed, Purpose.UNCERTAIN)),
+        evaluation_labels=evaluation_labels(index.table, named),
         oversample=recipe.sampling == "oversample",
         notes=notes,
     )
@@ -136,6 +136,6 @@ def groups_of(table: pd.DataFrame, task: TaskSpec) -> dict[str, NDArray[np.str_]
     return {name: table[name].to_numpy(dtype=str) for name in carried if name in table}
 
 
-def numbers_of_classes(labels: NDArray[np.float32]) -> NDArray[np.int64]:
+def class_numbers(labels: NDArray[np.float32]) -> NDArray[np.int64]:
     """The number of each row's class: its label, where there is one label."""
     return np.nan_to_num(labels[:, 0]).astype(np.int64) if labels.shape[1] == 1 else labels.argmax(axis=1)

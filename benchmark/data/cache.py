@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmark.checksums import read_json
 from benchmark.data.cache_build import PLACE, ROW, Progress, build, checksums_of
-from benchmark.data.decoding import Source, StoredSize, decode
+from benchmark.data.decoding import ImageFiles, StoredSize, decode
 from benchmark.data.image_files import Pixels
 from benchmark.data.source_files import SourceFiles
 from benchmark.errors import BenchmarkError
@@ -48,8 +48,8 @@ class Cache:
     """A finished cache. Images are read-only views into a memory map. `contents`: what `cache.json` says; `rows`: see ROW."""
 
     folder: Path
-    source: Source
-    working: StoredSize
+    source: ImageFiles
+    stored_size: StoredSize
     contents: dict[str, Any]
     rows: NDArray[np.void]
     _lines: list[str] = field(default_factory=list)
@@ -72,9 +72,9 @@ class Cache:
 
     @cached_property
     def _masks(self) -> NDArray[np.uint8]:
-        if not self.working.masks:
+        if not self.stored_size.masks:
             return np.empty((len(self.rows), 0), np.uint8)
-        shape = (len(self.rows), *self.working.mask_shape)
+        shape = (len(self.rows), *self.stored_size.mask_shape)
         return np.asarray(np.memmap(self.folder / "masks.bin", dtype=np.uint8, mode="r", shape=shape))
 
     @cached_property
@@ -123,7 +123,7 @@ class Cache:
     def _repair(self, row: int) -> None:
         name = self.source.images[row]
         try:
-            pixels, masks = (np.ascontiguousarray(some) for some in decode(self.source, self.working, row)[:2])
+            pixels, masks = (np.ascontiguousarray(some) for some in decode(self.source, self.stored_size, row)[:2])
         except BenchmarkError as fault:
             raise TemporaryError(
                 f"{self.folder}: {name} is damaged there and cannot be decoded again: {fault}"
@@ -148,11 +148,11 @@ class Cache:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uncached:
+class UncachedImages:
     """Images decoded anew each time, for sets that no disk would hold twice. `unreadable` grows with what is met."""
 
-    source: Source
-    working: StoredSize
+    source: ImageFiles
+    stored_size: StoredSize
     unreadable: dict[int, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -163,19 +163,19 @@ class Uncached:
 
     def image(self, row: int) -> Pixels:
         """One image, height x width x its own channels. Raises BenchmarkError where it cannot be decoded, unless tolerant."""
-        pixels, _, reason = decode(self.source, self.working, row)
+        pixels, _, reason = decode(self.source, self.stored_size, row)
         if reason:
             self.unreadable[row] = reason
         return pixels
 
     def masks(self, row: int) -> NDArray[np.uint8]:
         """One image's masks, size x size x their number, 0 or 1."""
-        return decode(self.source, self.working, row)[1]
+        return decode(self.source, self.stored_size, row)[1]
 
 
 def open_cache(
-    source: Source,
-    working: StoredSize,
+    source: ImageFiles,
+    stored_size: StoredSize,
     home: Path,
     *,
     name: str,
@@ -193,20 +193,20 @@ def open_cache(
     identity = {
         "format": FORMAT,
         "data": source.data_digest,
-        "working": asdict(working),
+        "working": asdict(stored_size),
         "images": digest_of([list(source.images), [list(m) for m in source.masks]]),
         **({"windows": source.windows} if source.windows else {}),
         **({"tolerant": True} if source.tolerant else {}),
     }
-    folder = home / f"{name}-{working.title}-{digest_of(identity)[:16]}"
+    folder = home / f"{name}-{stored_size.title}-{digest_of(identity)[:16]}"
     ledger = (ledgers or home) / f"{name}-files-{source.data_digest}"
     files = SourceFiles(ledger=ledger, root=source.root, verified=source.verified)
     if (index := _index_of(folder, identity)) is not None:
         files.check(source.files, threads=threads, progress=progress)
-        return Cache(folder=folder, source=source, working=working, contents=index[0], rows=index[1])
+        return Cache(folder=folder, source=source, stored_size=stored_size, contents=index[0], rows=index[1])
 
     def decode_row(row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
-        decoded = decode(source, working, row)
+        decoded = decode(source, stored_size, row)
         files.add([source.images[row], *(source.masks[row] if source.masks else ())])
         return decoded
 
@@ -223,7 +223,7 @@ def open_cache(
                 folder,
                 len(source.images),
                 decode_row,
-                mask_size=int(np.prod(working.mask_shape)),
+                mask_size=int(np.prod(stored_size.mask_shape)),
                 identity=identity,
                 progress=progress,
                 threads=threads,
@@ -231,7 +231,7 @@ def open_cache(
             index = _index_of(folder, identity)
     if index is None:
         raise TemporaryError(f"{folder}: damaged while it was written: give the same command again")
-    return Cache(folder=folder, source=source, working=working, contents=index[0], rows=index[1], _lines=lines)
+    return Cache(folder=folder, source=source, stored_size=stored_size, contents=index[0], rows=index[1], _lines=lines)
 
 
 def _index_of(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.void]] | None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.data.image_files import RLE, files_of
 from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
-from benchmark.data.scan import Seen, file_of
+from benchmark.data.scan import ScannedImage, file_of
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
@@ -87,10 +87,10 @@ def check_files(index: Index) -> Check:
     return found("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
 
 
-def check_images(index: Index, seen: list[Seen], *, leave_out: bool) -> Check:
+def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) -> Check:
     """Whether every image decodes, no phantom is among real ones, none is blank; and their sizes."""
-    good = [one for one in seen if not one.fault]
-    bad = [{"image": _image(index, one), "reason": one.fault} for one in seen if one.fault]
+    good = [one for one in scanned if not one.fault]
+    bad = [{"image": _image(index, one), "reason": one.fault} for one in scanned if one.fault]
     sizes = sorted({(one.width, one.height) for one in good})
     sides = [side for size in sizes for side in size]
     grey = sum(one.channels == 1 for one in good)
@@ -109,8 +109,8 @@ def check_images(index: Index, seen: list[Seen], *, leave_out: bool) -> Check:
     if blank:
         what = f"{plural(len(blank), 'blank image')} (one value only): {first_few(blank)}"
         problems.append(("WARN", what, "copy them again; if they are so at the source, mind it"))
-    sample = "" if len(seen) == len(index.table) else f", a sample of {len(index.table):,}"
-    told = f"{len(good):,} of {len(seen):,} decode{sample}"
+    sample = "" if len(scanned) == len(index.table) else f", a sample of {len(index.table):,}"
+    told = f"{len(good):,} of {len(scanned):,} decode{sample}"
     if sides:
         told += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
         told += f"; {grey:,} grey, {len(good) - grey:,} colour"
@@ -128,7 +128,7 @@ def check_images(index: Index, seen: list[Seen], *, leave_out: bool) -> Check:
     )
 
 
-def check_masks(index: Index, seen: list[Seen]) -> Check:
+def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
     """Whether every mask reads and fits its image; empty, full and grey-edged ones."""
     columns = [column for column in MASKS if column in index.table]
     if not columns:
@@ -137,7 +137,7 @@ def check_masks(index: Index, seen: list[Seen]) -> Check:
     details: dict[str, Any] = {}
     told = []
     for column in columns:
-        pairs = [(_image(index, one), mask) for one in seen for mask in one.masks if mask.column == column]
+        pairs = [(_image(index, one), mask) for one in scanned for mask in one.masks if mask.column == column]
         faults = [mask.fault for _, mask in pairs if mask.fault]
         good = [(image, mask) for image, mask in pairs if not mask.fault]
         shares = [mask.share for _, mask in good]
@@ -154,7 +154,7 @@ def check_masks(index: Index, seen: list[Seen]) -> Check:
             what = f"{plural(len(grey), column)} of more than two values, thresholded at half: {first_few(grey)}"
             problems.append(("WARN", what, "get lossless masks, or mind their edges"))
         span = f", {min(shares):.1%} / {np.mean(shares):.1%} / {max(shares):.1%} set (min/mean/max)" if shares else ""
-        told.append(f"{column}: {len(pairs):,} of {len(seen):,} images{span}, {num_empty:,} empty")
+        told.append(f"{column}: {len(pairs):,} of {len(scanned):,} images{span}, {num_empty:,} empty")
         details[column] = {
             "named": len(pairs),
             "share": {"min": min(shares), "mean": float(np.mean(shares)), "max": max(shares)} if shares else None,
@@ -201,10 +201,10 @@ def check_labels(index: Index, *, exclusive: bool) -> Check:
     return found("labels", told, problems, labels=labels)
 
 
-def check_duplicates(index: Index, parts: pd.Series | None, seen: list[Seen]) -> Check:
+def check_duplicates(index: Index, parts: pd.Series | None, scanned: list[ScannedImage]) -> Check:
     """Images of identical bytes: in two parts, within one, with other labels."""
     table = index.table
-    digests = pd.Series({one.row: one.digest for one in seen if one.digest}, dtype=object)
+    digests = pd.Series({one.row: one.digest for one in scanned if one.digest}, dtype=object)
     twice = digests[digests.duplicated(keep=False)]
     leaked, kept, contrary, groups = list[str](), list[str](), list[str](), list[dict[str, Any]]()
     for digest, rows in sorted(twice.groupby(twice).groups.items()):
@@ -228,7 +228,7 @@ def check_duplicates(index: Index, parts: pd.Series | None, seen: list[Seen]) ->
     if kept:
         what = f"{plural(len(kept), 'image')} more than once in a part: {first_few(kept)}"
         problems.append(("WARN", what, "remove all copies but one"))
-    sample = "" if len(seen) == len(table) else f" (of a sample of {len(table):,})"
+    sample = "" if len(scanned) == len(table) else f" (of a sample of {len(table):,})"
     return found(
         "duplicates", f"{digests.nunique():,} different images of {len(digests):,}{sample}", problems, groups=groups
     )
@@ -295,5 +295,5 @@ def _positives(index: Index) -> pd.DataFrame:
     return ~table[["mask"]].isin(["", RLE]) if "mask" in table else table[list(index.labels)] == 1
 
 
-def _image(index: Index, one: Seen) -> str:
+def _image(index: Index, one: ScannedImage) -> str:
     return str(index.table["image"].iloc[one.row])

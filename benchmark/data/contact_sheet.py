@@ -17,11 +17,11 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.data.cache import Uncached
+from benchmark.data.cache import UncachedImages
 from benchmark.data.image_files import RLE, Pixels, read_image, read_mask
 from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
-from benchmark.data.labels import classes_of
-from benchmark.data.splitting import assign_parts
+from benchmark.data.labels import settle_classes
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.recipe import Recipe
 from benchmark.tasks.spec import TaskSpec
@@ -59,8 +59,8 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     `augmented`: of the training part alone, which nothing else is augmented like: each as it is, as evaluation gives
     it, and as the first epochs of the cell of that seed give it. Raises BenchmarkError for an unreadable image or mask.
     """
-    parts = assign_parts(index, task.split)
-    index = classes_of(index, task, parts)
+    parts = assign_splits(index, task.split)
+    index = settle_classes(index, task, parts)
     among = parts[parts == "train"].index if augmented else index.table.index
     rows = pick(index, among, num, seed)
     originals = [_original(index, task, row) for row in rows]
@@ -73,7 +73,7 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     if augmented:
         heads += [f"evaluation, {recipe.image_size} pixels", *(f"training, epoch {epoch}" for epoch in EPOCHS)]
         channels = max(panel[0].shape[2] for (panel,) in panels)
-        given = given_to_the_network(index, task, recipe, parts, rows, seed, channels)
+        given = network_inputs(index, task, recipe, parts, rows, seed, channels)
         panels = [panel + views for panel, views in zip(panels, given, strict=True)]
     sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)
     told = f"{len(rows):,} of {plural(len(among), 'training image' if augmented else 'image')}, seed {seed}"
@@ -116,7 +116,7 @@ def pick(index: Index, among: pd.Index, num: int, seed: int) -> list[Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Picked(Uncached):
+class _Picked(UncachedImages):
     """Images decoded for the sheet alone, with as many channels as a cache of them would have."""
 
     widest: int
@@ -126,7 +126,7 @@ class _Picked(Uncached):
         return self.widest
 
 
-def given_to_the_network(
+def network_inputs(
     index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, rows: list[Any], seed: int, channels: int
 ) -> list[list[View]]:
     """For each of these training rows its evaluation view and those of EPOCHS, by the code and the streams that train.
@@ -134,20 +134,20 @@ def given_to_the_network(
     `channels`: those of the widest image. The streams go by an image's place among the images that training caches:
     all of them for segmentation, the training part's otherwise.
     """
-    from benchmark.data.datasets import source_of, workings
+    from benchmark.data.datasets import image_files_of, stored_sizes
     from benchmark.data.rendering import EpochRender, PixelSource
 
     cached = index.table.index if task.kind == "segmentation" else index.table.index[parts == "train"]
-    training, evaluation = workings(index, task, recipe)
+    training, evaluation = stored_sizes(index, task, recipe)
 
-    def opened(working: Any, where: NDArray[np.int64]) -> PixelSource:
-        files = source_of(index, task, cached, working)
+    def opened(stored_size: Any, where: NDArray[np.int64]) -> PixelSource:
+        files = image_files_of(index, task, cached, stored_size)
         cache = (
-            _Picked(source=files, working=working, widest=channels)
+            _Picked(source=files, stored_size=stored_size, widest=channels)
             if task.keep_pixels
-            else Uncached(source=files, working=working)
+            else UncachedImages(source=files, stored_size=stored_size)
         )
-        targets = None if working.masks else np.zeros((len(where), 1), np.float32)
+        targets = None if stored_size.masks else np.zeros((len(where), 1), np.float32)
         return PixelSource(cache=cache, positions=where, targets=targets)
 
     where = cached.get_indexer(pd.Index(rows)).astype(np.int64)

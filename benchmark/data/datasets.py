@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data.assignment import EVERYTHING, TrainingShare, assign_examples, groups_of, numbers_of_classes
+from benchmark.data.assignment import EVERYTHING, TrainingShare, assign_examples, class_numbers, groups_of
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import Images, Tell, Uncached, open_cache
+from benchmark.data.cache import Images, Tell, UncachedImages, open_cache
 from benchmark.data.cache_build import Progress
-from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.decoding import ImageFiles, StoredSize
 from benchmark.data.index import MASKS, PARTS, Index
 from benchmark.data.rendering import EpochRender, PixelSource
 from benchmark.random_streams import Purpose, stream
@@ -53,12 +53,12 @@ class ImageSplit:
         rows = [np.arange(start, min(start + size, len(self))) for start in range(0, len(self), size)]
         return rendered_ahead(self._render, rows, self.device, self.threads)
 
-    def epoch(self, number: int, size: int) -> Iterator[Batch]:
-        """All examples shuffled and augmented, as this seed's epoch of that number has them."""
+    def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Batch]:
+        """Yields all examples shuffled and augmented, as this seed's epoch of that number has them, from batch `first` on."""
         rng = np.random.default_rng(stream(self.seed, Purpose.ORDER, number))
         order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng)
         render = self._render_epoch.of(number)
-        return rendered_ahead(render, cut(order, size), self.device, self.threads)
+        return rendered_ahead(render, cut(order, size)[first:], self.device, self.threads)
 
 
 def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ class Splits:
     split_notes: tuple[str, ...] = ()
 
 
-def open_parts(
+def open_splits(
     *,
     index: Index,
     task: TaskSpec,
@@ -109,14 +109,14 @@ def open_parts(
 
     Raises BenchmarkError for what the images are found to be.
     """
-    dealt = assign_examples(index, task, recipe, share, seed)
-    index, table, segmentation = dealt.index, dealt.index.table, task.kind == "segmentation"
+    assignment = assign_examples(index, task, recipe, share, seed)
+    index, table, segmentation = assignment.index, assignment.index.table, task.kind == "segmentation"
     masks = masks_of(index, task)
-    kept = sources_of(index, task, recipe, dealt.parts, folds=share.fold is not None)
-    opened: list[tuple[Images, Source]] = []
+    kept = training_and_evaluation_files(index, task, recipe, assignment.parts, folds=share.fold is not None)
+    opened: list[tuple[Images, ImageFiles]] = []
 
-    def opening(source: Source, working: StoredSize) -> Images:
-        images = images_of(source, working, task, workspace, threads=threads, progress=progress, tell=tell)
+    def opening(source: ImageFiles, stored_size: StoredSize) -> Images:
+        images = images_of(source, stored_size, task, workspace, threads=threads, progress=progress, tell=tell)
         opened.append((images, source))
         return images
 
@@ -128,7 +128,7 @@ def open_parts(
             ids=of["id"].to_numpy(dtype=str),
             groups=groups_of(of, task),
             present={name: (of[name] != "").to_numpy() for name in masks},
-            classes=numbers_of_classes(labels) if oversample and labels is not None else None,
+            classes=class_numbers(labels) if oversample and labels is not None else None,
             seed=seed,
             device=device,
             threads=threads,
@@ -140,34 +140,36 @@ def open_parts(
         chosen: pd.Index, cached: pd.Index, images: Images, labels: NDArray[np.float32], *, oversample: bool = False
     ) -> ImageSplit:
         where = cached.get_indexer(chosen).astype(np.int64)
-        own = None if segmentation else labels[dealt.positions(chosen)]
+        own = None if segmentation else labels[assignment.positions(chosen)]
         return part(table.loc[chosen], images, where, own, oversample=oversample)
 
-    (training_rows, training_source, training_size), (evaluation_rows, source, working) = kept
+    (training_rows, training_source, training_size), (evaluation_rows, source, stored_size) = kept
     images = opening(training_source, training_size)
-    train = labelled(dealt.training, training_rows, images, dealt.learned, oversample=dealt.oversample)
-    images = opening(source, working)
+    train = labelled(
+        assignment.training, training_rows, images, assignment.training_labels, oversample=assignment.oversample
+    )
+    images = opening(source, stored_size)
     secret = None
     if index.unlabelled is not None:
         num = len(index.unlabelled)
-        unknown = np.full((num, dealt.judged.shape[1]), np.nan, dtype=np.float32)
-        listed = opening(replace(source, images=list(index.unlabelled["image"])), working)
+        unknown = np.full((num, assignment.evaluation_labels.shape[1]), np.nan, dtype=np.float32)
+        listed = opening(replace(source, images=list(index.unlabelled["image"])), stored_size)
         secret = part(index.unlabelled, listed, np.arange(num), unknown)
     return Splits(
         train=train,
-        validation=labelled(dealt.validation, evaluation_rows, images, dealt.judged),
-        test=labelled(dealt.test, evaluation_rows, images, dealt.judged),
+        validation=labelled(assignment.validation, evaluation_rows, images, assignment.evaluation_labels),
+        test=labelled(assignment.test, evaluation_rows, images, assignment.evaluation_labels),
         unlabelled=secret,
         columns=masks or index.labels,
         unreadable=lambda: unreadable_of(opened),
         notes=lambda: notes_of(opened),
-        split_notes=dealt.notes,
+        split_notes=assignment.notes,
     )
 
 
 def images_of(
-    source: Source,
-    working: StoredSize,
+    source: ImageFiles,
+    stored_size: StoredSize,
     task: TaskSpec,
     workspace: Workspace,
     *,
@@ -177,10 +179,10 @@ def images_of(
 ) -> Images:
     """Decoded images: a cache, built where it is not there yet, or the files themselves where the task keeps none."""
     if not task.keep_pixels:
-        return Uncached(source=source, working=working)
+        return UncachedImages(source=source, stored_size=stored_size)
     return open_cache(
         source,
-        working,
+        stored_size,
         workspace.pixels,
         name=task.name,
         progress=progress,
@@ -190,19 +192,19 @@ def images_of(
     )
 
 
-def unreadable_of(opened: list[tuple[Images, Source]]) -> dict[str, str]:
+def unreadable_of(opened: list[tuple[Images, ImageFiles]]) -> dict[str, str]:
     """Image -> why it could not be decoded, of those that were asked for so far."""
     return {source.images[row]: reason for images, source in opened for row, reason in images.unreadable.items()}
 
 
-def notes_of(opened: list[tuple[Images, Source]]) -> list[str]:
+def notes_of(opened: list[tuple[Images, ImageFiles]]) -> list[str]:
     """Lines about what was damaged in the pixel caches and made again, each once."""
     return list(dict.fromkeys(line for images, _ in opened for line in images.notes))
 
 
-def sources_of(
+def training_and_evaluation_files(
     index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, *, folds: bool
-) -> tuple[tuple[pd.Index, Source, StoredSize], tuple[pd.Index, Source, StoredSize]]:
+) -> tuple[tuple[pd.Index, ImageFiles, StoredSize], tuple[pd.Index, ImageFiles, StoredSize]]:
     """What training draws from and what evaluation does: rows of the index, their files, the size they are kept at."""
     everything = index.table.index
     train, held, test = (everything[parts == name] for name in PARTS)
@@ -213,20 +215,20 @@ def sources_of(
     else:
         rows = (train, held.append(test))
 
-    training, evaluation = workings(index, task, recipe)
+    training, evaluation = stored_sizes(index, task, recipe)
     return (
-        (rows[0], source_of(index, task, rows[0], training), training),
-        (rows[1], source_of(index, task, rows[1], evaluation), evaluation),
+        (rows[0], image_files_of(index, task, rows[0], training), training),
+        (rows[1], image_files_of(index, task, rows[1], evaluation), evaluation),
     )
 
 
-def source_of(index: Index, task: TaskSpec, rows: pd.Index, working: StoredSize) -> Source:
+def image_files_of(index: Index, task: TaskSpec, rows: pd.Index, stored_size: StoredSize) -> ImageFiles:
     """The files of some rows, and how they are read."""
     table = index.table.loc[rows]
-    return Source(
+    return ImageFiles(
         root=index.root,
         images=list(table["image"]),
-        masks=list(table[list(working.masks)].itertuples(index=False, name=None)),
+        masks=list(table[list(stored_size.masks)].itertuples(index=False, name=None)),
         data_digest=index.digest,
         phantom=index.phantom,
         windows=task.windows,
@@ -235,7 +237,7 @@ def source_of(index: Index, task: TaskSpec, rows: pd.Index, working: StoredSize)
     )
 
 
-def workings(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSize, StoredSize]:
+def stored_sizes(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSize, StoredSize]:
     """The sizes at which images are kept for training and for evaluation."""
     if task.kind == "segmentation":
         masks = masks_of(index, task)

@@ -72,7 +72,7 @@ class StoredSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ImageFiles:
     """What a cache is made from: images in their order, and for segmentation the named masks of each. `verified`: names of
     files that were compared with what they were when they were first decoded (`data.source_files`).
     """
@@ -92,15 +92,17 @@ class Source:
         return [*self.images, *(mask for masks in self.masks for mask in masks)]
 
 
-def estimated_bytes(source: Source, working: StoredSize, sample: int = 8) -> int:
+def estimated_bytes(source: ImageFiles, stored_size: StoredSize, sample: int = 8) -> int:
     """About how large a cache of these images will be, from a few of them spread over all."""
     total = len(source.images)
     rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
-    sizes = [pixels.nbytes + masks.nbytes for pixels, masks, _ in (decode(source, working, int(row)) for row in rows)]
+    sizes = [
+        pixels.nbytes + masks.nbytes for pixels, masks, _ in (decode(source, stored_size, int(row)) for row in rows)
+    ]
     return round(float(np.mean(sizes)) * total) if sizes else 0
 
 
-def decode(source: Source, working: StoredSize, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
+def decode(source: ImageFiles, stored_size: StoredSize, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
     """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
     path = source.root / source.images[row]
     try:
@@ -108,17 +110,21 @@ def decode(source: Source, working: StoredSize, row: int) -> tuple[Pixels, NDArr
     except BenchmarkError as fault:
         if not source.tolerant:
             raise
-        return np.zeros((working.size, working.size, 1), np.uint8), np.zeros(working.mask_shape, np.uint8), str(fault)
+        return (
+            np.zeros((stored_size.size, stored_size.size, 1), np.uint8),
+            np.zeros(stored_size.mask_shape, np.uint8),
+            str(fault),
+        )
     if is_phantom and not source.phantom:
         raise BenchmarkError(
             f"{path} is a phantom in a folder that is not marked as one: its results would pass for real ones"
         )
-    if not working.masks:
-        return working.image(pixels), np.zeros(working.mask_shape, np.uint8), ""
+    if not stored_size.masks:
+        return stored_size.image(pixels), np.zeros(stored_size.mask_shape, np.uint8), ""
     try:
-        masks = [working.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
+        masks = [stored_size.mask(read_mask(name, source.root, pixels.shape[:2])) for name in source.masks[row]]
     except BenchmarkError as fault:
         raise BenchmarkError(
             f"{path}: its mask: {fault}"
         ) from fault  # run lengths have no file of their own to be named by
-    return working.image(pixels), np.stack(masks, axis=-1), ""
+    return stored_size.image(pixels), np.stack(masks, axis=-1), ""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from benchmark.data.batches import Batch, Rows, rendered_ahead
 from benchmark.data.cache import Images, Tell
 from benchmark.data.cache_build import Progress
-from benchmark.data.datasets import images_of, notes_of, source_of, unreadable_of, workings
-from benchmark.data.decoding import Source
+from benchmark.data.datasets import image_files_of, images_of, notes_of, stored_sizes, unreadable_of
+from benchmark.data.decoding import ImageFiles
 from benchmark.data.index import Index
 from benchmark.data.rendering import PixelSource
 from benchmark.recipe import Recipe
@@ -20,7 +20,7 @@ from benchmark.workspace import Workspace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class EvaluationImages:
     """The table's images, then those of a challenge's test without labels, each by its place in that order.
 
     `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `is_unreadable`: by place;
@@ -34,7 +34,7 @@ class Views:
     threads: int
     unreadable: Callable[[], dict[str, str]]
     notes: Callable[[], list[str]]
-    _opened: tuple[tuple[Images, Source], ...]
+    _opened: tuple[tuple[Images, ImageFiles], ...]
 
     def batches(self, rows: Rows, size: int) -> Iterator[tuple[Rows, torch.Tensor]]:
         """Rows and their images (uint8, `size` x channels x side x side), a last batch filled up by repeating its end."""
@@ -61,7 +61,7 @@ class Views:
         return black
 
 
-def open_views(
+def open_evaluation_images(
     *,
     index: Index,
     task: TaskSpec,
@@ -71,10 +71,10 @@ def open_views(
     threads: int,
     progress: Progress,
     tell: Tell = lambda _: None,
-) -> Views:
+) -> EvaluationImages:
     """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
-    _, evaluation = workings(index, task, recipe)
-    source = source_of(index, task, index.table.index, evaluation)
+    _, evaluation = stored_sizes(index, task, recipe)
+    source = image_files_of(index, task, index.table.index, evaluation)
     opened = [(images_of(source, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), source)]
     if index.unlabelled is not None:
         more = replace(source, images=list(index.unlabelled["image"]))
@@ -82,7 +82,7 @@ def open_views(
             (images_of(more, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), more)
         )
     more_ids = [] if index.unlabelled is None else list(index.unlabelled["id"])
-    return Views(
+    return EvaluationImages(
         ids=[*index.table["id"], *more_ids],
         num_labelled=len(index.table),
         num=sum(len(its.images) for _, its in opened),

@@ -53,9 +53,9 @@ class FeatureSplit:
         """All examples in their order."""
         return (self._batch(np.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size))
 
-    def epoch(self, number: int, size: int) -> Iterator[Batch]:
-        """All examples in that epoch's order."""
-        return (self._batch(rows) for rows in self.order(number, size))
+    def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Batch]:
+        """Yields all examples in that epoch's order, from batch `first` on."""
+        return (self._batch(rows) for rows in self.order(number, size)[first:])
 
     def _batch(self, workspace: Rows) -> Batch:
         targets = torch.from_numpy(self.targets[workspace]).to(self.device)

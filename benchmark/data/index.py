@@ -94,7 +94,7 @@ def _content_digest(path: Path) -> str:
     return sha256_of(path)
 
 
-def checked(
+def check_index(
     index: Index,
     *,
     segmentation: bool,

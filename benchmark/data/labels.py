@@ -39,12 +39,12 @@ def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | 
     return np.where(values == UNCERTAIN, (low + (high - low) * draws).astype(np.float32), values)
 
 
-def classes_of(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
+def settle_classes(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
     """The index with the task's classes: where it keeps the commonest alone, the others joined."""
-    return index if task.commonest is None else with_commonest(index, parts, task.commonest)
+    return index if task.commonest is None else join_rare_classes(index, parts, task.commonest)
 
 
-def with_commonest(index: Index, parts: pd.Series, commonest: int) -> Index:
+def join_rare_classes(index: Index, parts: pd.Series, commonest: int) -> Index:
     """The index with the classes that most of the training part's cases have (images, where it tells no cases), the
     commonest first, and `Other` for all further ones, where there are any. Azizi 2021, supplement A.1.
 
@@ -62,7 +62,7 @@ def with_commonest(index: Index, parts: pd.Series, commonest: int) -> Index:
     return replace(index, table=table.drop(columns=rest).assign(**{OTHER: other}), labels=(*kept, OTHER))
 
 
-def judged_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:
+def evaluation_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:
     """Labels of some rows, N x labels: 1, 0, or NaN for what is not labelled or uncertain."""
     values = table[list(labels)].to_numpy(dtype=np.float32)
     return np.where(values == UNCERTAIN, np.float32(np.nan), values)

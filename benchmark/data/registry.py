@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import pandas as pd
 
 from benchmark.data import readers
-from benchmark.data.index import Index, ReaderResult, checked
+from benchmark.data.index import Index, ReaderResult, check_index
 from benchmark.data.phantom_mark import is_phantom
 from benchmark.data.phantoms import folder as phantom_folder
 from benchmark.data.phantoms.folder import PhantomSpec
-from benchmark.data.split_file import parted_by
+from benchmark.data.split_file import apply_split_file
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.files import digest_of, temporary_error_of
 from benchmark.results.predictions import Predictions
@@ -117,7 +117,7 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
         unlabelled=result.unlabelled,
         num_listed=len(result.table) if result.num_listed is None else result.num_listed,
     )
-    return checked(
+    return check_index(
         index,
         segmentation=task.kind == "segmentation",
         uncertain="uncertain" in task.recipe,
@@ -130,7 +130,7 @@ def index_of(task: TaskSpec, workspace: Workspace) -> Index:
     """The task's index, parted by the user's own manifest where `data split --use` keeps one."""
     index = read_index(task, workspace.data)
     own = workspace.own_splits / f"{task.name}.csv"
-    return parted_by(index, own) if own.is_file() else index
+    return apply_split_file(index, own) if own.is_file() else index
 
 
 def status_of(index: Index, task: TaskSpec, workspace: Workspace) -> DataStatus:

@@ -18,7 +18,7 @@ AHEAD = 4  # images in work or waiting to be looked at, a thread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SeenMask:
+class ScannedMask:
     """One mask. `share` of the image's pixels that it sets; `two_valued`: whether its files hold two values at most."""
 
     column: str
@@ -28,7 +28,7 @@ class SeenMask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ScannedImage:
     """One image, by its place in the index's table. `digest`: sha256 of the file's bytes, or of the pixels where one
     file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels are one.
     """
@@ -41,25 +41,25 @@ class Seen:
     width: int = 0
     channels: int = 0
     blank: bool = False
-    masks: tuple[SeenMask, ...] = ()
+    masks: tuple[ScannedMask, ...] = ()
 
 
 def scan(
     index: Index, rows: Sequence[int], *, windows: Windows | None, threads: int, progress: Callable[[int, int], None]
-) -> list[Seen]:
+) -> list[ScannedImage]:
     """Look at the images of these rows (and their masks), in their order; `progress` is told images done and in all."""
     images = index.table["image"].tolist()
     masks = {column: index.table[column].tolist() for column in MASKS if column in index.table}
 
-    def look(row: int) -> Seen:
+    def look(row: int) -> ScannedImage:
         named = {column: names[row] for column, names in masks.items() if names[row]}
-        return _seen(row, index.root, images[row], named, windows)
+        return _scan_image(row, index.root, images[row], named, windows)
 
-    seen = []
+    scanned = []
     for one in _in_order(look, rows, threads):
-        seen.append(one)
-        progress(len(seen), len(rows))
-    return seen
+        scanned.append(one)
+        progress(len(scanned), len(rows))
+    return scanned
 
 
 def file_of(image: str) -> str:
@@ -67,9 +67,9 @@ def file_of(image: str) -> str:
     return image.rpartition("#")[0] if is_row(Path(image)) else image
 
 
-def _in_order(look: Callable[[int], Seen], rows: Sequence[int], threads: int) -> Iterator[Seen]:
+def _in_order(look: Callable[[int], ScannedImage], rows: Sequence[int], threads: int) -> Iterator[ScannedImage]:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
-    pending: deque[Future[Seen]] = deque()
+    pending: deque[Future[ScannedImage]] = deque()
     try:
         for row in rows:
             pending.append(pool.submit(look, row))
@@ -81,7 +81,7 @@ def _in_order(look: Callable[[int], Seen], rows: Sequence[int], threads: int) ->
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _seen(row: int, root: Path, image: str, masks: dict[str, str], windows: Windows | None) -> Seen:
+def _scan_image(row: int, root: Path, image: str, masks: dict[str, str], windows: Windows | None) -> ScannedImage:
     path = root / image
     digest = ""
     try:
@@ -89,9 +89,9 @@ def _seen(row: int, root: Path, image: str, masks: dict[str, str], windows: Wind
             digest = sha256_of(path)  # before the decoder, which then finds the file in memory
         pixels, phantom = read_image(path, windows)
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises is said of this image; the pass goes on
-        return Seen(row=row, digest=digest, fault=_told(error, path))
+        return ScannedImage(row=row, digest=digest, fault=_told(error, path))
     height, width, channels = pixels.shape
-    return Seen(
+    return ScannedImage(
         row=row,
         digest=digest or hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
         phantom=phantom,
@@ -99,17 +99,17 @@ def _seen(row: int, root: Path, image: str, masks: dict[str, str], windows: Wind
         width=width,
         channels=channels,
         blank=_is_blank(pixels),
-        masks=tuple(_seen_mask(column, name, root, path, (height, width)) for column, name in masks.items()),
+        masks=tuple(_scan_mask(column, name, root, path, (height, width)) for column, name in masks.items()),
     )
 
 
-def _seen_mask(column: str, named: str, root: Path, image: Path, shape: tuple[int, int]) -> SeenMask:
+def _scan_mask(column: str, named: str, root: Path, image: Path, shape: tuple[int, int]) -> ScannedMask:
     try:
         mask = read_mask(named, root, shape)
         two_valued = all(_is_two_valued(read_image(root / name)[0]) for name in files_of(named))
     except Exception as error:  # noqa: BLE001 - as above
-        return SeenMask(column=column, fault=f"{column} of {image}: {_told(error, image)}")
-    return SeenMask(column=column, share=float(mask.mean()), two_valued=two_valued)
+        return ScannedMask(column=column, fault=f"{column} of {image}: {_told(error, image)}")
+    return ScannedMask(column=column, share=float(mask.mean()), two_valued=two_valued)
 
 
 def _told(error: Exception, path: Path) -> str:

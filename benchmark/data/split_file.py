@@ -21,7 +21,7 @@ from benchmark.text import first_few, plural
 COLUMNS = ["id", "patient", "part"]
 
 
-def write_manifest(folder: Path, task: TaskSpec, index: Index, parts: pd.Series) -> tuple[Path, dict[str, Any]]:
+def write_split_file(folder: Path, task: TaskSpec, index: Index, parts: pd.Series) -> tuple[Path, dict[str, Any]]:
     """Write a split into `folder`: the table's path, and what the file beside it tells."""
     path = folder / f"{task.name}.split.csv"
     write_whole(path, index.table.assign(part=parts)[COLUMNS].to_csv(index=False))
@@ -32,13 +32,13 @@ def write_manifest(folder: Path, task: TaskSpec, index: Index, parts: pd.Series)
         "data_digest": index.digest,
         "sha256": sha256_of(path),
         "split": task.split.model_dump(mode="json", exclude_none=True),
-        "parts": part_facts(index, parts),
+        "parts": split_facts(index, parts),
     }
     write_whole(path.with_suffix(".json"), json.dumps(told, indent=1) + "\n")
     return path, told
 
 
-def part_facts(index: Index, parts: pd.Series) -> dict[str, dict[str, Any]]:
+def split_facts(index: Index, parts: pd.Series) -> dict[str, dict[str, Any]]:
     """Part -> its numbers of images and patients, and the share of images that have each label."""
     return {part: _told(index, index.table[parts == part]) for part in PARTS}
 
@@ -54,7 +54,7 @@ def _told(index: Index, table: pd.DataFrame) -> dict[str, Any]:
     return told
 
 
-def parted_by(index: Index, path: Path) -> Index:
+def apply_split_file(index: Index, path: Path) -> Index:
     """The index, parted as a manifest says; examples that it does not name are left out, and a note tells.
 
     Raises BenchmarkError for a table of another kind, an unknown part or example, and a patient in two parts.

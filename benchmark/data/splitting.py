@@ -19,7 +19,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import SplitRule
 
 
-def assign_parts(index: Index, split: SplitRule, fold: tuple[int, int] | None = None) -> pd.Series:
+def assign_splits(index: Index, split: SplitRule, fold: tuple[int, int] | None = None) -> pd.Series:
     """`train`, `validation` or `test` for each row, all images of a patient in one part.
 
     `fold` (number from 0, of how many): training and validation patients are divided into folds anew, and that one

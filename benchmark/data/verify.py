@@ -22,10 +22,10 @@ from benchmark.data.checks import (
     found,
 )
 from benchmark.data.index import Index
-from benchmark.data.labels import classes_of
+from benchmark.data.labels import settle_classes
 from benchmark.data.registry import index_of
 from benchmark.data.scan import scan
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import plural
@@ -76,12 +76,12 @@ def verify(
         raise BenchmarkError(f"{task.name}: {error.filename}: cannot be read ({error.strerror})") from error
     num = len(index.table)
     rows = np.unique(np.linspace(0, num - 1, min(num, QUICK)).round().astype(int)).tolist() if quick else range(num)
-    seen = scan(index, rows, windows=task.windows, threads=threads, progress=progress)
+    scanned = scan(index, rows, windows=task.windows, threads=threads, progress=progress)
     parts, why = None, ""
     judged = index
     try:
-        parts = assign_parts(index, task.split)
-        judged = classes_of(index, task, parts)
+        parts = assign_splits(index, task.split)
+        judged = settle_classes(index, task, parts)
     except BenchmarkError as fault:
         why = str(fault)
     return Report(
@@ -90,15 +90,15 @@ def verify(
         root=str(index.root),
         phantom=index.phantom,
         images=num,
-        looked_at=len(seen),
+        looked_at=len(scanned),
         checks=(
             _check_index(index),
             check_counts(index, task, parts),
             check_files(index),
-            check_images(index, seen, leave_out=task.unreadable == "leave out"),
-            check_masks(index, seen),
+            check_images(index, scanned, leave_out=task.unreadable == "leave out"),
+            check_masks(index, scanned),
             check_labels(index, exclusive=task.is_exclusive),
-            check_duplicates(index, parts, seen),
+            check_duplicates(index, parts, scanned),
             check_patients(index, parts, one_each=task.counts.get("patients") == task.counts.get("images", -1)),
             check_split(judged, parts, why, task.judging.scored_labels(judged.labels)),
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.cell import NUM_FOLDS, Cell
 from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.index import Index
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.results.record import RunRecord
 from benchmark.results.store import Store
@@ -83,7 +83,7 @@ def plan_rows(
     for cell in cells:
         if cell.task not in sizes:
             fold = None if cell.fold is None else (0, cell.folds or NUM_FOLDS)
-            parts = assign_parts(indexes[cell.task], tasks[cell.task].split, fold).value_counts()
+            parts = assign_splits(indexes[cell.task], tasks[cell.task].split, fold).value_counts()
             sizes[cell.task] = (int(parts["train"]), int(parts["validation"]), int(parts["test"]))
         train, validation, test = sizes[cell.task]
         row = Row(

@@ -12,8 +12,8 @@ from torch import nn
 
 from benchmark.cell import Cell, Weights
 from benchmark.checksums import read_json, write_json
-from benchmark.data.assignment import Assignment, groups_of, numbers_of_classes
-from benchmark.data.evaluation_images import Views
+from benchmark.data.assignment import Assignment, class_numbers, groups_of
+from benchmark.data.evaluation_images import EvaluationImages
 from benchmark.data.feature_cache import FeatureCache, Features, Rows
 from benchmark.data.feature_dataset import FeatureSplit
 from benchmark.files import DiskFullError
@@ -21,7 +21,7 @@ from benchmark.models.feature_extractor import feature_extractor
 from benchmark.models.normalization import Normalization
 from benchmark.runner.encoders import told_of
 from benchmark.tasks.spec import TaskSpec
-from benchmark.zoo.backbone import Account
+from benchmark.zoo.backbone import LoadReport
 
 BATCH = 32  # always filled up: a convolution may round otherwise in a batch of another size
 
@@ -37,9 +37,9 @@ class EncoderFeatures:
     notes: list[str]
 
 
-def rows_of(dealt: list[Assignment], views: Views) -> Rows:
+def rows_of(assignments: list[Assignment], views: EvaluationImages) -> Rows:
     """The images that some cells need, a challenge's unlabelled ones included."""
-    needed = [its.positions(rows) for its in dealt for rows in (its.training, its.validation, its.test)]
+    needed = [its.positions(rows) for its in assignments for rows in (its.training, its.validation, its.test)]
     return np.unique(np.concatenate([*needed, np.arange(views.num_labelled, views.num)]))
 
 
@@ -47,8 +47,8 @@ def seen(
     cache: FeatureCache,
     weights: Weights,
     cell: Cell,
-    load: Callable[[], tuple[nn.Module, Account]],
-    views: Views,
+    load: Callable[[], tuple[nn.Module, LoadReport]],
+    views: EvaluationImages,
     wanted: Rows,
     progress: Callable[[int, int], None],
 ) -> EncoderFeatures:
@@ -83,15 +83,15 @@ def seen(
 
 
 def vector_parts(
-    dealt: Assignment, task: TaskSpec, vectorised: list[EncoderFeatures], cell: Cell, device: torch.device
+    assignment: Assignment, task: TaskSpec, vectorised: list[EncoderFeatures], cell: Cell, device: torch.device
 ) -> tuple[dict[str, FeatureSplit | None], dict[str, str]]:
     """The cell's parts by name, and the images that could not be decoded: they are in their parts, unlabelled."""
-    table = dealt.index.table
+    table = assignment.index.table
     held = tuple(one.features for one in vectorised)
     black: dict[str, str] = {}
 
     def part(rows: Any, labels: NDArray[np.float32], *, oversample: bool = False) -> FeatureSplit:
-        positions = dealt.positions(rows)
+        positions = assignment.positions(rows)
         targets = labels[positions].copy()
         if task.unreadable is not None:
             dark = np.isnan(np.asarray(held[0][positions, 0]))
@@ -103,27 +103,27 @@ def vector_parts(
             held=held,
             rows=positions,
             targets=targets,
-            classes=numbers_of_classes(targets) if oversample else None,
+            classes=class_numbers(targets) if oversample else None,
             seed=cell.seed,
             device=device,
         )
 
     secret = None
-    if dealt.index.unlabelled is not None:
-        of = dealt.index.unlabelled
+    if assignment.index.unlabelled is not None:
+        of = assignment.index.unlabelled
         secret = FeatureSplit(
             ids=of["id"].to_numpy(dtype=str),
             groups=groups_of(of, task),
             held=held,
             rows=np.arange(len(table), len(table) + len(of)),
-            targets=np.full((len(of), dealt.judged.shape[1]), np.nan, dtype=np.float32),
+            targets=np.full((len(of), assignment.evaluation_labels.shape[1]), np.nan, dtype=np.float32),
             seed=cell.seed,
             device=device,
         )
     parts = {
-        "train": part(dealt.training, dealt.learned, oversample=dealt.oversample),
-        "validation": part(dealt.validation, dealt.judged),
-        "test": part(dealt.test, dealt.judged),
+        "train": part(assignment.training, assignment.training_labels, oversample=assignment.oversample),
+        "validation": part(assignment.validation, assignment.evaluation_labels),
+        "test": part(assignment.test, assignment.evaluation_labels),
         "unlabelled": secret,
     }
     return parts, black

@@ -12,8 +12,8 @@ import torch
 
 from benchmark.cell import Cell
 from benchmark.data.assignment import TrainingShare, assign_examples
-from benchmark.data.datasets import open_parts
-from benchmark.data.evaluation_images import open_views
+from benchmark.data.datasets import open_splits
+from benchmark.data.evaluation_images import open_evaluation_images
 from benchmark.data.feature_cache import cache_of
 from benchmark.data.index import Index
 from benchmark.data.registry import index_of, status_of
@@ -242,7 +242,7 @@ class Runner:
         """The question about images, its encoders still to come (an attempt that ran out of memory wants fresh ones)."""
         cell, scratch = training.cell, training.scratch
         task = self.task_of(cell)
-        parts = open_parts(
+        parts = open_splits(
             index=self._index_of(task, cell),
             task=task,
             recipe=cell.recipe,
@@ -305,7 +305,7 @@ class Runner:
         task = self.task_of(cells[0])
         index = self._index_of(task, cells[0])
         started = time.perf_counter()
-        views = open_views(
+        views = open_evaluation_images(
             index=index,
             task=task,
             recipe=cells[0].recipe,
@@ -315,8 +315,10 @@ class Runner:
             progress=self._progress("cache", trainings[0]),
             tell=self._tell(trainings[0].key),
         )
-        dealt = [assign_examples(index, task, cell.recipe, TrainingShare.of_cell(cell), cell.seed) for cell in cells]
-        wanted = rows_of(dealt, views)
+        assignments = [
+            assign_examples(index, task, cell.recipe, TrainingShare.of_cell(cell), cell.seed) for cell in cells
+        ]
+        wanted = rows_of(assignments, views)
         held: dict[Path, EncoderFeatures] = {}
         asked = []
         for cell in cells:
@@ -333,7 +335,7 @@ class Runner:
             asked.append([held[cache.folder] for _, cache in caches])
         share = (time.perf_counter() - started) / len(cells)
         all_inputs = []
-        for training, its, vectorised in zip(trainings, dealt, asked, strict=True):
+        for training, its, vectorised in zip(trainings, assignments, asked, strict=True):
             cell = training.cell
             told = self._told(cell)
             told.notes += its.notes

@@ -78,11 +78,11 @@ def test_tone_clips_and_does_not_wrap():
 
 def test_flips_are_the_four_of_a_patch_each_as_often():
     patch = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    seen = [flips(patch, torch.Generator().manual_seed(seed)).tobytes() for seed in range(400)]
+    scanned = [flips(patch, torch.Generator().manual_seed(seed)).tobytes() for seed in range(400)]
     four = {image.tobytes() for image in (patch, patch[::-1], patch[:, ::-1], patch[::-1, ::-1])}
 
-    assert set(seen) == four
-    assert all(70 <= seen.count(image) <= 130 for image in four)
+    assert set(scanned) == four
+    assert all(70 <= scanned.count(image) <= 130 for image in four)
 
 
 def test_the_first_papers_look_is_its_draw_rendered():

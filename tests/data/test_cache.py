@@ -18,7 +18,7 @@ from PIL import Image
 from torchvision.transforms import Resize
 
 from benchmark.data.cache import Cache, open_cache
-from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.decoding import ImageFiles, StoredSize
 from benchmark.data.phantoms.files import write_mask
 from benchmark.errors import BenchmarkError
 from benchmark.files import DiskFullError, TemporaryError
@@ -28,7 +28,7 @@ MASKED = StoredSize(shape="square", size=20, resize="nearest", masks=("mask", "f
 COUNT = 150  # three chunks of a build: 64, 64, 22
 
 
-def pictures(root: Path, shapes) -> Source:
+def pictures(root: Path, shapes) -> ImageFiles:
     """Images of noise and gradients, height x width (x 3) each, as ordinary PNG files."""
     rng = np.random.default_rng(len(shapes))
     for number, shape in enumerate(shapes):
@@ -37,14 +37,14 @@ def pictures(root: Path, shapes) -> Source:
         root.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(root / f"{number:03d}.png")
     names = [f"{number:03d}.png" for number in range(len(shapes))]
-    return Source(root=root, images=names, data_digest="d" * 16, phantom=False)
+    return ImageFiles(root=root, images=names, data_digest="d" * 16, phantom=False)
 
 
-def many(root: Path) -> Source:
+def many(root: Path) -> ImageFiles:
     return pictures(root, [(6 + n % 3, 9) for n in range(COUNT)])
 
 
-def with_masks(source: Source) -> Source:
+def with_masks(source: ImageFiles) -> ImageFiles:
     """Two masks an image, of its size, as files that are marked as phantoms: only images are asked for their mark."""
     named = []
     for number, image in enumerate(source.images):
@@ -63,13 +63,13 @@ class Heard(list):
         self.append((done, total))
 
 
-def opened(source: Source, working: StoredSize, home: Path, heard: Heard | None = None) -> Cache:
+def opened(source: ImageFiles, stored_size: StoredSize, home: Path, heard: Heard | None = None) -> Cache:
     """As a process of its own opens it: nothing was verified before."""
     source = replace(source, verified=set())
-    return open_cache(source, working, home, name="T", progress=Heard() if heard is None else heard)
+    return open_cache(source, stored_size, home, name="T", progress=Heard() if heard is None else heard)
 
 
-def pil(source: Source, row: int) -> Image.Image:
+def pil(source: ImageFiles, row: int) -> Image.Image:
     return Image.open(source.root / source.images[row])
 
 
@@ -78,7 +78,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def mixed(tmp_path) -> Source:
+def mixed(tmp_path) -> ImageFiles:
     """Grey and colour, wide, tall and square, smaller and larger than what they are resized to."""
     return pictures(tmp_path / "pictures", [(40, 40), (33, 71), (90, 47, 3), (16, 12), (61, 61, 3), (20, 20)])
 
@@ -172,7 +172,7 @@ def test_another_size_other_images_other_masks_and_other_data_are_other_caches(m
         (replace(masked, masks=[names[::-1] for names in masked.masks]), MASKED),
     ]
 
-    folders = {opened(source, working, home).folder for source, working in sources_and_sizes}
+    folders = {opened(source, stored_size, home).folder for source, stored_size in sources_and_sizes}
 
     assert len(folders) == len(sources_and_sizes)
 
@@ -189,22 +189,22 @@ def test_a_build_that_meets_a_broken_image_names_it_and_is_continued(tmp_path, m
     """cache.json is written last: until then there is no cache. After the repair, 64 images are not decoded again,
     and the bytes are those of a build that met nothing.
     """
-    source, working = many(tmp_path / "pictures"), NATIVE
+    source, stored_size = many(tmp_path / "pictures"), NATIVE
     if masked:
-        source, working = with_masks(source), MASKED
-    whole = opened(source, working, tmp_path / "elsewhere")
+        source, stored_size = with_masks(source), MASKED
+    whole = opened(source, stored_size, tmp_path / "elsewhere")
     broken = source.root / source.images[100]
     content = broken.read_bytes()
     broken.write_bytes(content[:60])
     home, first, second = tmp_path / "home", Heard(), Heard()
 
     with pytest.raises(BenchmarkError, match="unreadable image") as raised:
-        opened(source, working, home, first)
+        opened(source, stored_size, home, first)
     left = [path.name for path in home.rglob("cache.json")]
     for image in source.images[:64]:
         (source.root / image).unlink()
     broken.write_bytes(content)
-    cache = opened(source, working, home, second)
+    cache = opened(source, stored_size, home, second)
 
     assert str(raised.value).startswith(f"{broken}: ")
     assert left == []
@@ -412,13 +412,13 @@ def test_a_damaged_image_that_cannot_be_decoded_again_is_one_line(mixed, tmp_pat
 def test_an_image_that_changed_after_it_was_decoded_is_refused_by_name(mixed, tmp_path, masked, same_size):
     """Whichever cache of the data set is opened or built then. As it was before, it is taken again."""
     home = tmp_path / "home"
-    source, working = (with_masks(mixed), MASKED) if masked else (mixed, NATIVE)
-    opened(source, working, home)
+    source, stored_size = (with_masks(mixed), MASKED) if masked else (mixed, NATIVE)
+    opened(source, stored_size, home)
     path = source.root / (source.masks[3][0] if masked else source.images[3])
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if same_size else content + b"more")
 
-    for size in (working, replace(working, size=24)):
+    for size in (stored_size, replace(stored_size, size=24)):
         with pytest.raises(
             TemporaryError, match=rf"1 file changed since .*\({path.name}\).*put the files back"
         ) as fault:
@@ -426,7 +426,7 @@ def test_an_image_that_changed_after_it_was_decoded_is_refused_by_name(mixed, tm
         assert "\n" not in str(fault.value)
     path.write_bytes(content)
 
-    assert len(everything_of(opened(source, replace(working, size=24), home))) == 6
+    assert len(everything_of(opened(source, replace(stored_size, size=24), home))) == 6
 
 
 def test_a_copied_data_set_is_read_once_and_then_known_by_its_new_times(mixed, tmp_path):

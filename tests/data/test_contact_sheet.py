@@ -13,10 +13,10 @@ from torchvision.transforms import functional
 
 from benchmark.data import contact_sheet as sheets
 from benchmark.data import datasets as parting
-from benchmark.data.contact_sheet import EPOCHS, contact_sheet, given_to_the_network, pick
+from benchmark.data.contact_sheet import EPOCHS, contact_sheet, network_inputs, pick
 from benchmark.data.image_files import read_image
 from benchmark.data.registry import read_index
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace
 
@@ -80,7 +80,7 @@ def test_what_is_shown_is_what_trains(tasks, phantoms, tmp_path, name):
     task, seed = tasks[name], 3
     recipe = recipe_of(task)
     index = read_index(task, phantoms)
-    opened = parting.open_parts(
+    opened = parting.open_splits(
         index=index,
         task=task,
         recipe=recipe,
@@ -91,10 +91,10 @@ def test_what_is_shown_is_what_trains(tasks, phantoms, tmp_path, name):
         threads=1,
         progress=lambda _done, _total: None,
     )
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     rows = pick(index, parts[parts == "train"].index, 3, seed)
     channels = max(read_image(index.root / index.table["image"][row], task.windows)[0].shape[2] for row in rows)
-    given = given_to_the_network(index, task, recipe, parts, rows, seed, channels)
+    given = network_inputs(index, task, recipe, parts, rows, seed, channels)
 
     for place, epoch in enumerate(EPOCHS, 1):
         trained = {}
@@ -114,9 +114,9 @@ def test_the_evaluation_view_is_torchvisions_resize_and_centre_crop(tasks, phant
     task = tasks["TXC"]
     recipe = recipe_of(task)
     index = read_index(task, phantoms)
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     row = parts.index[parts == "train"][5]
-    ((view, *_),) = given_to_the_network(index, task, recipe, parts, [row], 0, 1)
+    ((view, *_),) = network_inputs(index, task, recipe, parts, [row], 0, 1)
     with Image.open(index.root / index.table["image"][row]) as image:
         resized = functional.resize(image.convert("L"), [recipe.evaluation_size] * 2)
         wanted = np.asarray(functional.center_crop(resized, [32, 32]))
@@ -127,7 +127,7 @@ def test_the_evaluation_view_is_torchvisions_resize_and_centre_crop(tasks, phant
 def test_only_training_images_are_shown_augmented(tasks, phantoms, monkeypatch):
     task = tasks["VFS"]
     index = read_index(task, phantoms)
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     sheet, figure, lines = drawn(task, phantoms, monkeypatch, augmented=True, num=99)
     num = int((parts == "train").sum())
 

@@ -17,7 +17,7 @@ from torchvision.transforms import Resize
 
 from benchmark.data.assignment import TrainingShare
 from benchmark.data.batches import cut
-from benchmark.data.datasets import ImageSplit, Splits, open_parts, workings
+from benchmark.data.datasets import ImageSplit, Splits, open_splits, stored_sizes
 from benchmark.data.index import Index
 from benchmark.data.phantoms.files import write_image
 from benchmark.data.registry import read_index
@@ -43,7 +43,7 @@ def opened(tasks, phantoms, home):
 
     def open_task(name, *settings, seed=1, fraction=1.0, threads=1, index=None, progress=None) -> Splits:
         task = tasks[name]
-        return open_parts(
+        return open_splits(
             index=index or read_index(task, phantoms),
             task=task,
             recipe=task.complete_recipe(settings=(*SMALL_IMAGES[name], *settings)),
@@ -378,7 +378,7 @@ def test_native_images_are_kept_as_they_are(tasks, size):
     pixels = np.random.default_rng(0).integers(0, 256, (size, size + 7, 1), dtype=np.uint8)
     index = Index(task="T", root=Path(), table=pd.DataFrame(), labels=("a",), phantom=True)
 
-    training, evaluation = workings(index, tasks["TXC"], Recipe(train_resolution="native"))
+    training, evaluation = stored_sizes(index, tasks["TXC"], Recipe(train_resolution="native"))
 
     assert training.image(pixels).shape == pixels.shape
     assert evaluation.image(pixels).shape == (256, 256, 1)

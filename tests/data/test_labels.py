@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmark.data.assignment import TrainingShare
-from benchmark.data.datasets import open_parts
-from benchmark.data.labels import POLICIES, judged_labels, training_labels
+from benchmark.data.datasets import open_splits
+from benchmark.data.labels import POLICIES, evaluation_labels, training_labels
 from benchmark.data.registry import read_index
 from benchmark.errors import BenchmarkError
 
@@ -42,14 +42,14 @@ def test_draws_are_those_of_the_seed():
 
 def test_what_is_uncertain_judges_nothing():
     np.testing.assert_array_equal(
-        judged_labels(TABLE, LABELS),
+        evaluation_labels(TABLE, LABELS),
         np.array([[1, np.nan], [0, 0], [np.nan, 1], [np.nan, np.nan], [np.nan, 0]], np.float32),
     )
 
 
 def targets(task, workspace, fraction, policy="lsr-ones"):
     """Part -> id -> labels, as batches give them."""
-    opened = open_parts(
+    opened = open_splits(
         index=read_index(task, workspace.data),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32", f"uncertain={policy}")),

@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.data import image_files as pixels
 from benchmark.data.registry import read_index
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 
 
 def test_montgomery_lungs_are_both_masks_together(tasks, phantoms):
@@ -98,7 +98,7 @@ def test_kermanys_sixteen_join_the_training_part_where_they_are(tasks, phantoms,
 
     assert set_aside.any()
     assert set(index.table.loc[set_aside, "part"]) == {"train"}
-    assert "validation" in set(assign_parts(index, tasks["PneumoniaCXR"].split))
+    assert "validation" in set(assign_splits(index, tasks["PneumoniaCXR"].split))
     assert len(without) == len(index.table) - set_aside.sum()
 
 

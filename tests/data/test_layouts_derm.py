@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_score
 from benchmark.data.phantoms.drawing.lesion import skin
 from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.registry import read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 
 DERM = ("Derm27", "Derm27-ISIC")
@@ -41,7 +41,7 @@ def test_a_phantom_has_the_columns_of_its_official_tables(tasks, written, name):
 
     assert tables == {file: sorted(columns) for file, columns in TABLES[name].items()}
     assert (len(index.table), index.notes) == (60, ())
-    assert {"train", "validation", "test"} == set(assign_parts(index, tasks[name].split))
+    assert {"train", "validation", "test"} == set(assign_splits(index, tasks[name].split))
 
 
 def test_a_case_is_a_lesion_of_one_patient_and_one_class(tasks, written):
@@ -167,5 +167,5 @@ def test_pad_ufes_20_has_the_images_patients_and_lesions_of_its_table(tasks, rea
     }  # fmt: skip
     assert index.notes == ("686 of the published 2,298 images are here",)
     assert not index.phantom
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     assert pd.DataFrame({"patient": index.table["patient"], "part": parts}).drop_duplicates()["patient"].is_unique

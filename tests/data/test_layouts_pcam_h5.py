@@ -11,7 +11,7 @@ from benchmark.data.image_files import read_image
 from benchmark.data.phantoms.files import write_dataset
 from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.registry import read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 
 TASK = "PatchCam-H5"
@@ -50,7 +50,7 @@ def test_each_row_is_the_patch_and_the_label_of_its_number(tasks, root):
 def test_the_parts_are_the_originals_own(tasks, root):
     index = read_index(tasks[TASK], root.parent)
 
-    assert (assign_parts(index, tasks[TASK].split) == index.table["part"]).all()
+    assert (assign_splits(index, tasks[TASK].split) == index.table["part"]).all()
     assert index.table["part"].value_counts().to_dict() == {"train": 24, "validation": 8, "test": 8}
 
 

@@ -10,7 +10,7 @@ import pytest
 from benchmark.data.image_files import read_image
 from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.registry import read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 
 LABEL = "pe_present_on_image"
 # the order of the competition's own table
@@ -80,7 +80,7 @@ def test_the_sheet_shows_slices_through_three_windows(tasks, index):
 
 
 def test_a_study_lies_in_one_part(tasks, index):
-    parts = assign_parts(index, tasks["ECC"].split)
+    parts = assign_splits(index, tasks["ECC"].split)
 
     assert parts.groupby(index.table["study"].to_numpy()).nunique().eq(1).all()
     assert set(parts) == {"train", "validation", "test"}

@@ -10,11 +10,11 @@ import torch
 from conftest import CHECKOUT, NUM_READ, SMALL
 
 from benchmark.data import datasets as parts
-from benchmark.data.index import MASKS, checked
+from benchmark.data.index import MASKS, check_index
 from benchmark.data.phantom_mark import is_phantom
 from benchmark.data.phantoms import folder as phantom
 from benchmark.data.registry import READERS, phantom_writer_of, read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace
 
@@ -64,7 +64,7 @@ def task(request, tasks):
 
 def open_small(task, data, home):
     """The parts of a task at 32 pixels, on the CPU."""
-    return parts.open_parts(
+    return parts.open_splits(
         index=read_index(task, data),
         task=task,
         recipe=task.complete_recipe(settings=("image_size=32",)),
@@ -295,7 +295,7 @@ def test_an_index_that_breaks_its_promises_names_the_first_row(tasks, phantoms, 
     broken.loc[0, column] = value
 
     with pytest.raises(BenchmarkError) as raised:
-        checked(replace(index, table=broken), segmentation=False)
+        check_index(replace(index, table=broken), segmentation=False)
 
     assert told in str(raised.value)
     assert str(index.root) in str(raised.value)
@@ -306,14 +306,14 @@ def test_a_finding_that_was_not_labelled_is_allowed(tasks, phantoms):
     unlabelled = index.table.copy()
     unlabelled.loc[0, "TB"] = np.nan
 
-    kept = checked(replace(index, table=unlabelled), segmentation=False)
+    kept = check_index(replace(index, table=unlabelled), segmentation=False)
 
     assert kept.table["TB"].isna().sum() == 1
     assert index.digest != kept.digest
 
 
 def test_every_phantom_can_be_split_as_its_task_says(task, phantoms):
-    split = assign_parts(read_index(task, phantoms), task.split)
+    split = assign_splits(read_index(task, phantoms), task.split)
 
     assert {"train", "validation", "test"} == set(split)
 

@@ -12,7 +12,7 @@ from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.index import Index
 from benchmark.data.registry import read_index
-from benchmark.data.splitting import assign_parts, fraction_of
+from benchmark.data.splitting import assign_splits, fraction_of
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import SplitRule
 
@@ -21,7 +21,7 @@ from benchmark.tasks.spec import SplitRule
 @given(indexes(), st.integers(0, 99), st.floats(0.05, 0.6), st.floats(0.05, 0.5))
 def test_every_row_has_a_part_and_every_patient_one(index, seed, test, validation):
     """And the shares of patients are those asked for, to the nearest patient, none empty."""
-    parts = assign_parts(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
+    parts = assign_splits(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
     of = {part: patients_of(index, parts, part) for part in ("train", "validation", "test")}
     num = index.table["patient"].nunique()
 
@@ -42,7 +42,7 @@ def test_a_binary_label_is_in_proportion_in_the_test_part(index, seed, test):
     patient, and up to K/2 times the stratum's share of patients more where other strata are rounded; the prefix's own
     length is rounded by another half (or up to one whole patient). K = 2: two patients at the most.
     """
-    parts = assign_parts(index, SplitRule(method="random", test=test, seed=seed))
+    parts = assign_splits(index, SplitRule(method="random", test=test, seed=seed))
     ill = index.table.groupby("patient")["L0"].max() > 0
     in_test = ill.index.isin(patients_of(index, parts, "test"))
 
@@ -53,7 +53,7 @@ def test_a_binary_label_is_in_proportion_in_the_test_part(index, seed, test):
 @given(indexes(num_labels=3), st.integers(0, 99), st.floats(0.05, 0.6))
 def test_the_rarest_of_several_labels_is_in_proportion_in_the_test_part(index, seed, test):
     """The bound above with four strata: three patients."""
-    parts = assign_parts(index, SplitRule(method="random", test=test, seed=seed))
+    parts = assign_splits(index, SplitRule(method="random", test=test, seed=seed))
     has = index.table.groupby("patient")[list(index.labels)].max() > 0
     ill = has[has.sum().idxmin()]
     in_test = ill.index.isin(patients_of(index, parts, "test"))
@@ -69,10 +69,10 @@ def test_neither_the_order_of_the_rows_nor_a_second_call_changes_a_part(index, s
     random.shuffle(order)
     shuffled = index.table.iloc[order].reset_index(drop=True)
 
-    parts = dict(zip(index.table["id"], assign_parts(index, split), strict=True))
+    parts = dict(zip(index.table["id"], assign_splits(index, split), strict=True))
 
-    assert parts == dict(zip(index.table["id"], assign_parts(index, split), strict=True))
-    assert parts == dict(zip(shuffled["id"], assign_parts(replace(index, table=shuffled), split), strict=True))
+    assert parts == dict(zip(index.table["id"], assign_splits(index, split), strict=True))
+    assert parts == dict(zip(shuffled["id"], assign_splits(replace(index, table=shuffled), split), strict=True))
 
 
 def a_hundred_patients() -> Index:
@@ -83,7 +83,7 @@ def a_hundred_patients() -> Index:
 
 def test_another_seed_is_another_split():
     index = a_hundred_patients()
-    splits = [tuple(assign_parts(index, SplitRule(method="random", test=0.2, seed=seed))) for seed in range(5)]
+    splits = [tuple(assign_splits(index, SplitRule(method="random", test=0.2, seed=seed))) for seed in range(5)]
 
     assert len(set(splits)) == 5
 
@@ -93,28 +93,28 @@ def test_the_split_asks_only_for_patients_and_labels():
     index = a_hundred_patients()
     elsewhere = replace(index, root=Path("elsewhere"), table=index.table.assign(image="x.png", sex="F"))
 
-    assert assign_parts(index, RANDOM).equals(assign_parts(elsewhere, RANDOM))
+    assert assign_splits(index, RANDOM).equals(assign_splits(elsewhere, RANDOM))
 
 
 def test_a_label_that_is_not_known_counts_as_absent():
     index = a_hundred_patients()
     unknown = index.table.assign(ill=index.table["ill"].replace(0.0, np.nan))
 
-    assert assign_parts(index, RANDOM).equals(assign_parts(replace(index, table=unknown), RANDOM))
+    assert assign_splits(index, RANDOM).equals(assign_splits(replace(index, table=unknown), RANDOM))
 
 
 def test_segmentation_is_stratified_by_having_anything_to_find():
     index = a_hundred_patients()
     masks = index.table.assign(mask=np.where(index.table["ill"] > 0, "rle:1 2", "rle:")).drop(columns="ill")
 
-    assert assign_parts(index, RANDOM).equals(assign_parts(replace(index, table=masks, labels=("m",)), RANDOM))
+    assert assign_splits(index, RANDOM).equals(assign_splits(replace(index, table=masks, labels=("m",)), RANDOM))
 
 
 @enough
 @given(indexes(), st.integers(0, 99), st.lists(st.floats(0.01, 1), min_size=2, max_size=5))
 def test_fractions_of_one_seed_are_nested_and_of_the_training_part_alone(index, seed, fractions):
     """Their size is that of the patients asked for, to the nearest, at least one."""
-    parts = assign_parts(index, RANDOM)
+    parts = assign_splits(index, RANDOM)
     rows = index.table.index[parts == "train"]
     patients = index.table.loc[rows, "patient"].nunique()
     taken = [set(fraction_of(index, rows, fraction, seed)) for fraction in sorted(fractions)]
@@ -130,7 +130,7 @@ def test_fractions_of_one_seed_are_nested_and_of_the_training_part_alone(index, 
 
 def test_the_whole_fraction_is_everything_and_the_least_one_patient():
     index = a_hundred_patients()
-    rows = index.table.index[assign_parts(index, RANDOM) == "train"]
+    rows = index.table.index[assign_splits(index, RANDOM) == "train"]
 
     assert rows.equals(fraction_of(index, rows, 1.0, seed=3))
     assert len(set(index.table.loc[fraction_of(index, rows, 1e-6, seed=3), "patient"])) == 1
@@ -160,7 +160,7 @@ def official_index() -> Index:
 
 def test_official_parts_are_kept_and_validation_is_taken_from_training():
     index = official_index()
-    parts = assign_parts(index, SplitRule(method="official", validation=0.1))
+    parts = assign_splits(index, SplitRule(method="official", validation=0.1))
 
     assert ((parts == "test") == (index.table["part"] == "test")).all()
     assert len(patients_of(index, parts, "validation")) == 7
@@ -171,21 +171,21 @@ def test_an_official_validation_part_is_kept():
     index = official_index()
     index.table.loc[index.table["patient"] == "p5", "part"] = "validation"
 
-    assert index.table["part"].equals(assign_parts(index, SplitRule(method="official")).rename("part"))
+    assert index.table["part"].equals(assign_splits(index, SplitRule(method="official")).rename("part"))
 
 
 def test_an_official_split_without_official_parts_is_refused():
     with pytest.raises(
         BenchmarkError, match="T: the split is official, but the data set gives no parts: use a random split"
     ):
-        assign_parts(a_hundred_patients(), SplitRule(method="official"))
+        assign_splits(a_hundred_patients(), SplitRule(method="official"))
 
 
 def test_too_few_patients_for_three_parts_are_refused():
     index = an_index(["ill"], ["p0", "p0", "p1"], [[1], [1], [0]])
 
     with pytest.raises(BenchmarkError, match="T: 3 images of 2 patients leave none for train"):
-        assign_parts(index, RANDOM)
+        assign_splits(index, RANDOM)
 
 
 def test_chase_trains_on_20_images_of_10_children_and_tests_on_8_of_4(tasks):
@@ -194,7 +194,7 @@ def test_chase_trains_on_20_images_of_10_children_and_tests_on_8_of_4(tasks):
     index = an_index(["vessel"], children, np.ones((28, 1)))
     index = replace(index, table=index.table.drop(columns="vessel").assign(mask="m.png"))
 
-    parts = assign_parts(index, tasks["VFS-CHASE"].split)
+    parts = assign_splits(index, tasks["VFS-CHASE"].split)
 
     assert ((parts == "test").sum(), len(patients_of(index, parts, "test"))) == (8, 4)
     assert (parts != "test").sum() == 20
@@ -205,6 +205,6 @@ def test_chestxray14_phantoms_keep_their_official_test_part(tasks, phantoms):
     index = read_index(tasks["DXC14"], phantoms)
     listed = set((index.root / "test_list.txt").read_text().split())
 
-    parts = assign_parts(index, tasks["DXC14"].split)
+    parts = assign_splits(index, tasks["DXC14"].split)
 
     assert listed == set(index.table["id"][parts == "test"])

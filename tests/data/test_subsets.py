@@ -11,8 +11,8 @@ from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.assignment import TrainingShare, assign_examples
 from benchmark.data.datasets import oversampled
-from benchmark.data.labels import with_commonest
-from benchmark.data.splitting import assign_parts, fraction_of, subset_of
+from benchmark.data.labels import join_rare_classes
+from benchmark.data.splitting import assign_splits, fraction_of, subset_of
 from benchmark.errors import BenchmarkError
 from benchmark.recipe import Recipe
 from benchmark.tasks.spec import SplitRule
@@ -85,13 +85,13 @@ def test_folds_part_the_patients_and_leave_the_test_alone(index, folds, seed):
     if index.table["patient"].nunique() < 3 * folds:
         return
     split = SplitRule(method="random", test=0.2, seed=seed)
-    whole = assign_parts(index, split)
-    dealt = [assign_parts(index, split, (number, folds)) for number in range(folds)]
+    whole = assign_splits(index, split)
+    assignment = [assign_splits(index, split, (number, folds)) for number in range(folds)]
 
-    for parts in dealt:
+    for parts in assignment:
         assert patients_of(index, parts, "test") == patients_of(index, whole, "test")
         assert not patients_of(index, parts, "train") & patients_of(index, parts, "validation")
-    held = [patients_of(index, parts, "validation") for parts in dealt]
+    held = [patients_of(index, parts, "validation") for parts in assignment]
     assert sum(len(patients) for patients in held) == len(set.union(*held))
     assert set.union(*held) == patients_of(index, whole, "train") | patients_of(index, whole, "validation")
     assert max(map(len, held)) - min(map(len, held)) <= 1
@@ -107,7 +107,7 @@ def test_folds_have_each_class_in_equal_numbers_and_equal_sizes(counts, folds, i
         return
     table = index.table.assign(kind=index.table[list(index.labels)].to_numpy().argmax(1))
 
-    parts = [assign_parts(index, split, (number, folds)) == "validation" for number in range(folds)]
+    parts = [assign_splits(index, split, (number, folds)) == "validation" for number in range(folds)]
 
     held = [
         table[mine].groupby("kind")["patient"].nunique().reindex(range(len(counts)), fill_value=0) for mine in parts
@@ -124,7 +124,7 @@ def test_no_fold_has_one_class_alone(counts, folds):
     split = SplitRule(method="random", test=0.2)
 
     for number in range(folds):
-        parts = assign_parts(index, split, (number, folds))
+        parts = assign_splits(index, split, (number, folds))
         for part in ("train", "validation"):
             assert min(counts_of(index, index.table.index[parts == part])) > 0
 
@@ -134,7 +134,7 @@ def test_folds_are_stratified():
     split = SplitRule(method="random", test=0.2)
 
     found = [
-        int(index.table.loc[assign_parts(index, split, (number, 4)) == "validation", "A"].sum()) for number in range(4)
+        int(index.table.loc[assign_splits(index, split, (number, 4)) == "validation", "A"].sum()) for number in range(4)
     ]
 
     assert found == [4, 4, 4, 4]
@@ -147,7 +147,7 @@ def test_parts_of_absolute_size_are_met_to_the_image_where_patients_allow(seed, 
     rng = np.random.default_rng(seed)
     patients = np.repeat([f"p{n}" for n in range(150)], rng.integers(1, 4, 150))
     index = an_index(["A"], patients, rng.random((len(patients), 1)) < 0.3)
-    parts = assign_parts(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
+    parts = assign_splits(index, SplitRule(method="random", test=test, validation=validation, seed=seed))
 
     assert (parts == "test").sum() == test
     assert (parts == "validation").sum() == validation
@@ -157,7 +157,7 @@ def test_parts_of_absolute_size_are_met_to_the_image_where_patients_allow(seed, 
 def test_absolute_sizes_shrink_with_an_incomplete_copy():
     index = an_index(["A"], [f"p{n}" for n in range(100)], np.arange(100)[:, None] % 5 == 0)
 
-    parts = assign_parts(index, SplitRule(method="random", test=200, validation=100, of=1000))
+    parts = assign_splits(index, SplitRule(method="random", test=200, validation=100, of=1000))
 
     assert parts.value_counts().to_dict() == {"train": 70, "test": 20, "validation": 10}
 
@@ -166,14 +166,14 @@ def test_more_images_than_there_are_is_refused():
     index = an_index(["A"], ["a", "b", "c", "d"], [[0], [1], [0], [1]])
 
     with pytest.raises(BenchmarkError, match="4 images are wanted for a part, 4 are there to be parted"):
-        assign_parts(index, SplitRule(method="random", test=4))
+        assign_splits(index, SplitRule(method="random", test=4))
 
 
 def test_a_copys_own_labelled_test_stays_the_test():
     index = an_index(["A"], [f"p{n}" for n in range(40)], np.arange(40)[:, None] % 2, part="train")
     index.table.loc[:9, "part"] = "test"
 
-    parts = assign_parts(index, SplitRule(method="random", test=0.5))
+    parts = assign_splits(index, SplitRule(method="random", test=0.5))
 
     assert (index.table["part"] == "test").equals(parts == "test")
     assert "validation" in set(parts)
@@ -188,7 +188,7 @@ def test_the_commonest_classes_are_those_of_the_training_parts_cases():
     index = replace(index, table=index.table.assign(case=cases))
     parts = index.table["id"].map(lambda name: "test" if int(name[1:]) >= 10 else "train")
 
-    two, all_four = with_commonest(index, parts, 2), with_commonest(index, parts, 26)
+    two, all_four = join_rare_classes(index, parts, 2), join_rare_classes(index, parts, 26)
 
     assert two.labels == ("a", "b", "Other")
     assert two.table["Other"].tolist() == [0.0] * 5 + [1.0] * 11
@@ -226,7 +226,7 @@ def test_parts_and_fractions_have_each_class_in_proportion(counts, seed, share):
     index = exclusive(counts)
     if sum(counts) < 6:
         return
-    parts = assign_parts(index, SplitRule(method="random", test=share, validation=share, seed=seed))
+    parts = assign_splits(index, SplitRule(method="random", test=share, validation=share, seed=seed))
     rest = index.table.index[parts != "test"]
     chosen = {
         "test": (index.table.index, index.table.index[parts == "test"]),
@@ -264,12 +264,12 @@ def test_a_binary_training_part_of_one_class_is_refused_too(tasks):
 def test_labels_that_do_not_exclude_each_other_may_all_be_absent_in_training(tasks):
     index = an_index(["A", "B"], [f"p{n}" for n in range(40)], np.zeros((40, 2)))
 
-    dealt = assign_examples(
+    assignment = assign_examples(
         index, tasks["DXC14"].model_copy(update={"split": RANDOM}), Recipe(), TrainingShare(), seed=0
     )
 
-    assert len(dealt.training) == 29
-    assert dealt.notes == ()
+    assert len(assignment.training) == 29
+    assert assignment.notes == ()
 
 
 @pytest.mark.parametrize("part", ["training", "validation", "test"])
@@ -280,9 +280,9 @@ def test_a_part_without_a_class_that_others_have_is_noted(tasks, part):
     table = index.table.assign(part=["train" if name == "training" else name for name in of_row])
     task = tasks["Derm27-ISIC"].model_copy(update={"split": SplitRule(method="official"), "case": None})
 
-    dealt = assign_examples(replace(index, table=table), task, Recipe(), TrainingShare(), seed=0)
+    assignment = assign_examples(replace(index, table=table), task, Recipe(), TrainingShare(), seed=0)
 
-    assert dealt.notes == (f"the {part} part has no image of class 2; other parts have some",)
+    assert assignment.notes == (f"the {part} part has no image of class 2; other parts have some",)
 
 
 def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
@@ -292,9 +292,9 @@ def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
     )
     task = tasks["PXS"].model_copy(update={"split": SplitRule(method="official")})
 
-    dealt = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), TrainingShare(), seed=0)
+    assignment = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), TrainingShare(), seed=0)
 
-    assert dealt.notes == (
+    assert assignment.notes == (
         "the training part has no image without pneumothorax; other parts have some",
         "the test part has no image with pneumothorax; other parts have some",
     )

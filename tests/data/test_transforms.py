@@ -23,7 +23,7 @@ from benchmark.data.augmentation import (
 from benchmark.data.decoding import StoredSize
 from benchmark.data.phantoms.drawing.radiograph import chest
 from benchmark.data.phantoms.drawing.retina import fundus
-from benchmark.models.normalization import Normalization, centre_crop, ten_crop
+from benchmark.models.normalization import Normalization, center_crop, ten_crop
 
 # what the first paper's code applies in training (its ToTensor and Normalize are the intake's)
 THEIRS = tv.Compose([tv.RandomResizedCrop(224), tv.RandomHorizontalFlip(), tv.RandomRotation(7)])
@@ -109,7 +109,7 @@ def test_evaluation_crops_are_those_of_torchvision_bit_for_bit(shape, channels):
     cached = StoredSize(shape="square", size=256).image(pixels)
     batch = torch.from_numpy(cached.copy())[None].permute(0, 3, 1, 2)
 
-    assert torch.equal(to_tensor(tv.CenterCrop(224)(resized)), intake(centre_crop(batch, 224))[0])
+    assert torch.equal(to_tensor(tv.CenterCrop(224)(resized)), intake(center_crop(batch, 224))[0])
     assert torch.equal(
         torch.stack([to_tensor(crop) for crop in tv.TenCrop(224)(resized)]),
         torch.stack([intake(crop)[0] for crop in ten_crop(batch, 224)]),
@@ -122,7 +122,7 @@ def test_odd_margins_are_cut_as_torchvision_cuts_them(side):
     batch = torch.arange(2 * 1 * side * side).reshape(2, 1, side, side)
 
     for size in (32, 33):
-        assert torch.equal(tv.CenterCrop(size)(batch), centre_crop(batch, size))
+        assert torch.equal(tv.CenterCrop(size)(batch), center_crop(batch, size))
         assert torch.equal(torch.stack(tv.TenCrop(size)(batch)), ten_crop(batch, size))
 
 

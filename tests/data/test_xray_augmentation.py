@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from benchmark.data.augmentation import Elastic, InverseGamma, xray_warps
-from benchmark.data.datasets import workings
+from benchmark.data.datasets import stored_sizes
 from benchmark.data.index import Index
 
 
@@ -118,7 +118,7 @@ def test_xray_images_and_masks_are_resized_by_nearest_neighbour(tasks, task):
     """As the first paper's code does; interpolated masks of LXS differ from its by a Dice of 0.987."""
     rng = np.random.default_rng(0)
     image, mask = rng.integers(0, 256, (300, 310, 1), dtype=np.uint8), rng.integers(0, 2, (300, 310)) > 0
-    kept, _ = workings(
+    kept, _ = stored_sizes(
         Index(task=task, root=Path(), table=pd.DataFrame({"mask": ["m.png"]}), labels=("m",), phantom=True),
         tasks[task],
         tasks[task].complete_recipe(),

@@ -54,7 +54,7 @@ def main() -> None:
 def measured(name: str, data: str) -> dict[str, Any]:
     """What indexing takes in this process, which has done nothing before."""
     from benchmark.data.registry import read_index
-    from benchmark.data.splitting import assign_parts
+    from benchmark.data.splitting import assign_splits
     from benchmark.tasks.registry import read_task
 
     task = read_task(CHECKOUT / "tasks" / f"{name}.yaml")
@@ -62,7 +62,7 @@ def measured(name: str, data: str) -> dict[str, Any]:
     clock = [time.perf_counter()]
     index = read_index(task, Path(data))
     clock.append(time.perf_counter())
-    parts = assign_parts(index, task.split)
+    parts = assign_splits(index, task.split)
     clock.append(time.perf_counter())
     digest = index.digest
     clock.append(time.perf_counter())

@@ -28,9 +28,9 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     from safetensors.torch import save_file
     from throughput_sides import wait_for_go
 
-    from benchmark.data.evaluation_images import open_views
+    from benchmark.data.evaluation_images import open_evaluation_images
     from benchmark.data.registry import read_index
-    from benchmark.experiment.cells import TaskRun, cells_of
+    from benchmark.experiment.grid import TaskRun, cells_of
     from benchmark.experiment.groups import group_cells
     from benchmark.protocols.registry import PROTOCOLS
     from benchmark.recipe import Recipe
@@ -40,7 +40,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     from benchmark.workspace import Workspace
     from benchmark.zoo import backbone
     from benchmark.zoo.catalog import ZooEntry, add_entry
-    from benchmark.zoo.fetch import admit_file
+    from benchmark.zoo.fetch import import_weight_file
 
     torch.set_num_threads(plan.threads)
     task = read_task(CHECKOUT / "tasks" / f"{plan.task}.yaml")
@@ -56,17 +56,17 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
             project=CHECKOUT, results=Path(made) / "results", home=Path(made), data=Path(plan.work) / "phantoms"
         )
         file = Path(made) / "resnet50.safetensors"
-        save_file(backbone.build("resnet50", "pooled", seed=0).state_dict(), file)
+        save_file(backbone.build_encoder("resnet50", "pooled", seed=0).state_dict(), file)
         facts = {"family": "own", "architecture": "resnet50", "container": "safetensors", "naming": "timm"}
         entry = ZooEntry(name="timed", source="file:resnet50.safetensors", licence="-", cite="-", **facts)
-        kept = admit_file(entry, file, workspace.weights)
+        kept = import_weight_file(entry, file, workspace.weights)
         add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
         asked = [TaskRun(task=task, protocol="linear", recipe=recipe) for recipe in recipes]
         cells = cells_of([[(entry, kept.sha256)]], asked, {task.name: index}, range(SEEDS))
         device = torch.device(plan.device)
         runner = Runner(workspace=workspace, device=device, threads=min(8, plan.threads), _indexes={task.name: index})
         seen = Recipe.complete(recipes[0].model_dump())
-        open_views(  # decoding is not what is compared: the other phases have their caches built before, too
+        open_evaluation_images(  # decoding is not what is compared: the other phases have their caches built before, too
             index=index,
             task=task,
             recipe=seen,

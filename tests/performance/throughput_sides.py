@@ -216,7 +216,7 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
         asked["augmentation"] = "none"  # spares the cache of training pixels, which no evaluation reads
     index = read_index(task, Path(plan.work) / "phantoms")
     wanted = plan.batch * (plan.warm_up + 11) + plan.images  # eight threads render ahead
-    copies = math.ceil(wanted / int((splits.assign_parts(index, task.split) == _part_name(plan.phase)).sum()))
+    copies = math.ceil(wanted / int((splits.assign_splits(index, task.split) == _part_name(plan.phase)).sum()))
     tables = [index.table.assign(id=index.table["id"] + f"-{copy}") for copy in range(copies)]
     return task, Recipe.complete(task.recipe, asked), replace(index, table=pd.concat(tables, ignore_index=True))
 
@@ -224,11 +224,11 @@ def _asked(plan: "Plan") -> "tuple[TaskSpec, Recipe, Index]":
 def _parts(
     plan: "Plan", task: "TaskSpec", recipe: "Recipe", index: "Index", device: torch.device, threads: int
 ) -> "Splits":
-    from benchmark.data.datasets import open_parts
+    from benchmark.data.datasets import open_splits
     from benchmark.workspace import Workspace
 
     work = Path(plan.work)
-    return open_parts(
+    return open_splits(
         index=index,
         task=task,
         recipe=recipe,
@@ -269,7 +269,7 @@ def _write_lists(task: "TaskSpec", work: Path) -> None:
     from benchmark.data.registry import read_index
 
     index = read_index(task, work / "phantoms")
-    table, parts = index.table, splits.assign_parts(index, task.split)
+    table, parts = index.table, splits.assign_splits(index, task.split)
     paths = [str(index.root / image) for image in table["image"]]
     if task.kind == "segmentation":
         masks = work / "masks"

@@ -15,7 +15,7 @@ from benchmark.data import verify as verifying
 from benchmark.data.phantoms.files import write_image, write_mask
 from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.registry import read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.data.verify import CHECKS, verify
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace
@@ -56,7 +56,7 @@ def blank(path):
 def of_two_parts(tasks, phantoms):
     """Two images of TXC with one label, of training and of test."""
     index = read_index(tasks["TXC"], phantoms)
-    parts = assign_parts(index, tasks["TXC"].split)
+    parts = assign_splits(index, tasks["TXC"].split)
     with_tb = index.table[index.table["TB"] == 1]
     return [with_tb["image"][parts == part].iloc[0] for part in ("train", "test")]
 
@@ -156,7 +156,7 @@ def test_one_image_in_two_parts_fails(damaged, changed, of_two_parts):
 
 def test_one_image_twice_in_a_part_is_a_warning_and_other_labels_are_named(tasks, phantoms, damaged, changed):
     index = read_index(tasks["TXC"], phantoms)
-    training = index.table[assign_parts(index, tasks["TXC"].split) == "train"]
+    training = index.table[assign_splits(index, tasks["TXC"].split) == "train"]
     ill, well = (training["image"][training["TB"] == label].iloc[0] for label in (1, 0))
     root = damaged("TXC")
     (root / ill).write_bytes((root / well).read_bytes())
@@ -280,7 +280,7 @@ def test_counts_unlike_the_published_are_a_warning_with_both_numbers(tasks, phan
     )
     index = replace(read_index(task, phantoms), phantom=False)
     table = index.table
-    told = checks.check_counts(index, task, assign_parts(index, task.split))
+    told = checks.check_counts(index, task, assign_splits(index, task.split))
     hernia, normal = (table["Hernia"] == 1).sum(), (table[list(task.labels)].sum(axis=1) == 0).sum()
 
     assert told.verdict == "WARN"
@@ -296,7 +296,7 @@ def test_a_random_splits_training_part_is_counted_with_its_validation(tasks, pha
     task = tasks["TXC"].model_copy(update={"counts": {"train": 32, "test": 8}})
     index = replace(read_index(task, phantoms), phantom=False)
 
-    assert checks.check_counts(index, task, assign_parts(index, task.split)).verdict == "PASS"
+    assert checks.check_counts(index, task, assign_splits(index, task.split)).verdict == "PASS"
 
 
 def test_prevalence_uncertain_and_unlabelled_values_are_counted(tasks, phantoms):
@@ -324,7 +324,7 @@ def test_classes_are_counted(tasks, phantoms):
 
 def test_a_patient_in_two_parts_fails(tasks, phantoms):
     index = read_index(tasks["DXC14"], phantoms)
-    parts = assign_parts(index, tasks["DXC14"].split)
+    parts = assign_splits(index, tasks["DXC14"].split)
     assert checks.check_patients(index, parts, one_each=False).verdict == "PASS"
     table = index.table.copy()
     one, other = parts.index[parts == "train"][0], parts.index[parts == "test"][0]
@@ -349,7 +349,7 @@ def test_unknown_patients_are_a_warning_unless_the_sheet_says_that_each_has_one_
 
 def test_a_label_that_a_part_lacks_is_a_warning_where_it_is_scored(tasks, phantoms):
     index = read_index(tasks["TXC"], phantoms)
-    parts = assign_parts(index, tasks["TXC"].split)
+    parts = assign_splits(index, tasks["TXC"].split)
     table = index.table.copy()
     table.loc[parts == "test", "TB"] = 0.0
     lacking = replace(index, table=table)

@@ -15,7 +15,7 @@ from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.readers import folders, pairs
 from benchmark.data.readers import table as table_reader
 from benchmark.data.registry import read_index, write_phantom
-from benchmark.data.splitting import assign_parts
+from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.registry import read_task
 
@@ -491,7 +491,7 @@ def test_phantoms_of_ones_own_sheet_let_it_be_tried(tmp_path, sheet):
     index = read_index(task, tmp_path / "data")
 
     assert (len(index.table), index.phantom) == (30, True)
-    assert {"train", "validation", "test"} == {*assign_parts(index, task.split)}
+    assert {"train", "validation", "test"} == {*assign_splits(index, task.split)}
     assert index.digest == read_index(task, tmp_path / "again").digest
     files = [sorted(str(path.relative_to(root)) for path in root.rglob("*")) for root in roots]
     assert files[0] == files[1]
