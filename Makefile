@@ -1,4 +1,4 @@
-# `make demo` and `make test` in a fresh clone: both make .venv and install into it first.
+# `make demo` and `make test` in a fresh clone: both make .venv and install into it first, by uv where it is there.
 PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -6,9 +6,11 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 .PHONY: demo test check docs clean
 
 $(BIN)/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	if command -v uv >/dev/null; then \
+	  uv venv --quiet --clear --python $(PYTHON) .venv && uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip && $(BIN)/python -m pip install --quiet --editable '.[dev]'; \
+	fi
 	touch $@
 
 # the main job on phantoms, in a folder of its own
@@ -16,6 +18,7 @@ demo: $(BIN)/.installed
 	BENCHMARK_HOME=demo/home $(BIN)/benchmark run --suite demo --results demo/results --workers 2
 	BENCHMARK_HOME=demo/home $(BIN)/benchmark report --suite demo --results demo/results
 	@echo "The demo's images are phantoms: these numbers mean nothing clinically. Everything lies under demo/: delete it at will."
+	@echo "Open $(CURDIR)/demo/results/reports/demo/report.html"
 
 test: $(BIN)/.installed check
 	$(BIN)/python -m pytest -n 2 -q
