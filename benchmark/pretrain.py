@@ -8,7 +8,7 @@ from torch import nn
 from benchmark.cell import Cell
 from benchmark.data.index import Index
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.cells import TaskRun, cells_of
+from benchmark.experiment.grid import TaskRun, cells_of
 from benchmark.files import write_whole
 from benchmark.recipe import Recipe
 from benchmark.results.store import Store
@@ -44,7 +44,7 @@ def supervised(
     (cell,) = cells_of([[(start, sha256)]], [TaskRun(task=task, recipe=recipe)], {task.name: index}, [seed])
     taken = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo).get(name)
     if taken is not None:
-        if taken.made_by and taken.made_by["key"] == cell.key and fetch.located(taken, workspace.weights):
+        if taken.made_by and taken.made_by["key"] == cell.key and fetch.find_weight_file(taken, workspace.weights):
             return taken
         raise BenchmarkError(
             f"the zoo has an entry {name!r} already, made otherwise: choose another name, or `benchmark zoo remove {name}`"
@@ -57,9 +57,9 @@ def supervised(
     made = _entry(name, title, start, task, cell, fresh, {k: v for k, v in scores.items() if v is not None})
     file = scratch / "encoder.safetensors"
     write_whole(file, save(tensors, metadata={"format": "pt"}))
-    kept = fetch.admit_file(made, file, workspace.weights)
+    kept = fetch.import_weight_file(made, file, workspace.weights)
     entry = made.model_copy(update={"sha256": kept.sha256})
-    backbone.encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
+    backbone.read_encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
     add_entry(workspace.own_zoo, entry)
     Store(workspace.results).remove_encoder_scratch(cell.key)
     return entry
@@ -119,6 +119,6 @@ def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, to
         whole = list(timm.create_model(architecture, pretrained=False, num_classes=0).state_dict())
     if set(own) == set(whole):
         return own, []
-    workspace = backbone.pyramid_places(own, whole)
+    workspace = backbone.pyramid_names(own, whole)
     untrained = [name for name in whole if name not in workspace and not name.endswith(backbone.COUNTER)]
     return {name: own[place] for name, place in workspace.items()}, untrained

@@ -22,13 +22,13 @@ Name = Annotated[str, typer.Argument(help="An entry's name.")]
 def list_entries(project: Project = None) -> None:
     """All entries: family, architecture, and whether their file is here."""
     from benchmark.cli.console import out, table_of
-    from benchmark.zoo.fetch import located
+    from benchmark.zoo.fetch import find_weight_file
 
     workspace = workspace_of(project=project)
     table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
     for entry in _catalog(workspace).values():
         try:
-            here = "fresh weights" if entry.is_scratch else "here" if located(entry, workspace.weights) else "not here"
+            here = "fresh weights" if entry.is_scratch else "here" if find_weight_file(entry, workspace.weights) else "not here"
         except BenchmarkError:
             here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
@@ -41,14 +41,14 @@ def show(name: Name, project: Project = None) -> None:
     import yaml
 
     from benchmark.zoo.catalog import find_entry
-    from benchmark.zoo.fetch import located
+    from benchmark.zoo.fetch import find_weight_file
 
     workspace = workspace_of(project=project)
     entry = find_entry(name, _catalog(workspace))
     facts = yaml.safe_dump(entry.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     typer.echo(printable(facts.rstrip()))
     if not entry.is_scratch:
-        file = located(entry, workspace.weights)
+        file = find_weight_file(entry, workspace.weights)
         typer.echo(f"file: {file.path}\nfile_sha256: {file.sha256}" if file else "file: not here")
 
 
@@ -60,14 +60,14 @@ app.command("cite")(zoo_cite.cite)
 def remove(name: Name, project: Project = None) -> None:
     """Remove an entry of your own, and its file here. Results that were made with it stay."""
     from benchmark.zoo.catalog import read_zoo, write_own
-    from benchmark.zoo.fetch import forget
+    from benchmark.zoo.fetch import delete_weight_file
 
     workspace = workspace_of(project=project)
     own = read_zoo(workspace.own_zoo) if workspace.own_zoo.is_file() else {}
     if name not in own:
         raise BenchmarkError(f"{name!r} is no entry of {workspace.own_zoo}: {first_few(own, 8) or 'it has none'}")
     write_own(workspace.own_zoo, [entry for entry in own.values() if entry.name != name])
-    forget(own[name], workspace.weights)
+    delete_weight_file(own[name], workspace.weights)
     typer.echo(f"{name}: removed")
 
 
@@ -82,14 +82,14 @@ def fetch_entries(
 ) -> None:
     """Bring the weight files of entries here: with resume, checked against their digests."""
     from benchmark.cli.progress import bytes_bar
-    from benchmark.zoo.fetch import admit_file, fetch
+    from benchmark.zoo.fetch import fetch, import_weight_file
 
     workspace = workspace_of(project=project)
     entries = [e for e in _chosen(names, workspace) if not e.is_scratch]
     if from_file:
         if len(entries) != 1:
             raise BenchmarkError(f"--from-file is for one entry; {names!r} names {len(entries)}")
-        file = admit_file(entries[0], from_file, workspace.weights)
+        file = import_weight_file(entries[0], from_file, workspace.weights)
         typer.echo(f"{entries[0].name}: here, sha256 {file.sha256[:16]}…{_pinned(entries[0])}")
         return
     failures = []

@@ -63,11 +63,11 @@ def add(
 ) -> None:
     """Register a checkpoint of yours: its tensors are accounted for, to the last, before anything is written.
 
-    What is not told of architecture, naming and container is proposed by that account, and asked for.
+    What is not told of architecture, naming and container is proposed by that report, and asked for.
     """
     from benchmark.zoo.architectures import check_architecture
     from benchmark.zoo.catalog import add_entry, check_entry_name, read_catalog
-    from benchmark.zoo.fetch import REMOTE, admit_file, forget
+    from benchmark.zoo.fetch import REMOTE, delete_weight_file, import_weight_file
     from benchmark.zoo.naming import NAMINGS
     from benchmark.zoo.unpack import CONTAINERS
 
@@ -123,9 +123,9 @@ def add(
             yes=yes,
         )
     entry = _entry(facts, proposal.architecture, proposal.container, proposal.naming)
-    kept = admit_file(entry, here, workspace.weights)
+    kept = import_weight_file(entry, here, workspace.weights)
     if arriving:
-        forget(arriving, workspace.weights)
+        delete_weight_file(arriving, workspace.weights)
     add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
     typer.echo(f"{name}: sha256 {kept.sha256[:16]}…; an entry of {workspace.own_zoo}")
     if not pretrained_on:
@@ -193,16 +193,16 @@ def _brought(file: str, workspace: Workspace, *, offline: bool) -> "tuple[Path, 
 
 
 def _told(name: str, proposal: "Proposal") -> str:
-    account = proposal.account
+    report = proposal.report
     line = (
-        f"{name}: {account.share:.1%} of the parameters of {proposal.architecture} from {account.loaded} tensors, "
+        f"{name}: {report.loaded_fraction:.1%} of the parameters of {proposal.architecture} from {report.num_loaded} tensors, "
         f"container {proposal.container}, naming {proposal.naming}"
     )
     if proposal.same:
         line += f" ({', '.join(proposal.same)} would give the same)"
-    if account.dropped:
-        line += f"; {plural(len(account.dropped), 'tensor')} dropped by name ({first_few(account.dropped)})"
-    return line + (f"; beside them {first_few(account.beside)}" if account.beside else "")
+    if report.dropped:
+        line += f"; {plural(len(report.dropped), 'tensor')} dropped by name ({first_few(report.dropped)})"
+    return line + (f"; beside them {first_few(report.other_contents)}" if report.other_contents else "")
 
 
 def _agreed(question: str, otherwise: str, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ from benchmark.text import first_few
 if TYPE_CHECKING:
     from benchmark.zoo.inspection import Inspection
 
-FORMAT = 1  # of the JSON
+FORMAT = 2  # of the JSON
 
 
 def verify(
@@ -22,7 +22,7 @@ def verify(
     ] = None,
     project: Project = None,
 ) -> None:
-    """Check files here: digest, the account of every tensor, and whether the net's features are a trained one's.
+    """Check files here: digest, the report of every tensor, and whether the net's features are a trained one's.
 
     FAIL: the file is damaged or another, or not exactly the encoder. WARN: it loads, and its features are constant, not
     finite, or as a fresh net's. Entries whose file is not here are said to be so. Each verdict is told as it is reached,
@@ -65,9 +65,9 @@ def verify(
 def _row(seen: "Inspection") -> list[str]:
     share = dropped = print_ = distance = ""
     what = "; ".join(seen.reasons) if seen.reasons else seen.source if seen.verdict == "not here" else ""
-    if seen.account:
-        share, dropped = f"{seen.account.share:.1%}", str(len(seen.account.dropped))
-        what = what or first_few(seen.account.dropped)
+    if seen.report:
+        share, dropped = f"{seen.report.loaded_fraction:.1%}", str(len(seen.report.dropped))
+        what = what or first_few(seen.report.dropped)
     if seen.fingerprint:
         of = seen.fingerprint
         print_ = f"{of.mean:.4g} ± {of.sd:.4g}; {', '.join(f'{number:.4g}' for number in of.first)}; {of.hash}"

@@ -1,23 +1,129 @@
-"""A grid that a command line asked for: models, tasks, protocols, recipes, seeds and portions -> cells."""
+"""A grid of cells: models, tasks, protocols, recipes, shares of the training data, folds and seeds, crossed."""
 
 import itertools
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from benchmark.cell import Cell
+from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell, Weights
 from benchmark.data.index import Index
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.cells import Portion, TaskRun, cells_of
 from benchmark.experiment.overlap import Pair, overlap, told
-from benchmark.experiment.plan import Search
-from benchmark.protocols.registry import incompatibility
+from benchmark.experiment.selection import ALL_IMAGES, Portion, Search
+from benchmark.protocols.registry import find_protocol, incompatibility
 from benchmark.recipe import Recipe
 from benchmark.tasks.spec import TaskSpec
 from benchmark.workspace import Workspace
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.fetch import located
+from benchmark.zoo.fetch import find_weight_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRun:
+    """A task, how it is asked, and by which recipe; `only` these models, or all `but` these. `search`: the recipe fields
+    that are chosen on validation.
+    """
+
+    task: TaskSpec
+    protocol: str = "finetune"
+    recipe: Recipe
+    search: Search | None = None
+    only: tuple[str, ...] | None = None
+    but: tuple[str, ...] = ()
+
+    def takes(self, model: str) -> bool:
+        """Whether a model is asked so."""
+        listed = model not in self.but if self.only is None else model in self.only
+        return listed and not incompatibility(self.protocol, self.task.kind, model)
+
+
+Model = Sequence[tuple[ZooEntry, str]]  # its encoders' entries, with the digests of their files (empty: fresh weights)
+
+
+def weights_of(entry: ZooEntry, sha256: str, recipe: Recipe, *, vectors: bool = False) -> Weights:
+    """An entry as a cell knows it: its file's digest, and the input statistics that the recipe asks for; `vectors`: it
+    is asked for features, in the form that the entry says.
+    """
+    native = recipe.input == "native"
+    return Weights(
+        name=entry.name,
+        architecture=entry.architecture,
+        sha256=sha256,
+        naming=entry.naming,
+        mean=entry.input.mean if native else IMAGENET_MEAN,
+        std=entry.input.std if native else IMAGENET_STD,
+        features=entry.features if vectors else None,
+        positions=entry.positions,
+    )
+
+
+def cells_of(
+    models: Iterable[Model],
+    asked: Iterable[TaskRun],
+    indexes: Mapping[str, Index],
+    seeds: Iterable[int],
+    *,
+    portions: Sequence[Portion] = (ALL_IMAGES,),
+    folds: int | None = None,
+) -> list[Cell]:
+    """Returns the grid's cells, seed by seed, so that an unfinished grid has as many seeds of each model as of the others.
+
+    `folds`: each seed is run once for each fold. A model that a protocol does not take makes no cell of it. Seeds that
+    change nothing make one cell, of seed 0 (`seed_matters`).
+    """
+    models, asked = list(models), list(asked)
+    cells = []
+    for seed, (fraction, subset), fold, one, model in itertools.product(
+        seeds, portions, range(folds) if folds else [None], asked, models
+    ):
+        if not one.takes(name_of(model)):
+            continue
+        vectors = _takes_vectors(one)
+        cell = Cell(
+            weights=tuple(weights_of(entry, sha256, one.recipe, vectors=vectors) for entry, sha256 in model),
+            task=one.task.name,
+            task_digest=one.task.digest,
+            data="phantom" if indexes[one.task.name].phantom else "official",
+            data_digest=indexes[one.task.name].digest,
+            protocol=one.protocol,
+            recipe=_recipe_for(one, model),
+            search=one.search,
+            fraction=fraction,
+            subset=None if subset is None else one.task.subset_size(subset),
+            fold=fold,
+            folds=folds,
+            seed=seed,
+        )
+        cells.append(cell if seed_matters(cell) else cell.model_copy(update={"seed": 0}))
+    return list({cell.key: cell for cell in cells}.values())  # two names may stand for one size
+
+
+def _recipe_for(asked: TaskRun, model: Model) -> Recipe:
+    """The recipe of a model's cells: how first weights are drawn is no question where none are drawn by that rule."""
+    drawn = any(entry.is_scratch for entry, _ in model)
+    headed = asked.task.kind != "segmentation" and not find_protocol(asked.protocol).deterministic
+    if drawn or headed:
+        return asked.recipe
+    return asked.recipe.model_copy(update={"initialization": Recipe().initialization})
+
+
+def seed_matters(cell: Cell) -> bool:
+    """Whether another seed could give the cell another answer: through training, fresh weights, the images that a subset
+    draws, or the values drawn for uncertain labels.
+    """
+    draws_images = cell.subset is not None or cell.fraction < 1
+    draws_labels = (cell.recipe.uncertain or "").startswith("lsr")
+    fresh = any(weights.fresh for weights in cell.weights)
+    return not find_protocol(cell.protocol).deterministic or fresh or draws_images or draws_labels
+
+
+def name_of(model: Model) -> str:
+    """A model's name in tables: its entries' names, joined by +."""
+    return "+".join(entry.name for entry, _ in model)
+
+
+def _takes_vectors(asked: TaskRun) -> bool:
+    protocol = find_protocol(asked.protocol)
+    return protocol.uses_features(asked.task.kind) or protocol.fuses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +155,7 @@ class ResolvedGrid:
         """The grid's cells; an entry whose file is not here counts as fresh (`lacking` names those)."""
         digests = {}
         for entry in self.entries:
-            file = None if entry.is_scratch else located(entry, self.workspace.weights)
+            file = None if entry.is_scratch else find_weight_file(entry, self.workspace.weights)
             digests[entry.name] = file.sha256 if file else ""
         models = [[(entry, digests[entry.name]) for entry in model] for model in self.models]
         cells = cells_of(models, self.asked, indexes, self.seeds, portions=self.portions, folds=self.folds)
@@ -80,107 +186,7 @@ class ResolvedGrid:
 
     def lacking(self) -> list[ZooEntry]:
         """Entries whose files are not here."""
-        return [e for e in self.entries if not e.is_scratch and located(e, self.workspace.weights) is None]
-
-
-def portions_from(fractions: str | None, subsets: str | None) -> list[Portion]:
-    """`--fractions 0.01,0.1,1` and `--subsets S,500,F` as shares of the training part; all of it where neither is given."""
-    if fractions is not None and subsets is not None:
-        raise BenchmarkError("--fractions and --subsets: wanted one of them")
-    if subsets is not None:
-        named = [name.strip() for name in subsets.split(",") if name.strip()]
-        if not named:
-            raise BenchmarkError(
-                "--subsets: names no size: wanted numbers of images, or names of the task, such as S,M,F"
-            )
-        return [(1.0, name) for name in dict.fromkeys(named)]
-    shares: list[float] = []
-    for text in filter(None, (t.strip() for t in (fractions or "1").split(","))):
-        try:
-            share = float(text)
-        except ValueError:
-            share = 0.0
-        if not 0 < share <= 1:
-            raise BenchmarkError(f"--fractions {fractions}: wanted shares above 0, up to 1, found {text!r}")
-        shares.append(share)
-    return [(share, None) for share in dict.fromkeys(shares)]
-
-
-def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
-    """`NAME=A,B` of each of several options -> settings, one tuple for each combination; one empty where there is none."""
-    fields = []
-    for text in sweep:
-        name, equals, values = text.partition("=")
-        listed = [value.strip() for value in values.split(",") if value.strip()]
-        if not equals or len(listed) < 2:
-            raise BenchmarkError(
-                f"--sweep {text}: wanted NAME=A,B,… with two values or more, such as learning_rate=1e-4,1e-3"
-            )
-        fields.append([f"{name.strip()}={value}" for value in listed])
-    return list(itertools.product(*fields))
-
-
-def searched(texts: Iterable[str]) -> Search | None:
-    """Returns what `--search NAME=A,B,…` of several options asks for: each field with its values, fields in alphabetical
-    order; None where there is no option. `log:LOW:HIGH:NUM` stands for NUM values from 10^LOW to 10^HIGH, evenly spaced
-    in the exponent. Raises BenchmarkError.
-    """
-    fields: Search = {}
-    for text in texts:
-        # one option may name several fields: learning_rate=1e-4,1e-3,weight_decay=none,1e-4
-        for part in re.split(r",(?=\s*[a-z_]+\s*=)", text):
-            name, equals, listed = (piece.strip() for piece in part.partition("="))
-            values = tuple(
-                dict.fromkeys(value for term in listed.split(",") for value in _values_of(name, term.strip()))
-            )
-            if not equals or len(values) < 2:
-                raise BenchmarkError(
-                    f"--search {part}: wanted NAME=A,B,… with two different values or more, such as "
-                    "learning_rate=1e-4,1e-3 or learning_rate=log:-4:-2:5"
-                )
-            if name in fields:
-                raise BenchmarkError(f"--search {name}: named twice, wanted each field once")
-            fields[name] = values
-    return dict(sorted(fields.items())) or None
-
-
-def _values_of(name: str, term: str) -> list[Any]:
-    """The values that one term of `--search` stands for, as a recipe has them."""
-    if not term:
-        return []
-    if not term.startswith("log:"):
-        return [getattr(Recipe.complete(settings=[f"{name}={term}"]), name)]
-    try:
-        low, high, num = term.removeprefix("log:").split(":")
-        exponents = [float(low) + (float(high) - float(low)) * n / (int(num) - 1) for n in range(int(num))]
-    except (ValueError, ZeroDivisionError) as error:
-        raise BenchmarkError(
-            f"--search {name}={term}: wanted log:LOW:HIGH:NUM, exponents of ten and two values or more"
-        ) from error
-    # six digits: what a reader of a table can type again
-    return [getattr(Recipe.complete(settings=[f"{name}={10**exponent:.6g}"]), name) for exponent in exponents]
-
-
-def unfit_ones(models: list[str], tasks: list[TaskSpec], protocols: list[str]) -> list[str]:
-    """Why a model or a protocol stands in no cell of the grid, one line each."""
-    reasons = {(m, p, t.name): incompatibility(p, t.kind, m) for m in models for p in protocols for t in tasks}
-    faults: dict[str, str] = {}
-    for place, names in ((0, models), (1, protocols), (2, [task.name for task in tasks])):
-        for name in names:
-            its = [reason for asked, reason in reasons.items() if asked[place] == name]
-            if all(its):
-                faults.setdefault(its[0], f"{name}: {its[0]}")
-    return list(faults.values())
-
-
-def check_frozen(task: str, protocol: str, recipe: Recipe) -> None:
-    """Features are computed once, of the plain image's centre. Raises BenchmarkError for what would ask for others."""
-    for name, wanted in (("augmentation", "none"), ("test_crops", 1)):
-        if getattr(recipe, name) != wanted:
-            raise BenchmarkError(
-                f"{task}: --protocol {protocol} computes each image's features once, of its centre: {name}="
-                f"{getattr(recipe, name)} cannot be had, wanted {name}={wanted}"
-            )
+        return [e for e in self.entries if not e.is_scratch and find_weight_file(e, self.workspace.weights) is None]
 
 
 def _named(model: tuple[ZooEntry, ...]) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from benchmark.errors import BenchmarkError
-from benchmark.models.folding import folded
-from benchmark.models.normalization import Normalization, centre_crop
+from benchmark.models.folding import fold_batch_norms
+from benchmark.models.normalization import Normalization, center_crop
 
 
 class ClassTokens(nn.Module):
@@ -32,18 +32,20 @@ class ClassTokens(nn.Module):
 
 
 def feature_extractor(
-    encoder: nn.Module, intake: Normalization, size: int, device: torch.device, precision: str
+    encoder: nn.Module, normalization: Normalization, size: int, device: torch.device, precision: str
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """uint8 images -> features, B x width, float32: of the central square, in evaluation, batch norms folded."""
-    whole = nn.Sequential(intake, encoder).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    whole = (
+        nn.Sequential(normalization, encoder).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    )
     light: nn.Module | None = None
 
     def look(images: torch.Tensor) -> torch.Tensor:
         nonlocal light
-        cropped = centre_crop(images, size)
+        cropped = center_crop(images, size)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             if light is None:
-                light = folded(whole, cropped[:2]).eval()
+                light = fold_batch_norms(whole, cropped[:2]).eval()
             features: torch.Tensor = light(cropped)
         return features.float()
 

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 TOLERANCE = 1e-3  # of the largest output, fp32; a fold that moves outputs more was no fold
 
 
-def folded(model: nn.Module, images: torch.Tensor) -> nn.Module:
+def fold_batch_norms(model: nn.Module, images: torch.Tensor) -> nn.Module:
     """An evaluation copy of `model` with batch norms folded where that is possible; `images` are a small batch.
 
     Where the copy's outputs differ from the model's by more than rounding, the model itself is returned.

@@ -92,10 +92,10 @@ class FusedClassifier(nn.Module):
     """uint8 images -> logits through several encoders, each with its own input statistics, and their fusion."""
 
     def __init__(
-        self, encoders: tuple[nn.Module, ...], intakes: tuple[Normalization, ...], outputs: int, seed: int
+        self, encoders: tuple[nn.Module, ...], normalizations: tuple[Normalization, ...], outputs: int, seed: int
     ) -> None:
         super().__init__()
-        self.intakes = nn.ModuleList(intakes)
+        self.normalizations = nn.ModuleList(normalizations)
         self.encoders = nn.ModuleList(encoders)
         self.fusion = Fusion(tuple(feature_width(e) for e in encoders), outputs, seed, attention=True)
 
@@ -106,8 +106,8 @@ class FusedClassifier(nn.Module):
 
     def embeddings(self, images: torch.Tensor) -> torch.Tensor:
         """B x (sum of widths)."""
-        pairs = zip(self.encoders, self.intakes, strict=True)
-        return torch.cat([encoder(intake(images)) for encoder, intake in pairs], dim=1)
+        pairs = zip(self.encoders, self.normalizations, strict=True)
+        return torch.cat([encoder(normalization(images)) for encoder, normalization in pairs], dim=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.fusion(self.embeddings(images))

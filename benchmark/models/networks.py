@@ -30,18 +30,18 @@ class Classifier(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        intake: Normalization,
+        normalization: Normalization,
         outputs: int,
         seed: int,
         initialization: Initialization = "torchvision",
     ) -> None:
         super().__init__()
-        self.intake = intake
+        self.normalization = normalization
         self.encoder = encoder
         self.head = linear_head(feature_width(encoder), outputs, seed, initialization)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.encoder(self.intake(images)))
+        logits: torch.Tensor = self.head(self.encoder(self.normalization(images)))
         return logits.float()
 
 
@@ -53,9 +53,9 @@ class Segmenter(nn.Module):
     `frozen`: the encoder does not train, and its batch norms neither learn nor see the batch.
     """
 
-    def __init__(self, encoder: nn.Module, intake: Normalization, seed: int, *, frozen: bool = False) -> None:
+    def __init__(self, encoder: nn.Module, normalization: Normalization, seed: int, *, frozen: bool = False) -> None:
         super().__init__()
-        self.intake = intake
+        self.normalization = normalization
         self.frozen = frozen
         with seeded(seed):
             # smp builds an encoder of its own first; ours, of the same architecture, takes its place
@@ -82,7 +82,7 @@ class Segmenter(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
-        padded = nn.functional.pad(self.intake(images), (0, -width % 32, 0, -height % 32))
+        padded = nn.functional.pad(self.normalization(images), (0, -width % 32, 0, -height % 32))
         logits: torch.Tensor = self.unet(padded)
         return logits[..., :height, :width].float()
 

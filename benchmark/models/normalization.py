@@ -24,7 +24,7 @@ class Normalization(nn.Module):
         return ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
-def centre_crop(images: torch.Tensor, size: int) -> torch.Tensor:
+def center_crop(images: torch.Tensor, size: int) -> torch.Tensor:
     """The central square of that size: a view, placed as torchvision's CenterCrop places it."""
     top = round((images.shape[-2] - size) / 2)
     left = round((images.shape[-1] - size) / 2)
@@ -36,7 +36,7 @@ def ten_crop(images: torch.Tensor, size: int) -> torch.Tensor:
     low, side = images.shape[-1] - size, slice(0, size)
     far = slice(low, low + size)
     corners = [images[..., side, side], images[..., side, far], images[..., far, side], images[..., far, far]]
-    five = torch.stack([*corners, centre_crop(images, size)])
+    five = torch.stack([*corners, center_crop(images, size)])
     mirrored = images.flip(-1)
     corners = [mirrored[..., side, side], mirrored[..., side, far], mirrored[..., far, side], mirrored[..., far, far]]
-    return torch.cat([five, torch.stack([*corners, centre_crop(mirrored, size)])])
+    return torch.cat([five, torch.stack([*corners, center_crop(mirrored, size)])])

@@ -12,7 +12,7 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.workspace import Workspace
 from benchmark.zoo import backbone, fetch
 from benchmark.zoo.catalog import find_entry, read_catalog
-from benchmark.zoo.conversions import encoder_of
+from benchmark.zoo.conversions import load_converted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Encoders:
     workspace: Workspace
     _verified: dict[str, fetch.WeightFile] = field(default_factory=dict)
 
-    def load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
+    def load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.LoadReport]:
         """One of the cell's encoders, its first weights drawn from the cell's seed where the file has none.
 
         Raises BenchmarkError where the file or its naming changed since the cell was planned.
@@ -30,31 +30,31 @@ class Encoders:
         encoder, account = self._load(cell, weights, form)
         return (ClassTokens(encoder, 4) if weights.features == "class-tokens-4" else encoder), account
 
-    def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.Account]:
+    def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.LoadReport]:
         entry = find_entry(
             weights.name, read_catalog(self.workspace.project / "model_zoo.yaml", self.workspace.own_zoo)
         )
         seed = stream(cell.seed, Purpose.ENCODER)
         size, initialization = cell.recipe.image_size, cell.recipe.initialization
         if weights.fresh:
-            return backbone.load(entry, None, form, seed, size, initialization)
+            return backbone.load_encoder(entry, None, form, seed, size, initialization)
         if weights.sha256 not in self._verified:
-            self._verified[weights.sha256] = fetch.verified(fetch.fetch(entry, self.workspace.weights, offline=True))
+            self._verified[weights.sha256] = fetch.verify_weight_file(fetch.fetch(entry, self.workspace.weights, offline=True))
         file = self._verified[weights.sha256]
         known = (file.sha256, entry.naming, entry.positions)
         if known != (weights.sha256, weights.naming, weights.positions):
             raise BenchmarkError(
                 f"{entry.name}: its file or naming changed since this cell was planned: give the command again"
             )
-        tensors, account = encoder_of(entry, file)
-        return backbone.filled(entry, tensors, account, form, seed, size, initialization), account
+        tensors, account = load_converted(entry, file)
+        return backbone.build_with_tensors(entry, tensors, account, form, seed, size, initialization), account
 
 
-def told_of(weights: Weights, account: backbone.Account) -> dict[str, Any]:
+def told_of(weights: Weights, account: backbone.LoadReport) -> dict[str, Any]:
     """An account as a record has it."""
     return {
         "name": weights.name,
-        "share": round(account.share, 6),
+        "share": round(account.loaded_fraction, 6),
         "dropped": account.dropped,
-        "fresh": account.fresh,
+        "fresh": account.random,
     }

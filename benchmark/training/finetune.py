@@ -33,10 +33,10 @@ def decode(inputs: TrainingInput) -> TrainingResult:
 
 def finetune_fused(inputs: TrainingInput) -> TrainingResult:
     """Several encoders and the fusion of their embeddings train end to end."""
-    intakes = tuple(Normalization(mean, std) for _, (mean, std) in inputs.encoders)
+    normalizations = tuple(Normalization(mean, std) for _, (mean, std) in inputs.encoders)
     encoders = tuple(encoder for encoder, _ in inputs.encoders)
     return supervised(
-        inputs, FusedClassifier(encoders, intakes, num_outputs(inputs), stream(inputs.seed, Purpose.HEAD))
+        inputs, FusedClassifier(encoders, normalizations, num_outputs(inputs), stream(inputs.seed, Purpose.HEAD))
     )
 
 

@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmark.models.folding import folded
-from benchmark.models.normalization import centre_crop, ten_crop
+from benchmark.models.folding import fold_batch_norms
+from benchmark.models.normalization import center_crop, ten_crop
 from benchmark.models.seeded import seeded
 from benchmark.random_streams import Purpose, stream
+from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
-from benchmark.training.loop import Fit, fit
+from benchmark.training.loop import Fit, Length, fit
 from benchmark.training.losses import LOSSES
 from benchmark.training.optimizers import optimizer_of, schedule_of
 from benchmark.training.outputs import assembled, probability_of, references
@@ -46,13 +47,11 @@ def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
         run = fit(
             module=model,
             optimizer=optimizer,
-            schedule=schedule_of(optimizer, recipe),
-            batches=lambda number: inputs.train.epoch(number, recipe.batch_size),
+            schedule=schedule_of(recipe),
+            batches=lambda number, first: inputs.train.epoch(number, recipe.batch_size, first),
             step_loss=step_loss,
             judge=judge,
-            max_epochs=recipe.max_epochs,
-            min_epochs=recipe.min_epochs or 0,
-            early_stop=recipe.early_stop,
+            length=length_of(recipe),
             micro_batch=inputs.micro_batch,
             state=StateFile(folder=inputs.scratch, warn=inputs.warn),
             watch=inputs.watch,
@@ -69,6 +68,16 @@ def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     return TrainingResult(fit=run, validation=_validation_of(run), trained=trained, test=test)
+
+
+def length_of(recipe: Recipe) -> Length:
+    """Returns the recipe's rules of how long to train."""
+    return Length(
+        max_epochs=recipe.max_epochs,
+        max_steps=recipe.max_steps,
+        min_epochs=recipe.min_epochs or 0,
+        early_stop=recipe.early_stop,
+    )
 
 
 def _validation_of(run: Fit) -> dict[str, float | None]:
@@ -99,7 +108,7 @@ def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tenso
         nonlocal light
         with torch.inference_mode():
             if light is None:
-                light = folded(model, images[:2]).eval()
+                light = fold_batch_norms(model, images[:2]).eval()
             with arithmetic():
                 logits: torch.Tensor = light(images)
             return logits
@@ -148,7 +157,7 @@ def _evaluated(
     for batch in part.batches(inputs.micro_batch):
         images = batch.images
         if inputs.kind != "segmentation" and images.ndim == 4:  # vectors have no centre
-            images = centre_crop(images, inputs.recipe.image_size)
+            images = center_crop(images, inputs.recipe.image_size)
         yield batch, model(images)
 
 

@@ -20,10 +20,13 @@ from typing import IO, Any
 
 from benchmark.errors import BenchmarkError
 
-GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
-SMALL = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
+MAX_GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
+ALWAYS_ALLOWED_SIZE = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
 MAX_MEMBERS = 100_000
-PLAIN_ZIP = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may ask for gigabytes to unpack a few bytes
+SUPPORTED_COMPRESSIONS = (
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+)  # others may ask for gigabytes to unpack a few bytes
 COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -32,7 +35,7 @@ COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 Opener = Callable[[], IO[bytes] | None]
 
 
-def copied(path: Path, member: str, copy: Path) -> Path:
+def extract_member(path: Path, member: str, copy: Path) -> Path:
     """Writes the regular file `member` of the archive as `copy`, and returns that path.
 
     Raises BenchmarkError for a member that is no regular file, a bomb, or an archive that is cut off.
@@ -52,7 +55,7 @@ def copied(path: Path, member: str, copy: Path) -> Path:
     raise BenchmarkError(f"{path.name}: no member {member!r} in this archive")
 
 
-def names_in(path: Path) -> list[str]:
+def member_names(path: Path) -> list[str]:
     """Returns the names of all that the archive holds. Raises BenchmarkError for a bomb, and for what is no whole archive."""
     with _read(path) as members:
         return [name for name, _ in members]
@@ -61,14 +64,14 @@ def names_in(path: Path) -> list[str]:
 def is_tar(path: Path) -> bool:
     """Returns whether the file begins as a tar does, compressed or not."""
     try:
-        with damage_told(path, "tar archive"), _tar(path):
+        with damage_as_error(path, "tar archive"), _tar(path):
             return True
     except BenchmarkError:
         return False
 
 
 @contextmanager
-def damage_told(path: Path, kind: str) -> Iterator[None]:
+def damage_as_error(path: Path, kind: str) -> Iterator[None]:
     """Turns whatever a reader of that kind of file meets inside into one line; the disk's own errors stay what they are."""
     try:
         yield
@@ -91,7 +94,7 @@ def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     _check_size(path, len(members), sum(member.file_size for member in members))
     for member in members:
-        if member.flag_bits & 1 or member.compress_type not in PLAIN_ZIP:
+        if member.flag_bits & 1 or member.compress_type not in SUPPORTED_COMPRESSIONS:
             raise BenchmarkError(
                 f"{path.name}: {member.filename!r} is encrypted, or packed otherwise than zip usually does"
             )
@@ -133,7 +136,7 @@ def _read(path: Path) -> Iterator[Iterator[tuple[str, Opener]]]:
     """Yields the archive's members, one after another, each with a way to read it."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # not `is_zipfile`: a tar whose last member is a zip would be one
-    with damage_told(path, "zip archive" if zipped else "tar archive"):
+    with damage_as_error(path, "zip archive" if zipped else "tar archive"):
         if zipped:
             with zipfile.ZipFile(path) as archive:
                 check_zip(path, archive)
@@ -167,7 +170,7 @@ def _of_tar(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, Opener]
 
 def _check_size(path: Path, number: int, unpacked: int) -> None:
     size = path.stat().st_size
-    if unpacked > max(GROWTH * size, SMALL) or number >= MAX_MEMBERS:
+    if unpacked > max(MAX_GROWTH * size, ALWAYS_ALLOWED_SIZE) or number >= MAX_MEMBERS:
         raise BenchmarkError(
-            f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {GROWTH * size:,}"
+            f"{path.name}: a bomb, or cut off: {size:,} bytes that unpack to more than {MAX_GROWTH * size:,}"
         )

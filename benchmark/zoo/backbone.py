@@ -35,28 +35,34 @@ from benchmark.zoo.unpack import Arrays, unpack
 Form = Literal["pooled", "pyramid"]
 COUNTER = "num_batches_tracked"
 # what smp and timm raise for a net that gives no maps, or takes no such option
-UNFIT = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError)
+BUILD_ERRORS = (RuntimeError, ValueError, AssertionError, AttributeError, TypeError, LookupError)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-LARGEST_WEIGHT = 1.8e19  # the square of a larger one is infinite in float32
+MAX_WEIGHT = 1.8e19  # the square of a larger one is infinite in float32
 STRIDE = 32  # a U-Net sees images padded to a multiple of this (models.networks.Segmenter)
 
 
-class UnfitWeights(BenchmarkError):
+class UnusableWeights(BenchmarkError):
     """Tensors of the right names that no network can compute with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """Where an encoder's weights came from. `share` is the part of its parameters that the file gave (1.0: all)."""
+class LoadReport:
+    """What became of every tensor of a weight file and of the encoder.
 
-    loaded: int = 0
+    `num_loaded` tensors of the encoder have the file's values; `dropped` names the file's tensors that the naming leaves
+    out (heads, momentum encoders), `other_contents` what else the file held (optimizer, epoch), `random` the encoder's
+    tensors that keep random values. `loaded_fraction` is the part of the encoder's parameters that came from the file,
+    between 0 and 1.
+    """
+
+    num_loaded: int = 0
     dropped: list[str] = field(default_factory=list)
-    beside: list[str] = field(default_factory=list)
-    fresh: list[str] = field(default_factory=list)
-    share: float = 0.0
+    other_contents: list[str] = field(default_factory=list)
+    random: list[str] = field(default_factory=list)
+    loaded_fraction: float = 0.0
 
 
-def build(
+def build_encoder(
     architecture: str,
     form: Form,
     seed: int,
@@ -91,7 +97,7 @@ def build(
             return timm.create_model(architecture, pretrained=False, num_classes=0, **options)
         try:
             encoder: nn.Module = get_encoder(f"tu-{architecture}", in_channels=3, depth=5, weights=None, **options)
-        except UNFIT as error:
+        except BUILD_ERRORS as error:
             return _one_scale(architecture, options, " ".join(str(error).split())[:120])
         return encoder
 
@@ -104,7 +110,7 @@ def _one_scale(architecture: str, sized: dict[str, Any], reason: str) -> nn.Modu
     unfit = f"{architecture} gives no feature maps that a U-Net can decode ({reason})"
     try:
         encoder = TimmViTEncoder(architecture, pretrained=False, in_channels=3, depth=4, num_classes=0, **sized)
-    except UNFIT as error:
+    except BUILD_ERRORS as error:
         raise BenchmarkError(unfit) from error
     strides = set(encoder.output_strides)
     if strides - {4, 8, 16, 32} or len(strides) > 1:
@@ -113,29 +119,29 @@ def _one_scale(architecture: str, sized: dict[str, Any], reason: str) -> nn.Modu
     return encoder
 
 
-def load(
+def load_encoder(
     entry: ZooEntry,
     path: Path | None,
     form: Form,
     seed: int,
     image_size: int | None = None,
     initialization: Initialization = "torchvision",
-) -> tuple[nn.Module, Account]:
+) -> tuple[nn.Module, LoadReport]:
     """The entry's encoder in the form asked for, and the account. `path` is its file (None: fresh weights).
 
     Raises BenchmarkError for a file that is no such container, or whose tensors are not exactly the encoder's.
     """
     if path is None:
-        fresh = build(entry.architecture, form, seed, image_size, initialization=initialization)
-        return fresh, Account(fresh=["all of it"])
-    tensors, account = encoder_tensors(entry, path)
-    return filled(entry, tensors, account, form, seed, image_size, initialization), account
+        fresh = build_encoder(entry.architecture, form, seed, image_size, initialization=initialization)
+        return fresh, LoadReport(random=["all of it"])
+    tensors, report = read_encoder_tensors(entry, path)
+    return build_with_tensors(entry, tensors, report, form, seed, image_size, initialization), report
 
 
-def filled(
+def build_with_tensors(
     entry: ZooEntry,
     tensors: dict[str, torch.Tensor],
-    account: Account,
+    report: LoadReport,
     form: Form,
     seed: int,
     image_size: int | None = None,
@@ -146,26 +152,26 @@ def filled(
     A ViT's positions are kept as the file has them; where images are of another size, each pass interpolates them by the
     entry's rule. Raises BenchmarkError where they cannot be.
     """
-    encoder = build(entry.architecture, form, seed, image_size, initialization=initialization)
+    encoder = build_encoder(entry.architecture, form, seed, image_size, initialization=initialization)
     own = encoder.state_dict()
-    names = [*tensors, *account.fresh]
-    positions = {name: name for name in names} if form == "pooled" else pyramid_places(own, names)
+    names = [*tensors, *report.random]
+    positions = {name: name for name in names} if form == "pooled" else pyramid_names(own, names)
     placed = {place: tensors[name] for name, place in positions.items() if name in tensors}
     if [place for place, tensor in placed.items() if own[place].shape != tensor.shape] == [positions.get("pos_embed")]:
         with suppress(TypeError, BenchmarkError):  # not every net can: what does not fit is told below
-            encoder = build(entry.architecture, form, seed, stretched=True)
+            encoder = build_encoder(entry.architecture, form, seed, stretched=True)
             if entry.positions is not None:
                 interpolate_as(encoder if form == "pooled" else encoder.get_submodule("model"), entry.positions)
     _fill(encoder, placed)
     return encoder
 
 
-def encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor], Account]:
+def read_encoder_tensors(entry: ZooEntry, path: Path) -> tuple[dict[str, torch.Tensor], LoadReport]:
     """Returns the file's tensors under the encoder's names, and the account of them; see `fitted`."""
-    return fitted(entry, path, unpack(path, entry.container, NAMINGS[entry.naming].inside, entry.member))
+    return match_tensors(entry, path, unpack(path, entry.container, NAMINGS[entry.naming].inside, entry.member))
 
 
-def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch.Tensor], Account]:
+def match_tensors(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch.Tensor], LoadReport]:
     """Returns a file's arrays under the encoder's names, and the account of them.
 
     Raises UnfitWeights where an encoder's tensor is not dense, real, finite and of floating point (counters may be
@@ -173,7 +179,7 @@ def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch
     """
     rule = NAMINGS[entry.naming]
     with torch.device("meta"):
-        whole = build(entry.architecture, "pooled", 0)
+        whole = build_encoder(entry.architecture, "pooled", 0)
     wanted = dict(whole.state_dict())
     renamed = rename(list(arrays.tensors), entry.naming, classifier_names(whole), wanted)
     unfit = [
@@ -184,23 +190,31 @@ def fitted(entry: ZooEntry, path: Path, arrays: Arrays) -> tuple[dict[str, torch
         if (what := arrays.unfit.get(source) or _unfit(arrays.tensors[source], wanted[name]))
     ]
     if unfit:
-        raise UnfitWeights(
+        raise UnusableWeights(
             f"{entry.name}: {path.name}: {first_few(unfit)}: an encoder's weights are dense, real, finite floats"
         )
     tensors = {name: arrays.tensors[source] for name, source in renamed.names.items()}
     tensors |= {name: _one([arrays.tensors[part] for part in parts]) for name, parts in renamed.parts.items()}
     if rule.haiku:
         tensors = {name: _from_haiku(tensor, renamed.names[name]) for name, tensor in tensors.items()}
-    fresh = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n.startswith(entry.fresh or ("\0",))]
-    missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n not in set(fresh)]
+    random = [
+        n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n.startswith(entry.fresh or ("\0",))
+    ]
+    missing = [n for n in wanted if n not in tensors and not n.endswith(COUNTER) and n not in set(random)]
     stray = [n for n in tensors if n not in wanted]
     misshapen = [n for n in tensors if n in wanted and tensors[n].shape != wanted[n].shape]
     if missing or stray or misshapen:
         raise BenchmarkError(*_both_sides(entry, path, tensors, renamed.names, wanted, missing, stray, misshapen))
     sizes = {name: parameter.numel() for name, parameter in whole.named_parameters()}
-    share = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
-    account = Account(loaded=len(tensors), dropped=renamed.dropped, beside=arrays.beside, fresh=fresh, share=share)
-    return tensors, account
+    fraction = sum(size for name, size in sizes.items() if name in tensors) / sum(sizes.values())
+    report = LoadReport(
+        num_loaded=len(tensors),
+        dropped=renamed.dropped,
+        other_contents=arrays.other_contents,
+        random=random,
+        loaded_fraction=fraction,
+    )
+    return tensors, report
 
 
 def _unfit(tensor: torch.Tensor, wanted: torch.Tensor) -> str:
@@ -216,7 +230,7 @@ def _unfit(tensor: torch.Tensor, wanted: torch.Tensor) -> str:
     largest = max(-lowest, highest)
     if math.isinf(largest):
         return "infinite"
-    return f"as large as {largest:.0e}" if largest > LARGEST_WEIGHT else ""
+    return f"as large as {largest:.0e}" if largest > MAX_WEIGHT else ""
 
 
 def _one(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -241,7 +255,7 @@ def classifier_names(model: nn.Module) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def pyramid_places(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, str]:
+def pyramid_names(pyramid: Iterable[str], whole: Iterable[str]) -> dict[str, str]:
     """Where the whole encoder's tensors lie in its pyramid form: whole name -> pyramid name.
 
     timm wraps a model's stages under `model.` and joins nested names by underscores (`blocks.0.0` becomes

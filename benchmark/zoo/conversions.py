@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from benchmark.checksums import read_json, write_json
 from benchmark.files import DiskFullError, sha256_of, whole_file
 from benchmark.locks import locked
-from benchmark.zoo.backbone import Account, encoder_tensors
+from benchmark.zoo.backbone import LoadReport, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.fetch import CONVERTED, WeightFile
+from benchmark.zoo.fetch import CONVERSION_SUFFIXES, WeightFile
 
-FORMAT = 2  # of note and conversion, and of what `encoder_tensors` makes of a file: one more where that changes
+FORMAT = 3  # of note and conversion, and of what `encoder_tensors` makes of a file: one more where that changes
 
 
-def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], Account]:
+def load_converted(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport]:
     """What `backbone.encoder_tensors` gives for the file, from its conversion where there is one of just these.
 
     Raises BenchmarkError as that does. A folder that cannot be written, or has no room, is read from without converting.
@@ -35,17 +35,17 @@ def encoder_of(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tenso
         return held
     folder = file.path.parent
     if not os.access(folder, os.W_OK):  # a read-only folder that many share
-        return encoder_tensors(entry, file.path)
+        return read_encoder_tensors(entry, file.path)
     with locked(folder / ".lock"):
         if (held := _held(entry, file)) is not None:  # another process converted it meanwhile
             return held
-        tensors, account = encoder_tensors(entry, file.path)
+        tensors, report = read_encoder_tensors(entry, file.path)
         with suppress(DiskFullError):  # what was read serves as well; the next load tries again
-            _write(entry, file, tensors, account)
-        return tensors, account
+            _write(entry, file, tensors, report)
+        return tensors, report
 
 
-def _held(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], Account] | None:
+def _held(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport] | None:
     """The conversion, if its note is of this file read in this way, and its content the note's."""
     path, note = _places(file)
     told = read_json(note)
@@ -54,18 +54,18 @@ def _held(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], A
     try:
         if sha256_of(path) != told["content"]:
             return None
-        return load_file(path), Account(**told["account"])
+        return load_file(path), LoadReport(**told["report"])
     except (OSError, SafetensorError, TypeError, LookupError):  # lost or damaged meanwhile, or of another format
         return None
 
 
-def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], account: Account) -> None:
+def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], report: LoadReport) -> None:
     path, note = _places(file)
     # a memory of its own for each, laid out plainly: safetensors refuses views and what two names share
     plain = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     with whole_file(path) as partial:
         save_file(plain, partial, metadata={"format": "pt"})
-    told = {"made_from": _made_from(entry, file), "content": sha256_of(path), "account": asdict(account)}
+    told = {"made_from": _made_from(entry, file), "content": sha256_of(path), "report": asdict(report)}
     write_json(note, told)
 
 
@@ -84,5 +84,5 @@ def _made_from(entry: ZooEntry, file: WeightFile) -> dict[str, object]:
 
 
 def _places(file: WeightFile) -> tuple[Path, Path]:
-    tensors, note = (file.path.with_name(file.path.name + end) for end in CONVERTED)
+    tensors, note = (file.path.with_name(file.path.name + end) for end in CONVERSION_SUFFIXES)
     return tensors, note

@@ -25,11 +25,11 @@ from benchmark.files import DiskFullError, space_for, write_whole
 from benchmark.text import shortened, shown
 
 TRIES = 4
-LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
+MAX_WAIT = 60.0  # seconds, whatever a server asks for
 STALL_SECONDS = 30.0
-LEAST_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any line that weights are fetched over
+MIN_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any line that weights are fetched over
 CHUNK = 1 << 18
-LONGEST_LENGTH = 18  # digits of a Content-Length
+MAX_LENGTH_DIGITS = 18  # digits of a Content-Length
 SCHEMES = ("http", "https")
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
@@ -42,18 +42,18 @@ def download(source: str, partial_file: Path, progress: Progress) -> None:
     reason, asked_for = "", 0.0
     for number in range(TRIES):
         if number:
-            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(asked_for, LONGEST_WAIT)))
+            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(asked_for, MAX_WAIT)))
         asked_for = 0.0
         try:
             if _request(source, partial_file, progress):
                 return
-            reason = f"cut after {size_of(partial_file):,} bytes"
+            reason = f"cut after {bytes_received(partial_file):,} bytes"
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             told = error.headers.get("Retry-After") or ""  # seconds, or a date, which counts as nothing told
             asked_for = float(told) if told.isdecimal() else 0.0
             if error.code == 416:  # nothing after our last byte: the file is whole, or it was another file's start
-                have = size_of(partial_file)
+                have = bytes_received(partial_file)
                 if have and error.headers.get("Content-Range") == f"bytes */{have}":
                     return
                 partial_file.unlink(missing_ok=True)
@@ -71,22 +71,22 @@ def download(source: str, partial_file: Path, progress: Progress) -> None:
     raise BenchmarkError(shortened(" ".join(reason.split()), 200))
 
 
-def size_of(partial_file: Path) -> int:
+def bytes_received(partial_file: Path) -> int:
     """Returns how many bytes have arrived."""
     return partial_file.stat().st_size if partial_file.exists() else 0
 
 
-def note_of(partial_file: Path) -> Path:
+def validator_file(partial_file: Path) -> Path:
     """Returns where the server's validator is kept."""
     return partial_file.with_name(partial_file.name + ".json")
 
 
 def _request(source: str, partial_file: Path, progress: Progress) -> bool:
     """One request, from where the part file ends if the server still has the same file. Returns whether it is whole."""
-    have, validator = size_of(partial_file), ""
+    have, validator = bytes_received(partial_file), ""
     request = urllib.request.Request(source, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
     with suppress(OSError, ValueError, LookupError, TypeError):
-        validator = str(json.loads(note_of(partial_file).read_text())["validator"])
+        validator = str(json.loads(validator_file(partial_file).read_text())["validator"])
     if have and validator:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", validator)  # another file in its place comes from its start
@@ -100,7 +100,7 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
             partial_file.unlink()  # what comes is no continuation of it
             raise ConnectionError(f"the server sent another part of the file than from byte {have:,} on")
         length = reply.headers.get("Content-Length") or ""
-        known = length.isascii() and length.isdecimal() and len(length) <= LONGEST_LENGTH
+        known = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
         done = have if continued else 0
         total = done + int(length) if known else None
         if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
@@ -114,7 +114,7 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
                     done += len(chunk)
                     progress(done, total)
         except DiskFullError as fault:
-            kept = f"{size_of(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
+            kept = f"{bytes_received(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
             raise DiskFullError(f"{fault}; {kept}") from fault
     return total is None or done == total
 
@@ -123,7 +123,7 @@ def _keep_validator(partial_file: Path, headers: Message) -> None:
     etag = headers.get("ETag") or ""
     # a weak validator may not be used with If-Range (RFC 9110, section 13.1.5)
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
-    write_whole(note_of(partial_file), json.dumps({"validator": validator}))
+    write_whole(validator_file(partial_file), json.dumps({"validator": validator}))
 
 
 class _Watch:
@@ -157,7 +157,7 @@ class _Watch:
         """Looks once in STALL_SECONDS, until it is over."""
         before = 0
         while not self.over.wait(STALL_SECONDS):
-            if self.count - before < LEAST_BYTES and self.socket is not None:
+            if self.count - before < MIN_BYTES and self.socket is not None:
                 self.slow = True
                 with suppress(OSError):
                     socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # under TLS too: nobody waits for its goodbye
@@ -169,7 +169,7 @@ def _watched() -> Iterator[_Watch]:
     watch = _Watch()
     thread = threading.Thread(target=watch.run, daemon=True)
     thread.start()
-    stalled = f"stalled: less than {LEAST_BYTES:,} bytes in {STALL_SECONDS:g} seconds"
+    stalled = f"stalled: less than {MIN_BYTES:,} bytes in {STALL_SECONDS:g} seconds"
     try:
         yield watch
         if watch.slow:

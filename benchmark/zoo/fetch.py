@@ -22,12 +22,12 @@ from benchmark.files import DiskFullError, TemporaryError, sha256_of, space_for,
 from benchmark.strict import StrictModel
 from benchmark.zoo import hub
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.download import Progress, download, note_of, size_of
-from benchmark.zoo.integrity import check_whole
+from benchmark.zoo.download import Progress, bytes_received, download, validator_file
+from benchmark.zoo.integrity import check_complete
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
-CONVERTED = (".encoder.safetensors", ".encoder.json")  # what zoo.converted keeps beside a file
-LONGEST_FILE_NAME = 200  # bytes; file systems know 255, and the ends of other files' names come behind it
+CONVERSION_SUFFIXES = (".encoder.safetensors", ".encoder.json")  # what zoo.converted keeps beside a file
+MAX_FILE_NAME = 200  # bytes; file systems know 255, and the ends of other files' names come behind it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class _Pin(StrictModel):
     source: str = ""
 
 
-def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
+def find_weight_file(entry: ZooEntry, weights: Path) -> WeightFile | None:
     """Returns the entry's file if it is here and whole, without reading it; it is read where its pin is damaged.
 
     Raises BenchmarkError where pin and entry disagree, and where nothing but a damaged pin vouched for the file.
@@ -64,7 +64,7 @@ def located(entry: ZooEntry, weights: Path) -> WeightFile | None:
     return WeightFile(path=path, sha256=pinned.sha256)
 
 
-def verified(file: WeightFile) -> WeightFile:
+def verify_weight_file(file: WeightFile) -> WeightFile:
     """The same file, its bytes read and compared with its digest. Raises BenchmarkError where they differ."""
     found = sha256_of(file.path)
     if found != file.sha256:
@@ -80,14 +80,14 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
 
     An entry without a digest is pinned by its first fetch. Raises BenchmarkError with the manual way where there is no file.
     """
-    if found := located(entry, weights):
+    if found := find_weight_file(entry, weights):
         return found
     if not entry.source.startswith(REMOTE):
         raise BenchmarkError(
             f"{entry.name}: its file is not in {weights}: `benchmark zoo add FILE --name …` puts it there again"
         )
-    source = hub.resolved(entry.source, entry.container)
-    on_hub = hub.parse(source) if source.startswith(hub.HF) else None
+    source = hub.resolve_source(entry.source, entry.container)
+    on_hub = hub.parse_source(source) if source.startswith(hub.HF) else None
     elsewhere = f" (or elsewhere: {entry.alternative})" if entry.alternative else ""
     by_hand = (
         f"get it by hand from {on_hub.page if on_hub else source}{elsewhere} and give it with "
@@ -98,11 +98,11 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     path = _place(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
-        if found := located(entry, weights):  # another process fetched it meanwhile
+        if found := find_weight_file(entry, weights):  # another process fetched it meanwhile
             return found
         if on_hub:
             try:
-                cached = hub.bring(on_hub, offline=offline)
+                cached = hub.fetch_to_cache(on_hub, offline=offline)
             except DiskFullError:
                 raise
             except BenchmarkError as fault:
@@ -113,13 +113,13 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
         except DiskFullError:
             raise
         except BenchmarkError as fault:
-            kept = size_of(_part(path))
+            kept = bytes_received(_part(path))
             again = f"{kept:,} bytes are kept in {_part(path)}, the same command continues; or " if kept else ""
             raise BenchmarkError(f"{entry.name}: {fault}: {again}{by_hand}") from fault
         return _admit(entry, _part(path), path)
 
 
-def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
+def import_weight_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
     """Copy a file that the user has into the entry's place, verified and pinned."""
     if not file.is_file():
         raise BenchmarkError(f"{file}: no such file")
@@ -129,14 +129,14 @@ def admit_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
         return _admit_copy(entry, file, path, entry.sha256, "it was not taken")
 
 
-def forget(entry: ZooEntry, weights: Path) -> None:
+def delete_weight_file(entry: ZooEntry, weights: Path) -> None:
     """Remove the entry's file, its pin, what was converted of it, and what a download that was cut off left."""
     path = _place(entry, weights)
     _pin(path).unlink(missing_ok=True)
-    for end in ("", *CONVERTED):
+    for end in ("", *CONVERSION_SUFFIXES):
         path.with_name(path.name + end).unlink(missing_ok=True)
     _part(path).unlink(missing_ok=True)
-    note_of(_part(path)).unlink(missing_ok=True)
+    validator_file(_part(path)).unlink(missing_ok=True)
 
 
 def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, otherwise: str) -> WeightFile:
@@ -156,12 +156,12 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
     try:
         _check_digest(entry, digest, path, "nothing was kept", entry.sha256)
         try:
-            check_whole(partial, path.name, entry.container)
+            check_complete(partial, path.name, entry.container)
         except BenchmarkError as fault:
             raise BenchmarkError(f"{entry.name}: {fault}; nothing was kept") from fault
     except BenchmarkError:
         partial.unlink()
-        note_of(_part(path)).unlink(missing_ok=True)
+        validator_file(_part(path)).unlink(missing_ok=True)
         raise
     size = partial.stat().st_size
     with space_for(path), partial.open("rb+") as written:
@@ -169,7 +169,7 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
     _pin(path).unlink(missing_ok=True)  # an earlier file's pin must not vouch for this one
     partial.replace(path)
     _part(path).unlink(missing_ok=True)  # of a download that the user's own copy has made needless
-    note_of(_part(path)).unlink(missing_ok=True)
+    validator_file(_part(path)).unlink(missing_ok=True)
     _write_pin(path, _Pin(sha256=digest, size=size, source=entry.source))
     return WeightFile(path=path, sha256=digest)
 
@@ -213,7 +213,7 @@ def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str, wanted
 
 def _place(entry: ZooEntry, weights: Path) -> Path:
     if entry.source.startswith(hub.HF):
-        name = hub.parse(entry.source).name
+        name = hub.parse_source(entry.source).name
     else:
         name = unquote(urlsplit(entry.source).path).rsplit("/", 1)[-1]
     return weights / entry.name.replace(":", "_") / _file_name(name)
@@ -222,7 +222,7 @@ def _place(entry: ZooEntry, weights: Path) -> Path:
 def _file_name(name: str) -> str:
     """Returns a name as a URL has it, or what of it can be a file's: no path, nothing hidden, not too long."""
     name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).lstrip(".") or "weights"
-    while len(name.encode(errors="replace")) > LONGEST_FILE_NAME:
+    while len(name.encode(errors="replace")) > MAX_FILE_NAME:
         name = name[1:]  # its end tells more
     return name
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few
-from benchmark.zoo.archive import damage_told, is_tar
+from benchmark.zoo.archive import damage_as_error, is_tar
 
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: a zip without members
 WEB_PAGES = (b"<!doctype", b"<html", b"<?xml")
@@ -23,7 +23,7 @@ LEGACY_TORCH = re.compile(
     re.DOTALL,
 )
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
-LONGEST_HEADER = 1 << 24  # bytes of a safetensors header; a net of a thousand tensors has 100 KB
+MAX_HEADER = 1 << 24  # bytes of a safetensors header; a net of a thousand tensors has 100 KB
 
 
 class FileType(Enum):
@@ -52,13 +52,13 @@ def file_type(path: Path) -> FileType:
         return FileType.TORCH_LEGACY
     if PICKLE.match(start):
         return FileType.PICKLE
-    if int.from_bytes(start[:8], "little") <= LONGEST_HEADER and start[8:9] == b"{":
+    if int.from_bytes(start[:8], "little") <= MAX_HEADER and start[8:9] == b"{":
         return FileType.SAFETENSORS
     return FileType.TAR if is_tar(path) else FileType.OTHER
 
 
 def _zip_type(path: Path) -> FileType:
-    with damage_told(path, "zip archive"), zipfile.ZipFile(path) as archive:
+    with damage_as_error(path, "zip archive"), zipfile.ZipFile(path) as archive:
         counts = Counter(archive.namelist())
     if repeated := [name for name, count in counts.items() if count > 1]:
         raise BenchmarkError(

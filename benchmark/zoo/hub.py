@@ -40,7 +40,7 @@ class HubFile:
         return f"https://huggingface.co/{self.repo}/resolve/{self.revision}/{self.file}"
 
 
-def parse(source: str) -> HubFile:
+def parse_source(source: str) -> HubFile:
     """Raises BenchmarkError where `source` is no hf:OWNER/REPO/FILE[@REVISION]."""
     told = SOURCE.fullmatch(source)
     parts = source.removeprefix(HF).partition("@")[0].split("/")
@@ -51,7 +51,7 @@ def parse(source: str) -> HubFile:
     )
 
 
-def resolved(source: str, container: str) -> str:
+def resolve_source(source: str, container: str) -> str:
     """A `timm:` source as the hf: source or URL that timm itself would load; any other as it is.
 
     timm's repositories hold each net in both containers: the entry's own one is taken. Raises BenchmarkError for a name without
@@ -83,7 +83,7 @@ def resolved(source: str, container: str) -> str:
     return f"{HF}{repo}/{file}" + (f"@{revision}" if revision else "")
 
 
-def bring(where: HubFile, *, offline: bool) -> Path:
+def fetch_to_cache(where: HubFile, *, offline: bool) -> Path:
     """The file in huggingface_hub's cache, downloaded there if it lacks and neither `offline` nor HF_HUB_OFFLINE forbid.
 
     Raises BenchmarkError with the reason where it cannot be had.

@@ -27,23 +27,23 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import Account, build, load
+from benchmark.zoo.backbone import LoadReport, build_encoder, load_encoder
 from benchmark.zoo.catalog import InputStatistics, ZooEntry
-from benchmark.zoo.fetch import located, verified
+from benchmark.zoo.fetch import find_weight_file, verify_weight_file
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["PASS", "WARN", "FAIL", "not here"]
-FIXED_IMAGE = 20  # its seed
+FIXED_IMAGE_SEED = 20  # its seed
 NUM_PHANTOMS = 12
 FRESH_SEEDS = (1, 2, 3, 4, 5)
 OCTAVES = (2, 4, 8, 16, 32)  # cells of noise along a side
-SIDE = 224  # pixels, where a net does not fix its own
-PIECES = 16  # of the features, whose means the coarse hash is of
+DEFAULT_IMAGE_SIZE = 224  # pixels, where a net does not fix its own
+NUM_PIECES = 16  # of the features, whose means the coarse hash is of
 # of 25 fresh nets of each of seven architectures, all but 0.5 % lie nearer to any five others than this many times the
 # largest distance among those five; a MobileNetV2 trained on ImageNet lies 12 times as far
-MARGIN = 2.0
+DISTANCE_MARGIN = 2.0
 CONSTANT = 1e-5  # a feature that varies by less than this share of the features' size, over images, says nothing
-MAX_CONSTANT = 0.5  # share of such features from which on there is a warning
+MAX_CONSTANT_SHARE = 0.5  # share of such features from which on there is a warning
 WHAT_MAY_DIFFER = (
     "fingerprints are to 4 digits: the last may differ between machines and versions of torch, the hash (of means to "
     "2 digits) seldom does; another size of image or other input statistics give others"
@@ -89,7 +89,7 @@ class Inspection:
     file: str | None = None
     sha256: str | None = None
     digest: str | None = None
-    account: Account | None = None
+    report: LoadReport | None = None
     fingerprint: Fingerprint | None = None
     statistics: Statistics | None = None
 
@@ -108,26 +108,26 @@ def inspect(entry: ZooEntry, weights: Path) -> Inspection:
         "naming": entry.naming,
     }
     try:
-        file = located(entry, weights)
+        file = find_weight_file(entry, weights)
         if file is None:
             return Inspection(**told, verdict="not here")
         told |= {"file": file.path.name, "sha256": file.sha256, "digest": _digest_verdict(entry)}
-        verified(file)
+        verify_weight_file(file)
         size = input_size(entry.architecture)
-        encoder, told["account"] = load(entry, file.path, "pooled", FRESH_SEEDS[0], size)
+        encoder, told["report"] = load_encoder(entry, file.path, "pooled", FRESH_SEEDS[0], size)
     except BenchmarkError as fault:
         return Inspection(**told, verdict="FAIL", reasons=[str(fault)])
-    print_, statistics = look(encoder, entry.architecture, entry.input, size)
-    reasons = doubts(statistics)
+    print_, statistics = measure_features(encoder, entry.architecture, entry.input, size)
+    reasons = find_warnings(statistics)
     verdict: Verdict = "WARN" if reasons else "PASS"
     return Inspection(**told, verdict=verdict, reasons=reasons, fingerprint=print_, statistics=statistics)
 
 
-def look(
+def measure_features(
     encoder: nn.Module, architecture: str, statistics: InputStatistics, size: int
 ) -> tuple[Fingerprint | None, Statistics]:
     """A pooled encoder's fingerprint (None where it is not finite) and statistics, at images of that size."""
-    (fixed,) = _features(encoder, [phantom(FIXED_IMAGE, size)], statistics)
+    (fixed,) = _features(encoder, [synthetic_image(FIXED_IMAGE_SEED, size)], statistics)
     features = _features(encoder, _batch(size), statistics)
     if not (np.isfinite(fixed).all() and np.isfinite(features).all()):
         return None, Statistics(finite=False)
@@ -147,15 +147,15 @@ def look(
     )
 
 
-def doubts(statistics: Statistics) -> list[str]:
+def find_warnings(statistics: Statistics) -> list[str]:
     """What in the statistics looks like a net that did not load, in words."""
     if not statistics.finite:
         return ["its features are not finite"]
     found = []
-    if statistics.constant is not None and statistics.constant >= MAX_CONSTANT:
+    if statistics.constant is not None and statistics.constant >= MAX_CONSTANT_SHARE:
         found.append(f"{statistics.constant:.0%} of its features are the same for every image")
     near, usual = statistics.distance, statistics.fresh_distance
-    if near is not None and usual is not None and near <= MARGIN * usual:
+    if near is not None and usual is not None and near <= DISTANCE_MARGIN * usual:
         found.append(
             f"its features are as a fresh net's (distance {near:.2g}; fresh nets from one another: {usual:.2g}): "
             f"the file may hold untrained weights"
@@ -166,10 +166,10 @@ def doubts(statistics: Statistics) -> list[str]:
 def input_size(architecture: str) -> int:
     """Pixels along a side: the net's own where that is fixed, else 224."""
     config: Any = timm.get_pretrained_cfg(architecture)
-    return int(config.input_size[-1]) if config is not None and config.fixed_input_size else SIDE
+    return int(config.input_size[-1]) if config is not None and config.fixed_input_size else DEFAULT_IMAGE_SIZE
 
 
-def phantom(seed: int, size: int) -> Floats:
+def synthetic_image(seed: int, size: int) -> Floats:
     """A colour image, 3 x size x size in 0..1: a gradient, and smooth noise of all scales, one of which prevails."""
     numbers = _uniform(np.random.PCG64(seed))
     strength = [0.25 + next(numbers) * 4.0 * (place == seed % len(OCTAVES)) for place in range(len(OCTAVES))]
@@ -188,7 +188,7 @@ def phantom(seed: int, size: int) -> Floats:
 
 def fingerprint(features: Floats, size: int) -> Fingerprint:
     """Of one image's features, a vector."""
-    means = np.array([piece.mean() for piece in np.array_split(features, min(PIECES, len(features)))])
+    means = np.array([piece.mean() for piece in np.array_split(features, min(NUM_PIECES, len(features)))])
     largest = float(np.abs(means).max())
     step = 10.0 ** (math.floor(math.log10(largest)) - 1) if largest else 1.0  # two digits of the largest
     coarse = ",".join(str(round(mean / step)) for mean in means) + f" x {step:.0e}"
@@ -211,7 +211,7 @@ def _digest_verdict(entry: ZooEntry) -> str:
 
 
 def _batch(size: int) -> list[Floats]:
-    return [phantom(seed, size) for seed in range(NUM_PHANTOMS)]
+    return [synthetic_image(seed, size) for seed in range(NUM_PHANTOMS)]
 
 
 def _features(encoder: nn.Module, images: list[Floats], statistics: InputStatistics) -> Floats:
@@ -229,7 +229,7 @@ def _features(encoder: nn.Module, images: list[Floats], statistics: InputStatist
 @lru_cache(maxsize=8)  # entries of one architecture are inspected one after another
 def _fresh_profiles(architecture: str, statistics: InputStatistics, size: int) -> list[Floats | None]:
     """Of fresh nets, one a seed."""
-    nets = (build(architecture, "pooled", seed, size) for seed in FRESH_SEEDS)
+    nets = (build_encoder(architecture, "pooled", seed, size) for seed in FRESH_SEEDS)
     return [_profile(_features(net, _batch(size), statistics)) for net in nets]
 
 

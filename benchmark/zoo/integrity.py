@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.filetype import LONGEST_HEADER, WEB_PAGES, ZIP_STARTS
+from benchmark.zoo.filetype import MAX_HEADER, WEB_PAGES, ZIP_STARTS
 
 
-def check_whole(path: Path, name: str, container: str) -> None:
+def check_complete(path: Path, name: str, container: str) -> None:
     """Raises BenchmarkError for a zip or safetensors file that is not whole, and for a web page. `name` is what it
     will be called.
     """
@@ -37,7 +37,7 @@ def _planned(path: Path) -> int | None:
     """The length that a safetensors header tells; None where there is no header."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > LONGEST_HEADER:
+        if length > MAX_HEADER:
             return None
         try:
             tensors = [told for name, told in json.loads(file.read(length)).items() if name != "__metadata__"]

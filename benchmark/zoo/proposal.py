@@ -15,7 +15,7 @@ import torch
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo.architectures import WIDE
-from benchmark.zoo.backbone import COUNTER, Account, UnfitWeights, build, classifier_names, fitted
+from benchmark.zoo.backbone import COUNTER, LoadReport, UnusableWeights, build_encoder, classifier_names, match_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, Renamed, rename
 from benchmark.zoo.unpack import Arrays, opened
@@ -50,7 +50,7 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("efficientnet_b0", "tf_efficientnet_b0"),  # equal tensors, another padding: the user must say which
     ("densenet121",),
 )
-AKIN = 0.5  # share of a family's smallest net's names that a file of the family has at least
+MIN_SHARED_NAMES = 0.5  # share of a family's smallest net's names that a file of the family has at least
 Tensors = dict[str, torch.Tensor]
 
 
@@ -61,7 +61,7 @@ class Proposal:
     architecture: str
     container: str
     naming: str
-    account: Account
+    report: LoadReport
     same: tuple[str, ...] = ()
 
 
@@ -101,16 +101,16 @@ def propose(
             licence="–",
             cite="–",
         )
-        tensors, account = fitted(entry, path, read[naming])
-        return Proposal(architecture=architecture, container=found_container, naming=naming, account=account), tensors
+        tensors, report = match_tensors(entry, path, read[naming])
+        return Proposal(architecture=architecture, container=found_container, naming=naming, report=report), tensors
 
     found: list[tuple[Proposal, Tensors]] = []
-    unfit: UnfitWeights | None = None
+    unfit: UnusableWeights | None = None
     for misfit, *candidate in candidates:
         if misfit == 0:
             try:
                 _take(found, *judged(*candidate))
-            except UnfitWeights as fault:  # another network of the file may be whole
+            except UnusableWeights as fault:  # another network of the file may be whole
                 unfit = unfit or fault
             except BenchmarkError:  # names and sizes are not yet the account
                 continue
@@ -126,7 +126,7 @@ def propose(
     _, *nearest = min(candidates, key=lambda row: row[0])
     try:
         return [judged(*nearest)[0]]
-    except UnfitWeights:
+    except UnusableWeights:
         raise
     except BenchmarkError as fault:
         if architecture and naming:
@@ -166,7 +166,7 @@ def _misfits(arrays: Arrays, naming: str, architecture: str | None) -> Iterator[
         smallest = family[0]
         renamed = _renamed(arrays, naming, smallest)
         wanted, _ = _whole(smallest)
-        if renamed is None or len(wanted.keys() & renamed.names.keys()) < AKIN * len(wanted):
+        if renamed is None or len(wanted.keys() & renamed.names.keys()) < MIN_SHARED_NAMES * len(wanted):
             continue
         for member in family:
             yield member, _misfit(arrays, naming, member)
@@ -201,7 +201,7 @@ def _renamed(arrays: Arrays, naming: str, architecture: str) -> Renamed | None:
 def _whole(architecture: str) -> tuple[dict[str, list[int]], tuple[str, ...]]:
     """An architecture's tensors with their sizes, and its classifier's names; no memory is spent on it."""
     with torch.device("meta"):
-        whole = build(architecture, "pooled", 0)
+        whole = build_encoder(architecture, "pooled", 0)
     return {name: _sizes(tensor.shape) for name, tensor in whole.state_dict().items()}, classifier_names(whole)
 
 

@@ -19,17 +19,17 @@ from typing import IO, Any
 
 MAX_STEPS = 2_000_000  # a step makes at most a record of a tuple: 120 bytes
 MAX_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimiser has 2,000 tensors
-LONGEST_NAME = 1_000  # characters of a path to a tensor, or of a class
+MAX_NAME_LENGTH = 1_000  # characters of a path to a tensor, or of a class
 MAX_FIELDS = 32  # of a named tuple
-LARGEST_KEY = 1 << 64  # of whole numbers
-DEEPEST = 40
+MAX_KEY = 1 << 64  # of whole numbers
+MAX_DEPTH = 40
 
 # No weight file has a reason to name these: it is inert here all the same, but its reader should know what it is
-HOSTILE_MODULES = {
+UNSAFE_MODULES = {
     "os", "posix", "nt", "subprocess", "sys", "socket", "shutil", "pty", "runpy", "importlib", "ctypes", "code", "pdb",
     "webbrowser", "commands",
 }  # fmt: skip
-HOSTILE_NAMES = {
+UNSAFE_NAMES = {
     f"{module}.{name}"
     for module in ("builtins", "__builtin__", "io", "_io")
     for name in ("eval", "exec", "execfile", "compile", "open", "__import__", "input", "breakpoint")
@@ -42,12 +42,12 @@ FIELDS = {
 }  # fmt: skip
 
 
-class Hostile(ValueError):
+class UnsafePickle(ValueError):
     """The pickle names code that has no place in a weight file; the text is that name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class GlobalName:
     """What the pickle calls by name, `module.name`: nothing is looked up. `fields` are a named tuple's, where told."""
 
     path: str
@@ -55,7 +55,7 @@ class Named:
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Record:
+class InertObject:
     """A call or an object that was not made: what was called, with what, and what was put into it afterwards."""
 
     kind: str
@@ -66,7 +66,7 @@ class Record:
     members: list[Any] | None = None
 
 
-class Walk:
+class VisitCounter:
     """Counts what a walk over untrusted content visits."""
 
     def __init__(self) -> None:
@@ -186,13 +186,13 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                 stack.append(_called(given[0], tuple(given[1:])))
             case "BUILD":
                 state = stack.pop()
-                if not isinstance(stack[-1], Record):
+                if not isinstance(stack[-1], InertObject):
                     raise TypeError(f"it puts a state into a {type(stack[-1]).__name__}")
                 stack[-1].state = state
             case "PERSID" | "BINPERSID":
                 key = stack.pop() if opcode.name == "BINPERSID" else arg
                 key = key if isinstance(key, tuple) else (key,)
-                stack.append(Record("persistent", key))
+                stack.append(InertObject("persistent", key))
                 if outside is not None:
                     outside.append(key)
             case "EXT1" | "EXT2" | "EXT4" | "NEXT_BUFFER" | "READONLY_BUFFER":
@@ -202,16 +202,16 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
     raise ValueError("it has no end")
 
 
-def _named(module: Any, name: Any) -> Named:
+def _named(module: Any, name: Any) -> GlobalName:
     path = _dotted(module, name)
-    if path.split(".", 1)[0] in HOSTILE_MODULES or path in HOSTILE_NAMES:
-        raise Hostile(path)
-    return Named(path, FIELDS.get(path, ()))
+    if path.split(".", 1)[0] in UNSAFE_MODULES or path in UNSAFE_NAMES:
+        raise UnsafePickle(path)
+    return GlobalName(path, FIELDS.get(path, ()))
 
 
 def _dotted(*names: Any) -> str:
     """Returns the names, joined by dots. Raises ValueError for what is no name: a list would be spelled out."""
-    if not all(isinstance(name, str) for name in names) or sum(map(len, names)) > LONGEST_NAME:
+    if not all(isinstance(name, str) for name in names) or sum(map(len, names)) > MAX_NAME_LENGTH:
         raise ValueError("it calls something by what is no name")
     return ".".join(names)
 
@@ -219,18 +219,18 @@ def _dotted(*names: Any) -> str:
 def _called(what: Any, args: Any) -> Any:
     if not isinstance(args, tuple):
         raise TypeError(f"it calls with a {type(args).__name__}")
-    if not isinstance(what, Named):
-        return Record("unnamed", args)
+    if not isinstance(what, GlobalName):
+        return InertObject("unnamed", args)
     if what.path in ("dill._dill._create_namedtuple", "dill.dill._create_namedtuple"):  # dill writes such classes out
         name, fields, module = args[:3]
         if len(fields) > MAX_FIELDS:
             raise ValueError(f"a named tuple of {len(fields):,} fields")
-        return Named(_dotted(module, name), tuple(_dotted(one) for one in fields))
-    return Record(what.path, args, what.fields)
+        return GlobalName(_dotted(module, name), tuple(_dotted(one) for one in fields))
+    return InertObject(what.path, args, what.fields)
 
 
 def _extend(target: Any, given: list[Any]) -> None:
-    if isinstance(target, Record):
+    if isinstance(target, InertObject):
         target.members = target.members or []
         target = target.members
     if not isinstance(target, list):
@@ -239,7 +239,7 @@ def _extend(target: Any, given: list[Any]) -> None:
 
 
 def _put(target: Any, given: list[Any]) -> None:
-    if isinstance(target, Record):
+    if isinstance(target, InertObject):
         target.items = target.items or {}
         target = target.items
     if not isinstance(target, dict) or len(given) % 2:
@@ -251,20 +251,20 @@ def _put(target: Any, given: list[Any]) -> None:
 def _is_plain(key: Any) -> bool:
     """Returns whether a key may be hashed and spelled out: tuples may be nested without end, numbers endless."""
     if isinstance(key, str | bytes):
-        return len(key) <= LONGEST_NAME
-    return isinstance(key, float | None) or (isinstance(key, int) and abs(key) < LARGEST_KEY)
+        return len(key) <= MAX_NAME_LENGTH
+    return isinstance(key, float | None) or (isinstance(key, int) and abs(key) < MAX_KEY)
 
 
-def mapping(value: Any, walk: Walk | None = None) -> dict[str, Any] | None:
+def as_mapping(value: Any, walk: VisitCounter | None = None) -> dict[str, Any] | None:
     """Returns what a mapping or an object holds, by name; None for what is neither.
 
     Records open where it is plain what they hold: mappings that were made of one mapping (OrderedDict, Haiku's
     FlatMapping), named tuples whose fields are known, objects with named attributes. Raises ValueError for more names
     than the walk, or else one walk of its own, may visit.
     """
-    walk = walk or Walk()
-    for _ in range(DEEPEST):
-        if not isinstance(value, Record):
+    walk = walk or VisitCounter()
+    for _ in range(MAX_DEPTH):
+        if not isinstance(value, InertObject):
             break
         if value.items or value.kind in ("collections.OrderedDict", "collections.defaultdict"):
             pairs = value.args[0] if value.args and isinstance(value.args[0], list) else []
@@ -275,19 +275,19 @@ def mapping(value: Any, walk: Walk | None = None) -> dict[str, Any] | None:
             value = value.state
         elif value.fields and len(value.fields) == len(value.args):
             value = dict(zip(value.fields, value.args, strict=True))
-        elif len(value.args) == 1 and isinstance(value.args[0], dict | Record):
+        elif len(value.args) == 1 and isinstance(value.args[0], dict | InertObject):
             value = value.args[0]
         else:
             return None
-    if isinstance(value, Record):
-        raise ValueError(f"nested more than {DEEPEST} deep")  # noqa: TRY004 - the file is wrong, not its type
+    if isinstance(value, InertObject):
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")  # noqa: TRY004 - the file is wrong, not its type
     if not isinstance(value, dict):
         return None
     walk.visit(len(value))
     return {str(key): item for key, item in value.items()}
 
 
-def flat(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, Any], list[str]]:
+def flatten(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, Any], list[str]]:
     """Returns all that `leaf` makes something of, by dotted path, and the paths of what is neither that nor a container.
 
     Raises ValueError where these are too many, too deep, or too long.
@@ -295,22 +295,24 @@ def flat(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, Any],
     found: dict[str, Any] = {}
     others: list[str] = []
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
-    walk = Walk()
+    walk = VisitCounter()
     while waiting:
         path, item, depth = waiting.pop()
         made = leaf(item)
-        inner = _numbered(item, walk) if isinstance(item, list | tuple) else mapping(item, walk)
+        inner = _numbered(item, walk) if isinstance(item, list | tuple) else as_mapping(item, walk)
         if made is not None:
             found[path] = made
         elif inner is None:
             others.append(path)
-        elif depth == DEEPEST or len(path) > LONGEST_NAME:
-            raise ValueError(f"nested more than {DEEPEST} deep, or under names of more than {LONGEST_NAME:,} letters")
+        elif depth == MAX_DEPTH or len(path) > MAX_NAME_LENGTH:
+            raise ValueError(
+                f"nested more than {MAX_DEPTH} deep, or under names of more than {MAX_NAME_LENGTH:,} letters"
+            )
         else:
             waiting += [(f"{path}.{k}" if path else k, v, depth + 1) for k, v in reversed(inner.items())]
     return found, others
 
 
-def _numbered(items: list[Any] | tuple[Any, ...], walk: Walk) -> dict[str, Any]:
+def _numbered(items: list[Any] | tuple[Any, ...], walk: VisitCounter) -> dict[str, Any]:
     walk.visit(len(items))
     return {str(number): item for number, item in enumerate(items)}

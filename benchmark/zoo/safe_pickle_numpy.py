@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.zoo.safe_pickle import Named, Record
+from benchmark.zoo.safe_pickle import GlobalName, InertObject
 
 BYTES = ("bytes", "bytearray")
 MAX_AXES = 8
-LARGEST_SIZE = 1 << 40  # elements along an axis
+MAX_AXIS_SIZE = 1 << 40  # elements along an axis
 
 
 def array_of(value: Any) -> np.ndarray | None:
@@ -21,11 +21,11 @@ def array_of(value: Any) -> np.ndarray | None:
 
     Raises ValueError where its bytes are not as many as its shape and type want.
     """
-    if not isinstance(value, Record):
+    if not isinstance(value, InertObject):
         return None
     if value.kind in ("jax._src.array._reconstruct_array", "jax._src.device_array.reconstruct_device_array"):
         made, args, state = value.args[:3]
-        value = Record(made.path, args, state=state) if isinstance(made, Named) else value
+        value = InertObject(made.path, args, state=state) if isinstance(made, GlobalName) else value
     kind = value.kind.replace("numpy._core.", "numpy.core.")
     if kind == "numpy.core.multiarray._reconstruct" and isinstance(value.state, tuple):
         _, shape, kept, by_column, data = value.state
@@ -46,13 +46,13 @@ def checked_sizes(sizes: Any) -> tuple[int, ...]:
     """Returns a shape, or strides. Raises ValueError for what no array has: endless, negative, or no whole numbers."""
     if not isinstance(sizes, tuple) or len(sizes) > MAX_AXES:
         raise ValueError("a shape of too many axes, or none")
-    if not all(isinstance(size, int) and 0 <= size < LARGEST_SIZE for size in sizes):
+    if not all(isinstance(size, int) and 0 <= size < MAX_AXIS_SIZE for size in sizes):
         raise ValueError("a shape that is none")
     return sizes
 
 
 def _dtype(value: Any) -> "np.dtype[Any] | None":
-    if not isinstance(value, Record) or value.kind != "numpy.dtype" or not isinstance(value.args[0], str):
+    if not isinstance(value, InertObject) or value.kind != "numpy.dtype" or not isinstance(value.args[0], str):
         return None
     code, order = value.args[0], value.state[1] if isinstance(value.state, tuple) else "="
     if order not in ("<", ">", "=", "|") or not re.fullmatch(r"[biufc]\d{1,2}", code):
@@ -62,10 +62,10 @@ def _dtype(value: Any) -> "np.dtype[Any] | None":
 
 def _bytes(value: Any) -> bytes | bytearray | None:
     """Returns an array's bytes: protocols up to 2 hold them as a text, and protocols up to 4 a bytearray as a call."""
-    if isinstance(value, Record) and value.kind.removeprefix("__builtin__.").removeprefix("builtins.") in BYTES:
+    if isinstance(value, InertObject) and value.kind.removeprefix("__builtin__.").removeprefix("builtins.") in BYTES:
         if not value.args:
             return b""
         value = value.args[0]
-    if isinstance(value, Record) and value.kind == "_codecs.encode" and isinstance(value.args[0], str):
+    if isinstance(value, InertObject) and value.kind == "_codecs.encode" and isinstance(value.args[0], str):
         return value.args[0].encode("latin1")
     return value if isinstance(value, bytes | bytearray) else None

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import torch
 
-from benchmark.zoo.safe_pickle import DEEPEST, Named, Record, read_pickle
+from benchmark.zoo.safe_pickle import MAX_DEPTH, GlobalName, InertObject, read_pickle
 from benchmark.zoo.safe_pickle_numpy import checked_sizes
 
 STORAGES = {
@@ -67,36 +67,36 @@ def tensor_of(value: Any, storage: Storage) -> tuple[torch.Tensor | None, str]:
     A tensor that is not dense is its shape alone, on the device `meta`; what is no tensor is None. Raises ValueError
     where a tensor reaches beyond its storage.
     """
-    for _ in range(DEEPEST):
-        if isinstance(value, Record) and value.kind in PARAMETERS:
+    for _ in range(MAX_DEPTH):
+        if isinstance(value, InertObject) and value.kind in PARAMETERS:
             value = value.args[0]
-        elif isinstance(value, Record) and value.kind == SUBCLASS and isinstance(value.args[0], Named):
-            value = Record(value.args[0].path, value.args[2])
-    if not isinstance(value, Record):
+        elif isinstance(value, InertObject) and value.kind == SUBCLASS and isinstance(value.args[0], GlobalName):
+            value = InertObject(value.args[0].path, value.args[2])
+    if not isinstance(value, InertObject):
         return None, ""
     if value.kind in NOT_DENSE:
         return torch.empty(_shape(value), device="meta"), NOT_DENSE[value.kind]
     return (_dense(value, storage), "") if value.kind in DENSE else (None, "")
 
 
-def _dense(value: Record, storage: Storage) -> torch.Tensor:
+def _dense(value: InertObject, storage: Storage) -> torch.Tensor:
     held, start, shape, strides = value.args[:4]
     _, kind, key, *_ = held.args
     dtype = _dtype(value.args[6] if value.kind.endswith("_v3") else kind)
     shape, strides = checked_sizes(shape), checked_sizes(strides)
     content = storage(_key(key))
-    flat = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+    flatten = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
     last = start + sum((side - 1) * step for side, step in zip(shape, strides, strict=True))
     count = math.prod(shape)
-    if start < 0 or count > len(flat) or (count and last >= len(flat)):
-        raise ValueError(f"a tensor of {shape} reaches beyond its {len(flat):,} elements")
-    return flat.as_strided(shape, strides, start)
+    if start < 0 or count > len(flatten) or (count and last >= len(flatten)):
+        raise ValueError(f"a tensor of {shape} reaches beyond its {len(flatten):,} elements")
+    return flatten.as_strided(shape, strides, start)
 
 
-def _shape(value: Record) -> tuple[int, ...]:
+def _shape(value: InertObject) -> tuple[int, ...]:
     """Returns the shape of a tensor that is not dense: the first tuple of its parts; none, where it tells no shape."""
     parts = value.args[1] if value.kind == SPARSE else value.args
-    sizes = (part.args[0] if isinstance(part, Record) and part.kind == "torch.Size" else part for part in parts)
+    sizes = (part.args[0] if isinstance(part, InertObject) and part.kind == "torch.Size" else part for part in parts)
     return next((checked_sizes(size) for size in sizes if isinstance(size, tuple)), ())
 
 
@@ -166,7 +166,7 @@ def _key(key: Any) -> str:
 
 
 def _dtype(kind: Any) -> torch.dtype:
-    path = kind.path if isinstance(kind, Named) else ""
+    path = kind.path if isinstance(kind, GlobalName) else ""
     if path not in TYPES:
         raise ValueError(f"a tensor of an unknown type ({path or 'unnamed'})")
     return TYPES[path]

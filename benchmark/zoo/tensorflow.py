@@ -20,14 +20,14 @@ from benchmark.zoo.crc32c import crc32c
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER = 48  # bytes: two places of blocks, padded, and the magic
 TRAILER = 5  # after each block: its compression and checksum
-LARGEST_INDEX = 1 << 24  # bytes; a ResNet-152 with its optimiser has 100 KB, of 2,000 tensors
-LONGEST_NAME = 1024
-LONGEST_ENTRY = 1 << 16
+MAX_INDEX_SIZE = 1 << 24  # bytes; a ResNet-152 with its optimiser has 100 KB, of 2,000 tensors
+MAX_NAME_LENGTH = 1024
+MAX_ENTRY_LENGTH = 1 << 16
 MAX_BLOCKS = 10_000  # TensorFlow's own are of 256 KB
 MAX_TENSORS = 20_000  # ten times those of a ResNet-152 with its optimiser
 MAX_AXES = 8
 VERSION = 1  # of the format, the newest in TensorFlow 2.21
-KINDS = {  # tensorflow/core/framework/types.proto
+DTYPES = {  # tensorflow/core/framework/types.proto
     1: torch.float32, 2: torch.float64, 3: torch.int32, 4: torch.uint8, 5: torch.int16, 6: torch.int8, 9: torch.int64,
     10: torch.bool, 14: torch.bfloat16, 19: torch.float16,
 }  # fmt: skip
@@ -39,7 +39,7 @@ def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor],
 
     Raises BenchmarkError for what is not read here, ValueError and LookupError for what is damaged.
     """
-    if index.stat().st_size > LARGEST_INDEX:
+    if index.stat().st_size > MAX_INDEX_SIZE:
         raise ValueError(f"an index of {index.stat().st_size:,} bytes")
     entries = list(_table(index.read_bytes()))
     if not entries or entries[0][0] != b"":
@@ -54,7 +54,7 @@ def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor],
         left -= _number(told, 5)
         if left < 0:  # one piece of data, told many times over
             raise ValueError("its tensors are larger than its data")
-        if _number(told, 1) in KINDS:
+        if _number(told, 1) in DTYPES:
             tensors[name] = _tensor(name, told, data)
         else:
             others.append(name)
@@ -71,7 +71,7 @@ def _check_header(header: Fields, num_files: int) -> None:
 
 
 def _tensor(name: str, told: Fields, data: list[Path]) -> torch.Tensor:
-    kind = KINDS[_number(told, 1)]
+    kind = DTYPES[_number(told, 1)]
     shape = [axis for number, axis in _fields(_text(told, 2)) if number == 2 and isinstance(axis, bytes)]
     axes = [_number(dict(_fields(axis)), 1) for axis in shape]
     place, size, file = _number(told, 4), _number(told, 5), data[_number(told, 3)]
@@ -127,7 +127,12 @@ def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes
         shared, at = _varint(block, at)
         fresh, at = _varint(block, at)
         length, at = _varint(block, at)
-        if shared > len(key) or shared + fresh > LONGEST_NAME or length > LONGEST_ENTRY or at + fresh + length > end:
+        if (
+            shared > len(key)
+            or shared + fresh > MAX_NAME_LENGTH
+            or length > MAX_ENTRY_LENGTH
+            or at + fresh + length > end
+        ):
             raise ValueError("an entry of its index is longer than it can be")
         key = key[:shared] + block[at : at + fresh]
         yield key, block[at + fresh : at + fresh + length]

@@ -20,9 +20,16 @@ from safetensors.torch import load_file
 
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few
-from benchmark.zoo.archive import GROWTH, SMALL, check_zip, copied, damage_told, names_in
+from benchmark.zoo.archive import (
+    ALWAYS_ALLOWED_SIZE,
+    MAX_GROWTH,
+    check_zip,
+    damage_as_error,
+    extract_member,
+    member_names,
+)
 from benchmark.zoo.filetype import FileType, file_type
-from benchmark.zoo.safe_pickle import Hostile, Record, flat, mapping, read_pickle
+from benchmark.zoo.safe_pickle import InertObject, UnsafePickle, as_mapping, flatten, read_pickle
 from benchmark.zoo.safe_pickle_numpy import array_of
 from benchmark.zoo.safe_pickle_torch import Storage, read_legacy, read_zip, tensor_of
 from benchmark.zoo.tensorflow import MAX_TENSORS, read_bundle
@@ -45,7 +52,7 @@ class Arrays:
     """
 
     tensors: dict[str, torch.Tensor]
-    beside: list[str] = field(default_factory=list)
+    other_contents: list[str] = field(default_factory=list)
     unfit: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,7 +73,9 @@ class OpenedFile:
         if len(arrays.tensors) > MAX_TENSORS:
             raise BenchmarkError(f"{self.name}: holds {len(arrays.tensors):,} tensors, wanted at most {MAX_TENSORS:,}")
         if not arrays.tensors:
-            raise BenchmarkError(f"{self.name}: holds no tensors by name, only {first_few(arrays.beside) or 'nothing'}")
+            raise BenchmarkError(
+                f"{self.name}: holds no tensors by name, only {first_few(arrays.other_contents) or 'nothing'}"
+            )
         return arrays
 
 
@@ -84,7 +93,7 @@ def opened(path: Path, container: str | None = None, member: str = "") -> Iterat
     with ExitStack() as stack:
         if member and (container or _container_of_archive(path, member)) != "tensorflow":
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weights-")))
-            copy = copied(path, member, folder / PurePosixPath(member).name)
+            copy = extract_member(path, member, folder / PurePosixPath(member).name)
             try:
                 yield stack.enter_context(opened(copy, container))
             except BenchmarkError as fault:
@@ -107,7 +116,7 @@ def unpack(path: Path, container: str, inside: str = "", member: str = "") -> Ar
 
 def _container_of_archive(path: Path, member: str) -> str | None:
     """Returns tensorflow where `member` names such a checkpoint in the archive."""
-    return "tensorflow" if f"{member.removesuffix(INDEX)}{INDEX}" in names_in(path) else None
+    return "tensorflow" if f"{member.removesuffix(INDEX)}{INDEX}" in member_names(path) else None
 
 
 def _mismatch(kind: FileType, container: str | None) -> str:
@@ -146,10 +155,10 @@ def _torch(source: _Source) -> Callable[[str], Arrays]:
 
 def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
     """Returns what `read` does. Raises BenchmarkError for whatever an inert reader meets."""
-    with damage_told(path, kind):
+    with damage_as_error(path, kind):
         try:
             return read()
-        except Hostile as error:
+        except UnsafePickle as error:
             raise BenchmarkError(
                 f"{path.name}: refused, it names code that loading it would run ({error}): {ADVICE}"
             ) from error
@@ -160,19 +169,19 @@ def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
 
     Whatever lies beside `state_dict`, a tensor or not (`best_acc1` of PyTorch's ImageNet example), is no weight.
     """
-    held = mapping(content)
+    held = as_mapping(content)
     if held is None:
-        kind = content.kind if isinstance(content, Record) else type(content).__name__
+        kind = content.kind if isinstance(content, InertObject) else type(content).__name__
         kind = kind if tensor_of(content, storage)[0] is None else "Tensor"
         raise BenchmarkError(f"{path.name}: holds a {kind}, wanted tensors by name")
-    if not inside and mapping(held.get("state_dict")) is not None:
+    if not inside and as_mapping(held.get("state_dict")) is not None:
         inside = "state_dict"
     held, beside = _descended(path, held, inside)
-    arrays = Arrays(tensors={}, beside=beside)
+    arrays = Arrays(tensors={}, other_contents=beside)
     for name, value in held.items():
         tensor, unfit = tensor_of(value, storage)
         if tensor is None:
-            arrays.beside.append(name)
+            arrays.other_contents.append(name)
         else:
             arrays.tensors[name] = tensor
         if unfit:
@@ -185,7 +194,7 @@ def _descended(path: Path, held: dict[str, Any], inside: str) -> tuple[dict[str,
     beside: list[str] = []
     way = ""
     for key in filter(None, inside.split(".")):
-        inner = mapping(held.get(key))
+        inner = as_mapping(held.get(key))
         if inner is None:
             raise BenchmarkError(
                 f"{path.name}: its tensors should lie under `{inside}`, but it has no `{way}{key}`, "
@@ -202,8 +211,8 @@ def _pickle(source: _Source) -> Callable[[str], Arrays]:
     content = _guarded(path, "pickle", lambda: read_pickle(source.stack.enter_context(path.open("rb"))))
 
     def read(inside: str) -> Arrays:
-        held, beside = _descended(path, mapping(content) or {}, inside)
-        left = max(GROWTH * path.stat().st_size, SMALL)
+        held, beside = _descended(path, as_mapping(content) or {}, inside)
+        left = max(MAX_GROWTH * path.stat().st_size, ALWAYS_ALLOWED_SIZE)
 
         def counted(value: Any) -> "np.ndarray | None":
             nonlocal left
@@ -213,8 +222,10 @@ def _pickle(source: _Source) -> Callable[[str], Arrays]:
                 raise ValueError("its arrays are larger than itself")
             return array
 
-        arrays, others = flat(held, counted)
-        return Arrays(tensors={n: torch.from_numpy(array) for n, array in arrays.items()}, beside=beside + others)
+        arrays, others = flatten(held, counted)
+        return Arrays(
+            tensors={n: torch.from_numpy(array) for n, array in arrays.items()}, other_contents=beside + others
+        )
 
     return lambda inside: _guarded(path, "pickle", lambda: read(inside))
 
@@ -236,7 +247,7 @@ def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
     path = source.path
     files = _bundle_files(path, source.member.removesuffix(INDEX))
     with tempfile.TemporaryDirectory(prefix="weights-") as folder:
-        index, *data = [copied(path, name, Path(folder) / str(number)) for number, name in enumerate(files)]
+        index, *data = [extract_member(path, name, Path(folder) / str(number)) for number, name in enumerate(files)]
         try:
             tensors, others = _guarded(path, "TensorFlow checkpoint", lambda: read_bundle(index, data))
         except BenchmarkError as fault:
@@ -247,14 +258,14 @@ def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
             raise BenchmarkError(
                 f"{path.name}: TensorFlow's tensors are flat, but this naming wants them under `{inside}`"
             )
-        return Arrays(tensors=tensors, beside=others)
+        return Arrays(tensors=tensors, other_contents=others)
 
     return read
 
 
 def _bundle_files(path: Path, member: str) -> list[str]:
     """The names of a checkpoint's index and of its data files, in order."""
-    names = {str(PurePosixPath(name)) for name in names_in(path)}
+    names = {str(PurePosixPath(name)) for name in member_names(path)}
     stems = [
         n.removesuffix(INDEX) for n in sorted(names) if n.endswith(INDEX) and not PurePosixPath(n).name.startswith(".")
     ]

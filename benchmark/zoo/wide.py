@@ -59,12 +59,12 @@ class WideResNet(ResNet):
 def _entrypoint(name: str) -> Callable[..., nn.Module]:
     layers, width = WIDE[name]
 
-    def build(pretrained: bool = False, **kwargs: Any) -> nn.Module:  # noqa: FBT001, FBT002 - as timm calls it
+    def build_encoder(pretrained: bool = False, **kwargs: Any) -> nn.Module:  # noqa: FBT001, FBT002 - as timm calls it
         model: nn.Module = build_model_with_cfg(WideResNet, name, pretrained, layers=layers, width=width, **kwargs)
         return model
 
-    build.__name__ = build.__qualname__ = name
-    return build
+    build_encoder.__name__ = build_encoder.__qualname__ = name
+    return build_encoder
 
 
 for _name in WIDE:

@@ -14,7 +14,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.models.networks import Segmenter, feature_width
 from benchmark.models.normalization import Normalization
 from benchmark.zoo.architectures import check_architecture
-from benchmark.zoo.backbone import Account, build, load, pyramid_places
+from benchmark.zoo.backbone import LoadReport, build_encoder, load_encoder, pyramid_names
 from benchmark.zoo.catalog import ZooEntry, read_zoo, scratch
 
 FORMS = ["pooled", "pyramid"]
@@ -42,8 +42,8 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
     torch.save(whole.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
-    pyramid, account = load(entry_of(architecture), tmp_path / "net.pth", "pyramid", seed=0)
-    pooled, same_account = load(entry_of(architecture), tmp_path / "net.pth", "pooled", seed=0)
+    pyramid, report = load_encoder(entry_of(architecture), tmp_path / "net.pth", "pyramid", seed=0)
+    pooled, same_account = load_encoder(entry_of(architecture), tmp_path / "net.pth", "pooled", seed=0)
 
     with torch.no_grad():
         given, *maps = pyramid.eval()(images)
@@ -54,9 +54,9 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
     assert [m.shape for m in tapped] == [m.shape for m in maps]
     assert all(torch.equal(wanted, found) for wanted, found in zip(tapped, maps, strict=True))
     assert all(m.std() > 1e-3 for m in maps)  # far from all zeros, of which all nets are equal
-    assert account == same_account
-    assert account.share == 1.0
-    assert account.loaded + len(account.dropped) == len(whole.state_dict())
+    assert report == same_account
+    assert report.loaded_fraction == 1.0
+    assert report.num_loaded + len(report.dropped) == len(whole.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
 )
 def test_an_architecture_without_a_pyramid_is_a_fault_of_one_line(architecture):
     with pytest.raises(BenchmarkError) as raised:
-        build(architecture, "pyramid", seed=0)
+        build_encoder(architecture, "pyramid", seed=0)
 
     assert str(raised.value).startswith(f"{architecture} gives no feature maps that a U-Net can decode (")
     assert "\n" not in str(raised.value)
@@ -83,8 +83,8 @@ def test_a_wide_resnet_is_torchvisions_with_every_width_multiplied(architecture,
     depth, width = architecture.removeprefix("resnet").split("x")
     with torch.device("meta"):
         narrow = getattr(torchvision.models, f"resnet{depth}")().state_dict()
-        pooled = build(architecture, "pooled", 0)
-        pyramid = build(architecture, "pyramid", 0)
+        pooled = build_encoder(architecture, "pooled", 0)
+        pyramid = build_encoder(architecture, "pyramid", 0)
 
     def widened(name, shape):
         fixed = name.startswith("conv1.") or len(shape) == 4
@@ -95,14 +95,14 @@ def test_a_wide_resnet_is_torchvisions_with_every_width_multiplied(architecture,
     shapes = {name: tuple(tensor.shape) for name, tensor in pooled.state_dict().items()}
     assert shapes == {n: widened(n, tuple(t.shape)) for n, t in narrow.items() if not n.startswith("fc.")}
     assert abs(sum(p.numel() for p in pooled.parameters()) / 1e6 - printed) < 1
-    assert sorted(pyramid_places(pyramid.state_dict(), shapes)) == sorted(shapes)
+    assert sorted(pyramid_names(pyramid.state_dict(), shapes)) == sorted(shapes)
     assert pyramid.out_channels == [3, *(int(width) * c for c in (64, 256, 512, 1024, 2048))]
     assert feature_width(pooled) == int(width) * 2048
 
 
 def test_a_wide_resnet_computes_what_torchvisions_modules_do():
     """Built from torchvision's own blocks at that width, with the same tensors."""
-    encoder = build("resnet50x2", "pooled", seed=1).eval()
+    encoder = build_encoder("resnet50x2", "pooled", seed=1).eval()
     reference = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])
     reference.inplanes = 128
     reference.conv1 = torch.nn.Conv2d(3, 128, 7, stride=2, padding=3, bias=False)
@@ -123,7 +123,7 @@ def test_a_wide_resnet_is_known_to_the_list_of_architectures(home):
 
 
 def test_a_unet_around_a_wide_resnet_sees_64_pixels():
-    net = Segmenter(build("resnet50x2", "pyramid", seed=1), INTAKE, seed=1).eval()
+    net = Segmenter(build_encoder("resnet50x2", "pyramid", seed=1), INTAKE, seed=1).eval()
 
     with torch.no_grad():
         assert net(torch.zeros(1, 1, 64, 64, dtype=torch.uint8)).shape == (1, 1, 64, 64)
@@ -137,8 +137,8 @@ def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
     torch.save(whole.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(3))
 
-    pooled, account = load(entry_of("test_vit"), tmp_path / "net.pth", "pooled", 0, image_size=size)
-    pyramid, same_account = load(entry_of("test_vit"), tmp_path / "net.pth", "pyramid", 0, image_size=size)
+    pooled, report = load_encoder(entry_of("test_vit"), tmp_path / "net.pth", "pooled", 0, image_size=size)
+    pyramid, same_account = load_encoder(entry_of("test_vit"), tmp_path / "net.pth", "pyramid", 0, image_size=size)
 
     own = {name.removeprefix("model."): tensor for name, tensor in pyramid.state_dict().items()}
     assert own.keys() == pooled.state_dict().keys()
@@ -150,8 +150,8 @@ def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
     assert whole.global_pool == "token"
     assert len(found) == len(prefixes) == 4
     assert all(torch.equal(wanted, its) for wanted, its in zip(maps, found, strict=True))
-    assert account == same_account
-    assert account.share == 1.0
+    assert report == same_account
+    assert report.loaded_fraction == 1.0
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -165,9 +165,9 @@ def test_a_vits_positions_are_kept_and_stretched_to_images_of_another_size(tmp_p
     small.load_state_dict({**whole.state_dict(), "pos_embed": positions}, strict=True)
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(3))
 
-    encoder, account = load(entry_of("test_vit"), tmp_path / "net.pth", form, 0, image_size=96)
+    encoder, report = load_encoder(entry_of("test_vit"), tmp_path / "net.pth", form, 0, image_size=96)
 
-    assert account.share == 1.0
+    assert report.loaded_fraction == 1.0
     with torch.no_grad():
         found = encoder.eval()(images)
         wanted = small(images) if form == "pooled" else small.get_intermediate_layers(images, [5], reshape=True)[0]
@@ -179,12 +179,12 @@ def test_a_net_that_cannot_stretch_says_at_which_size_it_works(tmp_path):
     torch.save(whole, tmp_path / "net.pth")
 
     with pytest.raises(BenchmarkError, match="these weights work at the size they were trained at alone"):
-        load(entry_of("mixer_s32_224"), tmp_path / "net.pth", "pooled", 0, image_size=64)
+        load_encoder(entry_of("mixer_s32_224"), tmp_path / "net.pth", "pooled", 0, image_size=64)
 
 
 def test_a_vit_segments_and_every_part_of_it_that_is_used_learns():
     """One step of training; its last norm alone has no place before DPT's maps."""
-    net = Segmenter(build("test_vit", "pyramid", seed=1, image_size=64), INTAKE, seed=1).train()
+    net = Segmenter(build_encoder("test_vit", "pyramid", seed=1, image_size=64), INTAKE, seed=1).train()
     images = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in net.named_parameters()}
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -205,7 +205,7 @@ def test_a_vit_segments_and_every_part_of_it_that_is_used_learns():
 def test_nets_of_one_scale_segment_at_the_size_that_they_are_made_for(architecture):
     """Patches of 8, 16 and 32 pixels, with a class token and without."""
     size = 224 if "mixer" in architecture else 64
-    net = Segmenter(build(architecture, "pyramid", seed=1, image_size=size), INTAKE, seed=1).eval()
+    net = Segmenter(build_encoder(architecture, "pyramid", seed=1, image_size=size), INTAKE, seed=1).eval()
 
     with torch.no_grad():
         assert net(torch.zeros(1, 1, size, size, dtype=torch.uint8)).shape == (1, 1, size, size)
@@ -215,8 +215,8 @@ def test_a_pyramid_that_the_weights_do_not_fill_is_a_fault_with_its_names():
     pyramid = ["model.conv1.weight", "model.blocks_0.0.weight", "model.bn1.num_batches_tracked", "model.gate"]
 
     with pytest.raises(BenchmarkError, match=r"tensors that the weights do not name: model\.gate$"):
-        pyramid_places(pyramid, ["conv1.weight", "blocks.0.0.weight", "head.weight"])
-    assert pyramid_places(pyramid[:3], ["conv1.weight", "blocks.0.0.weight", "head.weight"]) == {
+        pyramid_names(pyramid, ["conv1.weight", "blocks.0.0.weight", "head.weight"])
+    assert pyramid_names(pyramid[:3], ["conv1.weight", "blocks.0.0.weight", "head.weight"]) == {
         "conv1.weight": "model.conv1.weight",
         "blocks.0.0.weight": "model.blocks_0.0.weight",
     }
@@ -225,10 +225,10 @@ def test_a_pyramid_that_the_weights_do_not_fill_is_a_fault_with_its_names():
 @pytest.mark.parametrize("form", FORMS)
 def test_first_weights_are_drawn_from_the_seed_alone(form):
     """Same seed same weights, whatever was drawn before; another seed other weights, in every convolution."""
-    first = build("resnet18", form, seed=1).state_dict()
+    first = build_encoder("resnet18", form, seed=1).state_dict()
     torch.rand(7)
-    same = build("resnet18", form, seed=1).state_dict()
-    other = build("resnet18", form, seed=2).state_dict()
+    same = build_encoder("resnet18", form, seed=1).state_dict()
+    other = build_encoder("resnet18", form, seed=2).state_dict()
 
     drawn_names = {n for n, t in first.items() if t.ndim == 4}
     assert all(torch.equal(first[n], same[n]) for n in first)
@@ -243,8 +243,8 @@ def test_building_and_loading_leave_torchs_generator_as_it_was(tmp_path, form):
     undisturbed = torch.rand(5)
     torch.set_rng_state(before)
 
-    build("resnet18", form, seed=1)
-    load(entry_of("resnet18"), tmp_path / "net.pth", form, seed=1)
+    build_encoder("resnet18", form, seed=1)
+    load_encoder(entry_of("resnet18"), tmp_path / "net.pth", form, seed=1)
 
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(undisturbed, torch.rand(5))
@@ -252,10 +252,10 @@ def test_building_and_loading_leave_torchs_generator_as_it_was(tmp_path, form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_without_a_file_all_of_an_encoder_is_fresh(form):
-    encoder, account = load(scratch("resnet18"), None, form, seed=5)
+    encoder, report = load_encoder(scratch("resnet18"), None, form, seed=5)
 
-    assert account == Account(loaded=0, fresh=["all of it"], share=0.0)
-    fresh = build("resnet18", form, seed=5).state_dict()
+    assert report == LoadReport(num_loaded=0, random=["all of it"], loaded_fraction=0.0)
+    fresh = build_encoder("resnet18", form, seed=5).state_dict()
     assert all(torch.equal(fresh[name], tensor) for name, tensor in encoder.state_dict().items())
 
 

@@ -9,14 +9,15 @@ import torch
 
 from benchmark.data.registry import read_index
 from benchmark.experiment.groups import group_cells
-from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.experiment.preparation import read_indexes
+from benchmark.experiment.request import RunRequest
 from benchmark.models.networks import Segmenter
 from benchmark.models.normalization import Normalization
 from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
-from benchmark.zoo.backbone import build
+from benchmark.zoo.backbone import build_encoder
 
 NET = "scratch:test_resnet"
 TINY = ["image_size=32", "max_epochs=4", "min_epochs=1"]
@@ -28,7 +29,7 @@ def ask(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), *
         workspace, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked}
     )
     grid = wish.grid()
-    cells = grid.cells(indexes_of(grid, faults=[]))
+    cells = grid.cells(read_indexes(grid))
     runner = Runner(workspace=workspace, device=torch.device("cpu"), watch=watch)
     done = {}
     for bundle in group_cells(cells, {task.name: task for task in grid.tasks}):
@@ -60,7 +61,7 @@ def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(workspace, tas
     held = np.fromfile(next(workspace.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
     index = read_index(tasks["TXC"], workspace.data)
     seed = stream(0, Purpose.ENCODER)
-    net = build("test_resnet", "pooled", seed, 32).eval()
+    net = build_encoder("test_resnet", "pooled", seed, 32).eval()
     look = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
     images = torch.stack([look(Image.open(index.root / name)) for name in index.table["image"]])
     with torch.inference_mode():
@@ -89,14 +90,14 @@ def made_encoder(workspace, name="own"):
     from safetensors.torch import save_file
 
     from benchmark.zoo.catalog import ZooEntry, add_entry
-    from benchmark.zoo.fetch import admit_file
+    from benchmark.zoo.fetch import import_weight_file
 
     file = workspace.home / f"{name}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
     told = {"family": "own", "architecture": "test_resnet", "container": "safetensors", "naming": "timm"}
     entry = ZooEntry(name=name, source=f"file:{name}.safetensors", licence="own", cite="own", **told)
-    kept = admit_file(entry, file, workspace.weights)
+    kept = import_weight_file(entry, file, workspace.weights)
     add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
     return name
 
@@ -175,7 +176,7 @@ def test_the_weights_file_is_as_it_was(workspace, protocol):
 
 def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(workspace):
     """Weights, and the running statistics of its batch norms: as before, after training a U-Net over it."""
-    encoder = build("test_resnet", "pyramid", 0, 32)
+    encoder = build_encoder("test_resnet", "pyramid", 0, 32)
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     model = Segmenter(encoder, Normalization((0.0,) * 3, (1.0,) * 3), seed=0, frozen=True)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.1)

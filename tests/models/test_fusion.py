@@ -127,8 +127,8 @@ def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, 
 
 def test_end_to_end_each_encoder_is_fed_its_own_statistics():
     encoders = tuple(timm.create_model("test_resnet", num_classes=0).eval() for _ in range(2))
-    intakes = (Normalization((0.0,) * 3, (1.0,) * 3), Normalization((0.5,) * 3, (0.25,) * 3))
-    model = FusedClassifier(encoders, intakes, outputs=3, seed=0).eval()
+    normalizations = (Normalization((0.0,) * 3, (1.0,) * 3), Normalization((0.5,) * 3, (0.25,) * 3))
+    model = FusedClassifier(encoders, normalizations, outputs=3, seed=0).eval()
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
 
     joined = model.embeddings(images)

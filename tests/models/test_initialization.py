@@ -15,7 +15,7 @@ from benchmark.models.networks import Classifier, linear_head
 from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
 from benchmark.recipe import Recipe
-from benchmark.zoo.backbone import build, pyramid_places
+from benchmark.zoo.backbone import build_encoder, pyramid_names
 
 
 @pytest.mark.parametrize("form", ["pooled", "pyramid"])
@@ -26,9 +26,9 @@ def test_a_fresh_resnet_is_distributed_as_torchvisions(architecture, form):
     """
     theirs = getattr(torchvision.models, architecture)(weights=None).state_dict()
 
-    ours = build(architecture, form, seed=1).state_dict()
+    ours = build_encoder(architecture, form, seed=1).state_dict()
 
-    workspace = pyramid_places(ours, theirs) if form == "pyramid" else {name: name for name in ours}
+    workspace = pyramid_names(ours, theirs) if form == "pyramid" else {name: name for name in ours}
     assert set(workspace.values()) == set(ours)
     for name, place in workspace.items():
         tensor, wanted = ours[place], theirs[name]
@@ -40,7 +40,7 @@ def test_a_fresh_resnet_is_distributed_as_torchvisions(architecture, form):
 
 
 def test_no_norm_of_a_wide_resnet_starts_at_zero():
-    norms = [m.weight for m in build("resnet50x2", "pooled", 0).modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m.weight for m in build_encoder("resnet50x2", "pooled", 0).modules() if isinstance(m, nn.BatchNorm2d)]
 
     assert all((weight == 1).all() for weight in norms)
 
@@ -50,14 +50,16 @@ def test_timms_own_initialisation_is_there_by_option(architecture):
     with seeded(3):
         theirs = timm.create_model(architecture, num_classes=0).state_dict()
 
-    ours = build(architecture, "pooled", 3, initialization="timm").state_dict()
+    ours = build_encoder(architecture, "pooled", 3, initialization="timm").state_dict()
 
     assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
 
 
 @pytest.mark.parametrize("architecture", ["test_vit", "mobilenetv3_small_050", "test_convnext"])
 def test_nets_that_are_no_resnets_are_drawn_as_timm_draws_them(architecture):
-    ours = [build(architecture, "pooled", 3, initialization=rule).state_dict() for rule in ("torchvision", "timm")]
+    ours = [
+        build_encoder(architecture, "pooled", 3, initialization=rule).state_dict() for rule in ("torchvision", "timm")
+    ]
 
     assert all(torch.equal(tensor, ours[1][name]) for name, tensor in ours[0].items())
 
@@ -83,9 +85,9 @@ def test_pytorchs_own_head_is_there_by_option():
 
 @pytest.mark.parametrize("rule", ["torchvision", "timm"])
 def test_a_classifier_has_that_head(rule):
-    encoder, intake = build("test_resnet", "pooled", 0), Normalization(IMAGENET_MEAN, IMAGENET_STD)
+    encoder, normalization = build_encoder("test_resnet", "pooled", 0), Normalization(IMAGENET_MEAN, IMAGENET_STD)
 
-    head = Classifier(encoder, intake, 3, seed=9, initialization=rule).head
+    head = Classifier(encoder, normalization, 3, seed=9, initialization=rule).head
 
     assert torch.equal(head.weight, linear_head(encoder.num_features, 3, 9, rule).weight)
 

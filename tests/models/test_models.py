@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD
-from benchmark.models.folding import folded
+from benchmark.models.folding import fold_batch_norms
 from benchmark.models.networks import Classifier, Segmenter, feature_width
 from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
@@ -14,9 +14,9 @@ from benchmark.zoo import backbone
 
 
 def network(architecture, form, seed=1):
-    encoder = backbone.build(architecture, form, seed)
-    intake = Normalization(IMAGENET_MEAN, IMAGENET_STD)
-    whole = Classifier(encoder, intake, 3, seed) if form == "pooled" else Segmenter(encoder, intake, seed)
+    encoder = backbone.build_encoder(architecture, form, seed)
+    normalization = Normalization(IMAGENET_MEAN, IMAGENET_STD)
+    whole = Classifier(encoder, normalization, 3, seed) if form == "pooled" else Segmenter(encoder, normalization, seed)
     with seeded(7):
         for module in whole.modules():
             if isinstance(module, nn.BatchNorm2d):  # as after training: nothing is zero mean and unit variance any more
@@ -36,7 +36,7 @@ def test_folding_keeps_the_function_and_the_model(architecture, form, left):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     with torch.no_grad():
-        light, expected = folded(model, images), model(images)
+        light, expected = fold_batch_norms(model, images), model(images)
         # one rounding of each weight, through some fifty layers
         torch.testing.assert_close(light(images), expected, rtol=1e-4, atol=1e-4)
 
@@ -48,7 +48,7 @@ def test_folding_keeps_the_function_and_the_model(architecture, form, left):
 def test_folding_leaves_a_model_in_the_mode_it_was_in():
     model = network("test_efficientnet", "pooled").train()
 
-    folded(model, torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
+    fold_batch_norms(model, torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
 
     assert model.training
 
@@ -69,7 +69,7 @@ def test_a_convolution_that_two_layers_read_is_not_folded():
     model.norm.running_mean.fill_(0.5)
 
     with torch.no_grad():
-        light = folded(model, torch.rand(2, 3, 8, 8))
+        light = fold_batch_norms(model, torch.rand(2, 3, 8, 8))
 
     assert isinstance(light.norm, nn.BatchNorm2d)
 
@@ -83,9 +83,12 @@ def test_a_unet_takes_sides_that_are_no_multiple_of_32(side):
 
 
 def test_heads_come_from_their_own_stream():
-    encoder, intake = backbone.build("test_efficientnet", "pooled", 0), Normalization(IMAGENET_MEAN, IMAGENET_STD)
+    encoder, normalization = (
+        backbone.build_encoder("test_efficientnet", "pooled", 0),
+        Normalization(IMAGENET_MEAN, IMAGENET_STD),
+    )
 
-    first, same, other = (Classifier(encoder, intake, 2, seed).head.weight for seed in (1, 1, 2))
+    first, same, other = (Classifier(encoder, normalization, 2, seed).head.weight for seed in (1, 1, 2))
 
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -103,16 +106,16 @@ def test_building_a_network_draws_nothing_from_the_process_generator():
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "mobilenetv3_small_050", "test_vit", "test_convnext"])
 def test_the_head_fits_what_the_encoder_gives(architecture):
-    encoder = backbone.build(architecture, "pooled", 0, image_size=64).eval()
+    encoder = backbone.build_encoder(architecture, "pooled", 0, image_size=64).eval()
 
     with torch.no_grad():
         assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, feature_width(encoder))
 
 
 def test_grey_images_are_normalised_three_ways():
-    intake = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
+    normalization = Normalization((0.1, 0.2, 0.3), (1.0, 2.0, 4.0))
 
-    out = intake(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8))
+    out = normalization(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8))
 
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor([0.9, 0.4, 0.175]))
     assert out.is_contiguous(memory_format=torch.channels_last)

@@ -6,9 +6,10 @@ import torch
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.grid import searched
+from benchmark.experiment.selection import searched
 from benchmark.experiment.groups import group_cells
-from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.experiment.preparation import read_indexes
+from benchmark.experiment.request import RunRequest
 from benchmark.recipe import Recipe
 from benchmark.report.figures.registry import Material, plotted
 from benchmark.report.figures.specs import SweepCurves
@@ -30,7 +31,7 @@ def cells_of(workspace, **asked):
     grid = RunRequest.of(
         workspace, asked.pop("models", NET), asked.pop("tasks", "TXC"), settings=settings, **asked
     ).grid()
-    return grid, grid.cells(indexes_of(grid, faults=[]))
+    return grid, grid.cells(read_indexes(grid))
 
 
 def run(workspace, watch=lambda _: None, **asked):

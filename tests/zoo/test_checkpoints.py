@@ -23,7 +23,7 @@ from forged import (
 )
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import build, encoder_tensors, load
+from benchmark.zoo.backbone import build_encoder, load_encoder, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS, rename
 from benchmark.zoo.unpack import CONTAINERS
@@ -108,7 +108,7 @@ def assert_same(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor])
 
 def refusal(entry, path) -> str:
     with pytest.raises(BenchmarkError) as raised:
-        encoder_tensors(entry, path)
+        read_encoder_tensors(entry, path)
     return str(raised.value)
 
 
@@ -129,29 +129,29 @@ def test_a_forged_file_becomes_the_known_encoder_with_a_full_account(saved, refe
     """Equal tensors, equal features, and nothing of the file unaccounted for."""
     content = FORGED[naming][shape]()
 
-    encoder, account = load(entry_of(naming), saved(content, naming), "pooled", seed=1)
+    encoder, report = load_encoder(entry_of(naming), saved(content, naming), "pooled", seed=1)
 
     assert_same(wanted(naming), {n: t for n, t in encoder.state_dict().items() if n in wanted(naming)})
     with torch.no_grad():
         assert torch.equal(reference(images), encoder.eval()(images))
-    assert account.loaded == len(wanted(naming))
-    assert account.loaded + len(account.dropped) == len(tensors_of(content, naming))
-    assert sorted(account.beside) == sorted(BESIDE.get(naming, beside_state_dict)(content))
-    assert account.fresh == []
-    assert account.share == 1.0
+    assert report.num_loaded == len(wanted(naming))
+    assert report.num_loaded + len(report.dropped) == len(tensors_of(content, naming))
+    assert sorted(report.other_contents) == sorted(BESIDE.get(naming, beside_state_dict)(content))
+    assert report.random == []
+    assert report.loaded_fraction == 1.0
 
 
 @pytest.mark.parametrize("naming", FORGED)
 def test_a_forged_file_becomes_the_known_pyramid_with_the_same_account(saved, reference, images, naming):
     path = saved(next(iter(FORGED[naming].values()))(), naming)
 
-    pyramid, account = load(entry_of(naming), path, "pyramid", seed=1)
+    pyramid, report = load_encoder(entry_of(naming), path, "pyramid", seed=1)
 
     assert_same(wanted(naming), {n: t for n, t in own_names(pyramid, "pyramid").items() if n in wanted(naming)})
     with torch.no_grad():
         for its, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
             assert torch.equal(its, found)
-    assert account == encoder_tensors(entry_of(naming), path)[1]
+    assert report == read_encoder_tensors(entry_of(naming), path)[1]
 
 
 @pytest.mark.parametrize(("naming", "container", "way"), WRITINGS)
@@ -160,11 +160,11 @@ def test_a_forged_file_gives_the_same_in_every_container(tmp_path, naming, conta
     path = tmp_path / "net.file"
     WRITERS[container][way](content, path)
 
-    tensors, account = encoder_tensors(entry_of(naming, container), path)
+    tensors, report = read_encoder_tensors(entry_of(naming, container), path)
 
     assert_same(wanted(naming), tensors)
-    assert account.loaded + len(account.dropped) == len(tensors_of(content, naming))
-    assert account.share == 1.0
+    assert report.num_loaded + len(report.dropped) == len(tensors_of(content, naming))
+    assert report.loaded_fraction == 1.0
 
 
 @pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "resnet152"])
@@ -259,17 +259,17 @@ def test_tensors_that_lie_elsewhere_are_refused_with_where_they_should(saved):
     ],
 )
 def test_what_is_dropped_is_told_by_its_name_in_the_file(saved, naming, shape, dropped):
-    _, account = encoder_tensors(entry_of(naming), saved(FORGED[naming][shape]()))
+    _, report = read_encoder_tensors(entry_of(naming), saved(FORGED[naming][shape]()))
 
     others = ("module.encoder_k.", "module.projection_head.", "module.queue")
-    assert dropped == {name for name in account.dropped if not name.startswith(others)}
+    assert dropped == {name for name in report.dropped if not name.startswith(others)}
 
 
 def test_a_torchvision_file_gives_torchvisions_own_features(saved, images):
     net = resnet18()
     path = saved(net.state_dict())
 
-    encoder, _ = load(entry_of("torchvision"), path, "pooled", seed=0)
+    encoder, _ = load_encoder(entry_of("torchvision"), path, "pooled", seed=0)
 
     net.fc = torch.nn.Identity()
     with torch.no_grad():
@@ -286,12 +286,12 @@ def test_a_timm_model_loses_its_classifier_alone(saved, architecture):
         bare = timm.create_model(architecture, num_classes=0).state_dict()
     whole, classifier = drawn(shapes), shapes.keys() - bare.keys()
 
-    tensors, account = encoder_tensors(entry_of("timm", architecture=architecture), saved(whole))
+    tensors, report = read_encoder_tensors(entry_of("timm", architecture=architecture), saved(whole))
 
     assert classifier
-    assert classifier == set(account.dropped)
+    assert classifier == set(report.dropped)
     assert_same({n: t for n, t in whole.items() if n not in classifier}, tensors)
-    assert account.share == 1.0
+    assert report.loaded_fraction == 1.0
 
 
 def prefix_of(naming) -> str:
@@ -361,7 +361,7 @@ def test_a_wrong_file_becomes_no_encoder_in_either_form(saved, form):
     path = saved({**known_encoder(), "fc.weight": torch.zeros(1000, 512)})
 
     with pytest.raises(BenchmarkError, match=r"\+ fc\.weight"):
-        load(entry_of(), path, form, seed=0)
+        load_encoder(entry_of(), path, form, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -418,10 +418,10 @@ def test_counters_of_batch_norms_may_lack(saved):
     """Torch before 0.4.1 kept none; they change nothing where momentum is a number."""
     tensors = {n: t for n, t in known_encoder().items() if not n.endswith("num_batches_tracked")}
 
-    encoder, account = load(entry_of(), saved(tensors), "pooled", seed=0)
+    encoder, report = load_encoder(entry_of(), saved(tensors), "pooled", seed=0)
 
-    assert account.loaded == len(tensors) == 100
-    assert account.share == 1.0
+    assert report.num_loaded == len(tensors) == 100
+    assert report.loaded_fraction == 1.0
     assert_same(tensors, {n: t for n, t in encoder.state_dict().items() if not n.endswith("num_batches_tracked")})
 
 
@@ -434,25 +434,25 @@ def test_fresh_in_the_entry_excuses_by_name_and_lowers_the_share(saved, form):
     weights = {n: t for n, t in known.items() if "running" not in n and "num_batches" not in n}
     held = sum(t.numel() for n, t in weights.items() if not n.startswith("layer4."))
 
-    encoder, account = load(entry, saved(tensors), form, seed=5)
+    encoder, report = load_encoder(entry, saved(tensors), form, seed=5)
 
-    assert set(account.fresh) == {n for n in known.keys() - tensors.keys() if "num_batches" not in n}
-    assert account.loaded == len(tensors)
-    assert account.share == held / sum(t.numel() for t in weights.values())
-    assert 0.2 < account.share < 0.3  # three quarters of a ResNet-18 are its last stage
-    fresh = own_names(build("resnet18", form, seed=5), form)
+    assert set(report.random) == {n for n in known.keys() - tensors.keys() if "num_batches" not in n}
+    assert report.num_loaded == len(tensors)
+    assert report.loaded_fraction == held / sum(t.numel() for t in weights.values())
+    assert 0.2 < report.loaded_fraction < 0.3  # three quarters of a ResNet-18 are its last stage
+    fresh = own_names(build_encoder("resnet18", form, seed=5), form)
     wanted = {n: tensors.get(n, fresh[n]) for n in known}
     assert_same(wanted, own_names(encoder, form))
 
 
 def test_fresh_excuses_nothing_else_and_does_not_keep_out_what_the_file_has(saved):
     tensors = known_encoder()
-    whole = encoder_tensors(entry_of(fresh=("layer4.",)), saved(tensors))[1]
+    whole = read_encoder_tensors(entry_of(fresh=("layer4.",)), saved(tensors))[1]
     del tensors["layer3.0.conv1.weight"]
 
     message = refusal(entry_of(fresh=("layer4.",)), saved(tensors))
 
-    assert (whole.share, whole.fresh) == (1.0, [])
+    assert (whole.loaded_fraction, whole.random) == (1.0, [])
     assert "1 missing, 0 stray" in message
 
 
@@ -461,7 +461,7 @@ def test_halves_are_loaded_as_the_numbers_that_they_are(tmp_path):
     path = tmp_path / "net.safetensors"
     safetensors.torch.save_file(halves, path)
 
-    encoder, _ = load(entry_of(container="safetensors"), path, "pooled", seed=0)
+    encoder, _ = load_encoder(entry_of(container="safetensors"), path, "pooled", seed=0)
 
     assert_same({n: t.float() if t.is_floating_point() else t for n, t in halves.items()}, encoder.state_dict())
 
@@ -483,12 +483,12 @@ def test_query_key_and_value_become_one_again_with_equal_features(saved, vit):
     path = saved(VITS_ALONE["dinov2-hf"](vit))
     entry = entry_of("dinov2-hf", "torch", architecture=VIT)
 
-    tensors, account = encoder_tensors(entry, path)
-    encoder, _ = load(entry, path, "pooled", seed=1, image_size=56)
+    tensors, report = read_encoder_tensors(entry, path)
+    encoder, _ = load_encoder(entry, path, "pooled", seed=1, image_size=56)
 
     assert_same(vit, tensors)
-    assert (account.share, account.fresh, account.beside) == (1.0, [], [])
-    assert account.dropped == ["embeddings.mask_token"]
+    assert (report.loaded_fraction, report.random, report.other_contents) == (1.0, [], [])
+    assert report.dropped == ["embeddings.mask_token"]
     images = torch.rand(2, 3, 56, 56, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         assert torch.equal(reference.eval()(images), encoder.eval()(images))

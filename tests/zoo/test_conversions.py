@@ -14,10 +14,10 @@ from forged import FORGED, container_of, drawn, known_encoder, write
 from benchmark.errors import BenchmarkError
 from benchmark.files import DiskFullError
 from benchmark.zoo import conversions as converted
-from benchmark.zoo.backbone import encoder_tensors
+from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.conversions import encoder_of
-from benchmark.zoo.fetch import admit_file, forget, verified
+from benchmark.zoo.conversions import load_converted
+from benchmark.zoo.fetch import delete_weight_file, import_weight_file, verify_weight_file
 
 MOCO = next(iter(FORGED["moco"]))
 
@@ -33,7 +33,7 @@ def admitted(weights, tmp_path):
 
     def admit(content, entry):
         write(entry.naming, content, tmp_path / "own.pth")
-        return admit_file(entry, tmp_path / "own.pth", weights)
+        return import_weight_file(entry, tmp_path / "own.pth", weights)
 
     return admit
 
@@ -51,17 +51,17 @@ def unpacked(monkeypatch):
 
     def told(entry, path):
         files.append(path.name)
-        return encoder_tensors(entry, path)
+        return read_encoder_tensors(entry, path)
 
-    monkeypatch.setattr(converted, "encoder_tensors", told)
+    monkeypatch.setattr(converted, "read_encoder_tensors", told)
     return files
 
 
 def assert_same(one, two) -> None:
-    (tensors, account), (others, other_account) = one, two
+    (tensors, report), (others, other_account) = one, two
     assert sorted(tensors) == sorted(others)
     assert all(torch.equal(tensors[n], others[n]) and tensors[n].dtype == others[n].dtype for n in tensors)
-    assert account == other_account
+    assert report == other_account
 
 
 def names(file) -> set[str]:
@@ -72,10 +72,10 @@ def names(file) -> set[str]:
 def test_tensors_and_account_are_those_of_the_file_the_first_time_and_after(admitted, unpacked, naming):
     entry = entry_of(naming, container=container_of(naming))
     file = admitted(next(iter(FORGED[naming].values()))(), entry)
-    wanted = encoder_tensors(entry, file.path)
+    wanted = read_encoder_tensors(entry, file.path)
 
-    first = encoder_of(entry, file)
-    after = encoder_of(entry, file)
+    first = load_converted(entry, file)
+    after = load_converted(entry, file)
 
     assert_same(wanted, first)
     assert_same(wanted, after)
@@ -85,20 +85,20 @@ def test_tensors_and_account_are_those_of_the_file_the_first_time_and_after(admi
 def test_the_conversion_lies_beside_the_file_with_a_note_of_where_it_is_from(moco):
     """The file itself, and with it the identity of the weights, is as it was."""
     entry, file = moco
-    _, account = encoder_of(entry, file)
+    _, report = load_converted(entry, file)
 
     assert names(file) == {"net.pth", "net.pth.pin.json", "net.pth.encoder.safetensors", "net.pth.encoder.json"}
     note = json.loads((file.path.parent / "net.pth.encoder.json").read_text())
     assert note["made_from"].items() >= {"sha256": file.sha256, "naming": "moco", "architecture": "resnet18"}.items()
-    assert note["account"] == asdict(account)
-    assert any(name.startswith("module.encoder_k.") for name in note["account"]["dropped"])
-    assert verified(file) == file
+    assert note["report"] == asdict(report)
+    assert any(name.startswith("module.encoder_k.") for name in note["report"]["dropped"])
+    assert verify_weight_file(file) == file
 
 
 def test_the_conversion_holds_the_encoder_alone(moco):
     """Neither twin nor queue nor optimiser: about a third of what MoCo publishes."""
     entry, file = moco
-    encoder_of(entry, file)
+    load_converted(entry, file)
 
     size = (file.path.parent / "net.pth.encoder.safetensors").stat().st_size
     held = sum(t.numel() * t.element_size() for t in known_encoder().values())
@@ -109,36 +109,36 @@ def test_the_conversion_holds_the_encoder_alone(moco):
 def test_another_way_to_read_the_file_is_another_conversion(admitted, unpacked, changed):
     """Of a plain encoder, which several namings read. An architecture that it is not is refused as ever."""
     file = admitted(known_encoder(), entry_of("plain"))
-    encoder_of(entry_of("plain"), file)
+    load_converted(entry_of("plain"), file)
     other = entry_of(**{"naming": "plain", **changed})
 
     if "architecture" in changed:
         with pytest.raises(BenchmarkError, match="does not hold exactly a resnet34"):
-            encoder_of(other, file)
+            load_converted(other, file)
     else:
-        assert_same(encoder_of(other, file), encoder_tensors(other, file.path))
+        assert_same(load_converted(other, file), read_encoder_tensors(other, file.path))
     assert len(unpacked) == 2
 
 
 def test_another_file_in_its_place_is_converted_anew(admitted, unpacked):
     entry = entry_of("plain")
     first = admitted(known_encoder(), entry)
-    encoder_of(entry, first)
+    load_converted(entry, first)
     second = admitted(drawn(known_encoder(), seed=5), entry)
 
-    tensors, _ = encoder_of(entry, second)
+    tensors, _ = load_converted(entry, second)
 
     assert first.path == second.path
     assert torch.equal(tensors["conv1.weight"], drawn(known_encoder(), seed=5)["conv1.weight"])
-    assert_same(encoder_of(entry, second), encoder_tensors(entry, second.path))
+    assert_same(load_converted(entry, second), read_encoder_tensors(entry, second.path))
     assert len(unpacked) == 2
 
 
 def test_another_format_is_converted_anew(moco, unpacked, monkeypatch):
-    encoder_of(*moco)
+    load_converted(*moco)
     monkeypatch.setattr(converted, "FORMAT", converted.FORMAT + 1)
 
-    assert_same(encoder_of(*moco), encoder_tensors(*moco[:1], moco[1].path))
+    assert_same(load_converted(*moco), read_encoder_tensors(*moco[:1], moco[1].path))
     assert len(unpacked) == 2
 
 
@@ -146,8 +146,8 @@ DAMAGES = {  # of which of the two, and what is then in it
     "no note": ("json", lambda _: None),
     "no tensors": ("safetensors", lambda _: None),
     "half a note": ("json", lambda content: content[:-40]),
-    "another note": ("json", lambda _: b'{"made_from": {}, "content": "", "account": {"seen": 1}}'),
-    "a changed account": ("json", lambda content: content.replace(b'"loaded": 1', b'"loaded": 2')),
+    "another note": ("json", lambda _: b'{"made_from": {}, "content": "", "report": {"seen": 1}}'),
+    "a changed report": ("json", lambda content: content.replace(b'"num_loaded": 1', b'"num_loaded": 2')),
     "a note that is a list": ("json", lambda _: b"[]"),
     "a note that is no text": ("json", lambda _: b"\xff\xfe"),
     "half the tensors": ("safetensors", lambda content: content[: len(content) // 2]),
@@ -159,14 +159,14 @@ DAMAGES = {  # of which of the two, and what is then in it
 @pytest.mark.parametrize(("end", "damage"), DAMAGES.values(), ids=DAMAGES)
 def test_a_conversion_that_is_not_whole_is_not_read_and_made_anew(moco, unpacked, end, damage):
     entry, file = moco
-    encoder_of(entry, file)
+    load_converted(entry, file)
     path = file.path.parent / f"net.pth.encoder.{end}"
     content = damage(path.read_bytes())
     path.unlink() if content is None else path.write_bytes(content)
 
-    again, after = encoder_of(entry, file), encoder_of(entry, file)
+    again, after = load_converted(entry, file), load_converted(entry, file)
 
-    assert_same(again, encoder_tensors(entry, file.path))
+    assert_same(again, read_encoder_tensors(entry, file.path))
     assert_same(after, again)
     assert len(unpacked) == 2
 
@@ -175,7 +175,7 @@ def test_a_folder_that_cannot_be_written_is_read_from(moco, monkeypatch):
     entry, file = moco
     monkeypatch.setattr(os, "access", lambda *_: False)
 
-    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert_same(load_converted(entry, file), read_encoder_tensors(entry, file.path))
     assert names(file) == {"net.pth", "net.pth.pin.json"}
 
 
@@ -187,14 +187,14 @@ def test_a_full_disk_costs_the_conversion_alone(moco, monkeypatch):
 
     monkeypatch.setattr(converted, "write_json", full)
 
-    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert_same(load_converted(entry, file), read_encoder_tensors(entry, file.path))
     assert "net.pth.encoder.json" not in names(file)
 
 
 def test_what_is_forgotten_is_forgotten_with_its_conversion(moco, weights):
-    encoder_of(*moco)
+    load_converted(*moco)
 
-    forget(moco[0], weights)
+    delete_weight_file(moco[0], weights)
 
     assert names(moco[1]) == set()
 
@@ -209,8 +209,8 @@ def test_views_and_shared_memory_are_converted_as_the_tensors_that_they_are(admi
     entry = entry_of("plain")
     file = admitted(tensors, entry)
 
-    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
-    assert_same(encoder_of(entry, file), encoder_tensors(entry, file.path))
+    assert_same(load_converted(entry, file), read_encoder_tensors(entry, file.path))
+    assert_same(load_converted(entry, file), read_encoder_tensors(entry, file.path))
 
 
 def test_threads_that_load_at_once_convert_once(moco, unpacked):
@@ -218,12 +218,12 @@ def test_threads_that_load_at_once_convert_once(moco, unpacked):
 
     def loaded(_):
         together.wait()
-        return encoder_of(*moco)
+        return load_converted(*moco)
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(loaded, range(4)))
 
-    wanted = encoder_tensors(moco[0], moco[1].path)
+    wanted = read_encoder_tensors(moco[0], moco[1].path)
     for one in found:
         assert_same(one, wanted)
     assert len(unpacked) == 1
@@ -244,14 +244,14 @@ here = Path(os.environ["WEIGHTS"]) / f"ready-{os.getpid()}"
 here.touch()
 while len(list(here.parent.glob("ready-*"))) < 2: pass
 tensors, account = converted.encoder_of(entry, file)
-print(len(times), account.loaded, float(tensors["conv1.weight"].double().sum()))
+print(len(times), account.num_loaded, float(tensors["conv1.weight"].double().sum()))
 """
 
 
 @pytest.mark.slow
 def test_processes_that_load_at_once_convert_once(moco, weights):
     entry, file = moco
-    tensors, account = encoder_tensors(entry, file.path)
+    tensors, report = read_encoder_tensors(entry, file.path)
 
     def loaded(_):
         return in_new_process(LOADING, ENTRY=entry.model_dump_json(), WEIGHTS=str(weights), OMP_NUM_THREADS="1")
@@ -262,5 +262,5 @@ def test_processes_that_load_at_once_convert_once(moco, weights):
     told = [run.stdout.split() for run in runs]
     assert sorted(row[0] for row in told) == ["0", "1"], runs[0].stderr + runs[1].stderr
     for row in told:
-        assert int(row[1]) == account.loaded
+        assert int(row[1]) == report.num_loaded
         assert float(row[2]) == pytest.approx(float(tensors["conv1.weight"].double().sum()), rel=1e-12)

@@ -13,7 +13,7 @@ from pytest_socket import SocketBlockedError
 from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
 from benchmark.zoo import download as downloading
-from benchmark.zoo.fetch import WeightFile, fetch, located, verified
+from benchmark.zoo.fetch import WeightFile, fetch, find_weight_file, verify_weight_file
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -23,14 +23,14 @@ DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 def test_a_whole_download_is_pinned_and_located(shelf, weights):
     entry = shelf.entry()
 
-    before = located(entry, weights)
+    before = find_weight_file(entry, weights)
     file = fetch(entry, weights)
 
     assert before is None
     assert file == WeightFile(path=weights / "net" / "net.pth", sha256=sha256(BODY))
     assert file.path.read_bytes() == BODY
     assert kept(weights) == ["net.pth", "net.pth.pin.json"]
-    assert file == located(entry, weights) == verified(file)
+    assert file == find_weight_file(entry, weights) == verify_weight_file(file)
 
 
 def test_what_is_here_is_not_asked_for_again(shelf, weights):
@@ -74,7 +74,7 @@ def test_wrong_bytes_are_refused_and_nothing_is_kept(shelf, weights, digits):
     assert f"net.pth has sha256 {sha256(BODY)[:16]}…, wanted {sha256(OTHER)[: min(digits, 16)]}…" in message
     assert "nothing was kept" in message
     assert kept(weights) == []
-    assert located(entry, weights) is None
+    assert find_weight_file(entry, weights) is None
     assert len(shelf.asked) == 1
 
 

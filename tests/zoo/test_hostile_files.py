@@ -23,8 +23,8 @@ from forged import known_encoder, resnet18
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import safe_pickle as inert
-from benchmark.zoo.archive import copied
-from benchmark.zoo.backbone import encoder_tensors
+from benchmark.zoo.archive import extract_member
+from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.naming import NAMINGS
 from benchmark.zoo.unpack import CONTAINERS, unpack
@@ -320,7 +320,7 @@ def test_400_kilobytes_called_resnet18_are_no_resnet18(written, naming, containe
 
     for content in contents:
         with pytest.raises(BenchmarkError) as raised:
-            encoder_tensors(entry, written(content, "resnet18.pth"))
+            read_encoder_tensors(entry, written(content, "resnet18.pth"))
         assert len(str(raised.value)) < 2000
 
 
@@ -488,7 +488,7 @@ def test_a_zip_of_no_known_version_or_with_a_password_is_one_line(tmp_path, plac
     path.write_bytes(content)
 
     with pytest.raises(BenchmarkError) as refused:
-        copied(path, "weights.pth", tmp_path / "copy")
+        extract_member(path, "weights.pth", tmp_path / "copy")
 
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)

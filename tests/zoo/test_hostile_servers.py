@@ -14,7 +14,7 @@ from shelf import BODY, kept, refusal, sha256
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import download as downloading
 from benchmark.zoo.download import download
-from benchmark.zoo.fetch import fetch, forget, located
+from benchmark.zoo.fetch import delete_weight_file, fetch, find_weight_file
 
 pytestmark = pytest.mark.usefixtures("waits")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
@@ -71,7 +71,7 @@ def test_whatever_a_url_ends_in_the_file_lies_in_its_entrys_folder(shelf, weight
     assert path.parent.resolve() == (weights / "net").resolve()
     assert path.read_bytes() == BODY
     assert not path.name.startswith(".")
-    assert located(entry, weights).path == path
+    assert find_weight_file(entry, weights).path == path
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "file:///etc/passwd", "data:,x", "gopher://x/\x1b[31m"])
@@ -134,7 +134,7 @@ def test_what_a_cut_download_left_is_told_with_its_place_and_size_and_goes_with_
 
     assert f"40,000 bytes are kept in {part}, the same command continues" in said
     assert part.stat().st_size == 40_000
-    forget(shelf.entry(), weights)
+    delete_weight_file(shelf.entry(), weights)
     assert kept(weights) == []
 
 
@@ -151,7 +151,7 @@ def test_a_damaged_pin_is_made_anew_where_the_digest_is_known(shelf, weights, da
     whole = pin.read_bytes()
     pin.write_bytes(damage)
 
-    assert located(entry, weights) == file
+    assert find_weight_file(entry, weights) == file
     assert json.loads(pin.read_bytes()) == json.loads(whole)
     assert len(shelf.asked) == 1
 
@@ -163,7 +163,7 @@ def test_a_damaged_pin_is_named_where_nothing_else_vouches_for_the_file(shelf, w
     pin.write_bytes(damage)
 
     with pytest.raises(BenchmarkError) as raised:
-        located(shelf.entry(), weights)
+        find_weight_file(shelf.entry(), weights)
 
     assert str(raised.value).startswith(f"net: {pin} is damaged, and no digest is published that could vouch for")
     assert "\n" not in str(raised.value)
@@ -176,7 +176,7 @@ def test_a_changed_file_with_a_damaged_pin_is_not_vouched_for(shelf, weights):
     file.path.with_name("net.pth.pin.json").write_bytes(b"")
 
     with pytest.raises(BenchmarkError, match="another file, or a damaged one; delete it and fetch it again"):
-        located(entry, weights)
+        find_weight_file(entry, weights)
 
 
 def test_a_damaged_pin_in_a_folder_that_may_not_be_written_is_read_past(shelf, weights, monkeypatch):
@@ -189,7 +189,7 @@ def test_a_damaged_pin_in_a_folder_that_may_not_be_written_is_read_past(shelf, w
 
     monkeypatch.setattr("benchmark.zoo.fetch.write_whole", refused)
 
-    assert located(entry, weights) == file
+    assert find_weight_file(entry, weights) == file
 
 
 @pytest.mark.parametrize(

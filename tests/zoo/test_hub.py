@@ -15,8 +15,8 @@ from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import hub
-from benchmark.zoo.fetch import admit_file, fetch, forget, located
-from benchmark.zoo.hub import HubFile, parse, resolved
+from benchmark.zoo.fetch import delete_weight_file, fetch, find_weight_file, import_weight_file
+from benchmark.zoo.hub import HubFile, parse_source, resolve_source
 
 COMMIT = "5" * 40
 SOURCE = "hf:owner/some-net/files/net.pth"
@@ -52,7 +52,7 @@ def entry_of(source=SOURCE, **fields):
 )  # fmt: skip
 def test_a_source_names_repository_file_and_revision(source, repo, file, revision, name):
     """Two revisions are two files: one pin never stands for the other."""
-    where = parse(source)
+    where = parse_source(source)
 
     assert where == HubFile(repo=repo, file=file, revision=revision)
     assert where.name == name
@@ -75,19 +75,19 @@ def test_a_file_of_the_hub_is_fetched_through_its_client_and_pinned_here(hugging
     asked = f"/owner/some-net/resolve/{revision[1:] or 'main'}/files/net.pth"
     assert [path for path in hugging.paths if "/api/" not in path] == [f"HEAD {asked}", f"GET {asked}"]
     assert file.sha256 == sha256(BODY)
-    assert file == located(entry_of(SOURCE + revision), weights)
+    assert file == find_weight_file(entry_of(SOURCE + revision), weights)
     assert kept(weights) == [file.path.name, f"{file.path.name}.pin.json"]
 
 
 def test_what_the_clients_cache_holds_is_not_downloaded_again(hugging, weights):
     """By whatever tool it came there; and `offline` reads it without asking at all."""
     fetch(entry_of(), weights)
-    forget(entry_of(), weights)
+    delete_weight_file(entry_of(), weights)
     del hugging.paths[:]
 
     again = fetch(entry_of(), weights)
     told = list(hugging.paths)
-    forget(entry_of(), weights)
+    delete_weight_file(entry_of(), weights)
     offline = fetch(entry_of(), weights, offline=True)
 
     assert again.sha256 == offline.sha256 == sha256(BODY)
@@ -199,7 +199,7 @@ def test_a_file_brought_by_hand_takes_the_same_place(hugging, weights, tmp_path)
     own = tmp_path / "download.bin"
     own.write_bytes(BODY)
 
-    admit_file(entry_of(), own, weights)
+    import_weight_file(entry_of(), own, weights)
 
     assert fetch(entry_of(), weights, offline=True).path == weights / "net" / "net.pth"
     assert hugging.paths == []
@@ -214,7 +214,7 @@ def test_a_file_brought_by_hand_takes_the_same_place(hugging, weights, tmp_path)
     ],
 )
 def test_timms_names_lead_to_its_own_files_in_the_entrys_container(name, container, source):
-    assert resolved(f"timm:{name}", container) == source
+    assert resolve_source(f"timm:{name}", container) == source
 
 
 def test_timms_own_overrides_are_followed(monkeypatch):
@@ -223,10 +223,10 @@ def test_timms_own_overrides_are_followed(monkeypatch):
 
     config = SimpleNamespace(hf_hub_id="a/b@v1", hf_hub_filename="open_clip_pytorch_model.bin", url="")
     monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: config)
-    safe = resolved("timm:resnet18.a1_in1k", "safetensors")
-    plain = resolved("timm:resnet18.a1_in1k", "torch")
+    safe = resolve_source("timm:resnet18.a1_in1k", "safetensors")
+    plain = resolve_source("timm:resnet18.a1_in1k", "torch")
     config.hf_hub_id, config.url = None, "https://example.org/net.pth"
-    direct = resolved("timm:resnet18.a1_in1k", "torch")
+    direct = resolve_source("timm:resnet18.a1_in1k", "torch")
 
     assert safe == "hf:a/b/open_clip_model.safetensors@v1"
     assert plain == "hf:a/b/open_clip_pytorch_model.bin@v1"
@@ -234,7 +234,7 @@ def test_timms_own_overrides_are_followed(monkeypatch):
 
 
 def test_sources_of_other_kinds_are_left_as_they_are():
-    assert resolved("https://example.org/a.pth", "torch") == "https://example.org/a.pth"
+    assert resolve_source("https://example.org/a.pth", "torch") == "https://example.org/a.pth"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("resnet18", "resnet18.a"), ("resnet18.a1_in1", "resnet18.a1_in1k"),
@@ -242,7 +242,7 @@ def test_sources_of_other_kinds_are_left_as_they_are():
 def test_a_name_without_its_tag_or_unknown_to_timm_is_refused(name, meant):
     """Timm's default tag moves from version to version."""
     with pytest.raises(BenchmarkError) as raised:
-        resolved(f"timm:{name}", "torch")
+        resolve_source(f"timm:{name}", "torch")
 
     assert "wanted timm:ARCHITECTURE.TAG of weights that timm" in str(raised.value)
     if name:
@@ -256,7 +256,7 @@ def test_an_entry_of_timms_is_fetched_from_the_hub(hugging, weights):
 
     assert hugging.paths[-1] == "GET /timm/resnet18.a1_in1k/resolve/main/pytorch_model.bin"
     assert file.path == weights / "net" / "resnet18.a1_in1k"
-    assert file == located(entry, weights)
+    assert file == find_weight_file(entry, weights)
 
 
 def test_only_large_files_have_a_digest_of_their_content(tmp_path):

@@ -5,7 +5,8 @@ import torch
 from torchvision.transforms.functional import normalize
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell
-from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.experiment.preparation import read_indexes
+from benchmark.experiment.request import RunRequest
 from benchmark.models.networks import Classifier, Segmenter
 from benchmark.models.normalization import Normalization
 from benchmark.results.store import Store
@@ -13,7 +14,7 @@ from benchmark.runner.encoders import Encoders
 from benchmark.runner.runner import Runner
 from benchmark.zoo import backbone
 from benchmark.zoo.catalog import InputStatistics, ZooEntry, add_entry
-from benchmark.zoo.fetch import admit_file
+from benchmark.zoo.fetch import import_weight_file
 
 TINY = ["image_size=32", "train_resolution=64", "max_epochs=1", "batch_size=8"]
 
@@ -21,7 +22,7 @@ TINY = ["image_size=32", "train_resolution=64", "max_epochs=1", "batch_size=8"]
 @pytest.fixture
 def simclr(workspace, tmp_path):
     """A net trained on images in [0, 1], as SimCLR's were, in the user's zoo: mean 0, standard deviation 1."""
-    torch.save(backbone.build("test_resnet", "pooled", 3).state_dict(), tmp_path / "simclr.pth")
+    torch.save(backbone.build_encoder("test_resnet", "pooled", 3).state_dict(), tmp_path / "simclr.pth")
     entry = ZooEntry(
         name="simclr",
         family="ssl",
@@ -33,7 +34,7 @@ def simclr(workspace, tmp_path):
         cite="nobody",
         input=InputStatistics(mean=(0, 0, 0), std=(1, 1, 1)),
     )
-    file = admit_file(entry, tmp_path / "simclr.pth", workspace.weights)
+    file = import_weight_file(entry, tmp_path / "simclr.pth", workspace.weights)
     add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": file.sha256}))
     return entry
 
@@ -42,14 +43,14 @@ def simclr(workspace, tmp_path):
 def seen(monkeypatch):
     """What every encoder that a runner loads is given in training, in order."""
     given = []
-    encoder_of = Encoders._load
+    load_converted = Encoders._load
 
     def watched(*arguments):
-        encoder, account = encoder_of(*arguments)
+        encoder, report = load_converted(*arguments)
         encoder.register_forward_pre_hook(
             lambda module, inputs: given.append(inputs[0].detach().clone()) if module.training else None
         )
-        return encoder, account
+        return encoder, report
 
     monkeypatch.setattr(Encoders, "_load", watched)
     return given
@@ -58,7 +59,7 @@ def seen(monkeypatch):
 def cell_of(workspace, task, *settings):
     """As the command line makes it."""
     grid = RunRequest.of(workspace, "simclr", task, seeds="1", settings=[*TINY, *settings]).grid()
-    (cell,) = grid.cells(indexes_of(grid, faults=[]))
+    (cell,) = grid.cells(read_indexes(grid))
     return cell
 
 
@@ -69,7 +70,7 @@ def test_the_encoder_gets_images_in_0_to_1_where_these_are_its_statistics(form, 
     images = torch.arange(2 * channels * 64 * 64).remainder(256).to(torch.uint8).view(2, channels, 64, 64)
     colour = images.expand(2, 3, 64, 64).float() / 255
     for mean, std in (((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), (IMAGENET_MEAN, IMAGENET_STD)):
-        encoder, given = backbone.build("test_resnet", form, 0), []
+        encoder, given = backbone.build_encoder("test_resnet", form, 0), []
         encoder.register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs[0]))
         outputs = (2, 0) if network is Classifier else (0,)
         with torch.no_grad():

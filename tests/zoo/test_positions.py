@@ -11,28 +11,28 @@ from forged import drawn
 from torch.nn import functional
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.cells import weights_of
-from benchmark.models.folding import folded
+from benchmark.experiment.grid import weights_of
+from benchmark.models.folding import fold_batch_norms
 from benchmark.recipe import Recipe
-from benchmark.zoo.backbone import build, load
+from benchmark.zoo.backbone import build_encoder, load_encoder
 from benchmark.zoo.catalog import ZooEntry, read_zoo
 from benchmark.zoo.positions import interpolate_as
 
 ZOO = read_zoo(CHECKOUT / "model_zoo.yaml")
-SIDE, NEW = 10, 6  # test_vit: patches of 16 pixels on images of 160; and on images of 96
+GRID, NEW = 10, 6  # test_vit: patches of 16 pixels on images of 160; and on images of 96
 
 
 def by_dino(patches, side):
     """DINO's interpolate_pos_encoding, and DINOv2's."""
     scale = (side + 0.1) / math.sqrt(patches.shape[1])
-    grid = patches.reshape(1, SIDE, SIDE, -1).permute(0, 3, 1, 2)
+    grid = patches.reshape(1, GRID, GRID, -1).permute(0, 3, 1, 2)
     grid = functional.interpolate(grid, scale_factor=(scale, scale), mode="bicubic")
     return grid.permute(0, 2, 3, 1).view(1, side * side, -1)
 
 
 def by_mae(patches, side):
     """MAE's interpolate_pos_embed."""
-    grid = patches.reshape(-1, SIDE, SIDE, patches.shape[-1]).permute(0, 3, 1, 2)
+    grid = patches.reshape(-1, GRID, GRID, patches.shape[-1]).permute(0, 3, 1, 2)
     grid = functional.interpolate(grid, size=(side, side), mode="bicubic", align_corners=False)
     return grid.permute(0, 2, 3, 1).flatten(1, 2)
 
@@ -56,8 +56,8 @@ def test_positions_are_interpolated_as_the_authors_do(tmp_path, form, rule, thei
     small.load_state_dict({**whole.state_dict(), "pos_embed": positions}, strict=True)
     images = torch.rand(2, 3, 16 * NEW, 16 * NEW, generator=torch.Generator().manual_seed(3))
 
-    encoder, _ = load(entry_of(rule), tmp_path / "net.pth", form, 0, image_size=16 * NEW)
-    usual, _ = load(entry_of(None), tmp_path / "net.pth", form, 0, image_size=16 * NEW)
+    encoder, _ = load_encoder(entry_of(rule), tmp_path / "net.pth", form, 0, image_size=16 * NEW)
+    usual, _ = load_encoder(entry_of(None), tmp_path / "net.pth", form, 0, image_size=16 * NEW)
 
     with torch.no_grad():
         found, timms = encoder.eval()(images), usual.eval()(images)
@@ -72,14 +72,14 @@ def test_at_the_size_of_the_file_no_rule_changes_a_number(tmp_path):
     torch.save(whole.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(3))
 
-    encoder, _ = load(entry_of("bicubic-offset"), tmp_path / "net.pth", "pooled", 0, image_size=160)
+    encoder, _ = load_encoder(entry_of("bicubic-offset"), tmp_path / "net.pth", "pooled", 0, image_size=160)
 
     assert torch.equal(encoder.eval()(images), whole(images))
 
 
 def test_a_copy_interpolates_its_own_positions():
     """Networks are copied for evaluation; a copy that kept the first one's positions would answer with old ones."""
-    vit = build("test_vit", "pooled", 0, stretched=True).eval()
+    vit = build_encoder("test_vit", "pooled", 0, stretched=True).eval()
     interpolate_as(vit, "bicubic")
     other = copy.deepcopy(vit)
     images = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(3))
@@ -89,12 +89,12 @@ def test_a_copy_interpolates_its_own_positions():
 
     assert torch.equal(other(images), before)
     assert not torch.equal(vit(images), before)
-    assert torch.equal(folded(vit, images)(images), vit(images))
+    assert torch.equal(fold_batch_norms(vit, images)(images), vit(images))
 
 
 def test_a_rule_for_a_net_without_positions_is_refused():
     with pytest.raises(BenchmarkError, match="positions: bicubic is for a ViT with a class token, not ResNet"):
-        interpolate_as(build("test_resnet", "pooled", 0), "bicubic")
+        interpolate_as(build_encoder("test_resnet", "pooled", 0), "bicubic")
 
 
 def test_the_zoos_vits_are_interpolated_by_their_authors_rules():
@@ -119,7 +119,7 @@ def test_the_rule_is_part_of_a_cells_weights():
 def test_clip_has_the_activation_that_it_was_trained_with():
     """OpenAI's CLIP: x times the sigmoid of 1.702 x (QuickGELU), in every block."""
     with torch.device("meta"):
-        net = build(ZOO["clip-vit-b"].architecture, "pooled", 0)
+        net = build_encoder(ZOO["clip-vit-b"].architecture, "pooled", 0)
     x = torch.linspace(-4, 4, 101)
 
     activations = [block.mlp.act for block in net.blocks]

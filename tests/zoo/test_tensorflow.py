@@ -8,6 +8,8 @@ import zipfile
 import pytest
 import torch
 from forged import FORGED, known_encoder, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tensor_bundles import (
     STEM,
     THEIR_TENSORS,
@@ -25,12 +27,10 @@ from tensor_bundles import (
     varint,
     zipped,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import tensorflow as reader
-from benchmark.zoo.backbone import encoder_tensors
+from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.crc32c import crc32c
 from benchmark.zoo.unpack import unpack
@@ -112,7 +112,7 @@ def test_what_tensorflow_wrote_is_read_as_it_was(written, pack, folder):
     for name, tensor in THEIR_TENSORS.items():
         assert found.tensors[name].dtype == tensor.dtype
         assert torch.equal(found.tensors[name], tensor)
-    assert found.beside == ["words"]
+    assert found.other_contents == ["words"]
 
 
 @pytest.mark.parametrize("num_files", [1, 3])
@@ -156,7 +156,7 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
     told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
 
     with pytest.raises(BenchmarkError) as raised:
-        encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
+        read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
 
     head, *lines = str(raised.value).splitlines()
     assert "1 missing, 1 stray, 1 of another shape" in head
@@ -171,10 +171,10 @@ def test_what_is_dropped_is_dropped_by_name(tmp_path):
     write("simclr-tf", FORGED["simclr-tf"]["pretrained"](), tmp_path / "net.zip")
     told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
 
-    _, account = encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
+    _, report = read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
 
-    assert account.loaded == len([name for name in known_encoder() if not name.endswith("num_batches_tracked")])
-    others = {name for name in account.dropped if not name.endswith("/Momentum")}
+    assert report.num_loaded == len([name for name in known_encoder() if not name.endswith("num_batches_tracked")])
+    others = {name for name in report.dropped if not name.endswith("/Momentum")}
     assert others == {
         "global_step", "head_contrastive/nl_0/dense/kernel", "head_contrastive/nl_0/batch_normalization/gamma",
     }  # fmt: skip
@@ -259,7 +259,7 @@ def test_one_block_told_many_times_is_read_once(written):
 
 
 def test_an_index_larger_than_any_is_not_read(written, monkeypatch):
-    monkeypatch.setattr(reader, "LARGEST_INDEX", 1000)
+    monkeypatch.setattr(reader, "MAX_INDEX_SIZE", 1000)
 
     assert "an index of" in refusal(written(zipped(bundle(TENSORS))))
 

@@ -9,10 +9,10 @@ import torch
 from forged import drawn
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import COUNTER, encoder_tensors
+from benchmark.zoo.backbone import COUNTER, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry
-from benchmark.zoo.conversions import encoder_of
-from benchmark.zoo.fetch import admit_file
+from benchmark.zoo.conversions import load_converted
+from benchmark.zoo.fetch import import_weight_file
 
 NAME = "layer1.0.conv1.weight"
 WANTED = "an encoder's weights are dense, real, finite floats"
@@ -37,7 +37,7 @@ def quantised(tensor):
         return torch.quantize_per_tensor(tensor, 0.1, 3, torch.qint8)
 
 
-UNFIT = {
+UNUSABLE = {
     "of type complex64": lambda tensor: tensor.to(torch.complex64),
     "of type int64": lambda tensor: (100 * tensor).long(),
     "of type uint8": lambda tensor: (100 * tensor).to(torch.uint8),
@@ -59,29 +59,29 @@ def saved(folder, change=lambda tensor: tensor, name=NAME):
     return folder / "net.pth"
 
 
-@pytest.mark.parametrize("what", UNFIT)
+@pytest.mark.parametrize("what", UNUSABLE)
 def test_a_tensor_without_finite_real_numbers_is_refused_by_its_name(tmp_path, what):
     with pytest.raises(BenchmarkError) as raised:
-        encoder_tensors(ENTRY, saved(tmp_path, UNFIT[what]))
+        read_encoder_tensors(ENTRY, saved(tmp_path, UNUSABLE[what]))
 
     assert str(raised.value) == f"mine: net.pth: {NAME} is {what}: {WANTED}"
 
 
 @pytest.mark.parametrize("what", ["of type complex64", "quantised", "NaN"])
 def test_add_verify_and_run_say_the_same_line(cli, workspace, tmp_path, what):
-    path = saved(tmp_path, UNFIT[what])
+    path = saved(tmp_path, UNUSABLE[what])
     line = f"mine: net.pth: {NAME} is {what}: {WANTED}"
 
     added = [cli("zoo", "add", str(path), "--name", "mine", "--architecture", "test_resnet", *more, "--yes")
              for more in ([], ["--naming", "timm"])]  # fmt: skip
-    file = admit_file(ENTRY, path, workspace.weights)
+    file = import_weight_file(ENTRY, path, workspace.weights)
     add_entry(workspace.own_zoo, ENTRY.model_copy(update={"sha256": file.sha256}))
-    verified = cli("zoo", "verify", "mine", "--json", str(tmp_path / "verified.json"))
+    verify_weight_file = cli("zoo", "verify", "mine", "--json", str(tmp_path / "verified.json"))
     with pytest.raises(BenchmarkError) as run:
-        encoder_of(ENTRY, file)
+        load_converted(ENTRY, file)
 
     assert [ran.err for ran in added] == [f"error: {line}\n"] * 2
-    assert verified.code == 1
+    assert verify_weight_file.code == 1
     assert json.loads((tmp_path / "verified.json").read_text())["entries"][0]["reasons"] == [line]
     assert str(run.value) == line
 
@@ -92,15 +92,15 @@ def test_counters_may_be_whole_numbers_and_heads_anything(tmp_path):
     counters = [name for name in state if name.endswith(COUNTER)]
     torch.save(state, path)
 
-    tensors, account = encoder_tensors(ENTRY, path)
+    tensors, report = read_encoder_tensors(ENTRY, path)
 
-    assert account.share == 1.0
-    assert account.dropped == ["fc.weight", "fc.bias"]
+    assert report.loaded_fraction == 1.0
+    assert report.dropped == ["fc.weight", "fc.bias"]
     assert {tensors[name].dtype for name in counters} == {torch.int64}
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_floats_of_every_usual_precision_are_weights(tmp_path, kind):
-    tensors, _ = encoder_tensors(ENTRY, saved(tmp_path, lambda tensor: tensor.to(kind)))
+    tensors, _ = read_encoder_tensors(ENTRY, saved(tmp_path, lambda tensor: tensor.to(kind)))
 
     assert tensors[NAME].dtype == kind

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from tensor_bundles import bundle, zipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensor_bundles import bundle, zipped
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo.unpack import CONTAINERS, Arrays, unpack
@@ -99,7 +99,7 @@ def test_whole_files_give_their_tensors(tmp_path, whole):
 
     assert sorted(TENSORS) == sorted(arrays.tensors)
     assert all(torch.equal(TENSORS[name], arrays.tensors[name]) for name in TENSORS)
-    assert arrays.beside == (["told"] if "objects" in whole else [])
+    assert arrays.other_contents == (["told"] if "objects" in whole else [])
 
 
 def test_what_lies_beside_the_tensors_is_told_by_name(tmp_path):
@@ -108,7 +108,7 @@ def test_what_lies_beside_the_tensors_is_told_by_name(tmp_path):
     arrays = unpack(written(tmp_path, torch_file(content)), "torch")
 
     assert sorted(TENSORS) == sorted(arrays.tensors)
-    assert arrays.beside == ["epoch", "optimizer", "version"]
+    assert arrays.other_contents == ["epoch", "optimizer", "version"]
 
 
 COMMANDS = [
@@ -175,8 +175,13 @@ def test_the_command_of_these_files_would_run_if_it_were_unpickled(tmp_path):
 )
 def test_objects_beside_the_tensors_stay_what_they_are_and_are_told_by_name(tmp_path, extra, legacy):
     """Torch refuses a whole file for one of them. Views, transposed or not, of one memory come out as they are."""
-    flat = torch.arange(24.0)
-    views = {"whole": flat.view(4, 6), "part": flat[3:9].view(2, 3), "turned": flat.view(4, 6).T, "none": flat[:0]}
+    flatten = torch.arange(24.0)
+    views = {
+        "whole": flatten.view(4, 6),
+        "part": flatten[3:9].view(2, 3),
+        "turned": flatten.view(4, 6).T,
+        "none": flatten[:0],
+    }
     kinds = {str(kind): torch.ones(2, dtype=kind) for kind in (torch.half, torch.bfloat16, torch.int64, torch.bool)}
     tensors = {**views, **kinds, "own": torch.nn.Parameter(torch.ones(2))}
     content = {"epoch": 3, "state_dict": {**tensors, "inside": extra}, "extra": extra}
@@ -185,7 +190,7 @@ def test_objects_beside_the_tensors_stay_what_they_are_and_are_told_by_name(tmp_
 
     assert list(arrays.tensors) == list(tensors)
     assert all(torch.equal(tensors[n], t) and tensors[n].dtype == t.dtype for n, t in arrays.tensors.items())
-    assert arrays.beside == ["epoch", "extra", "inside"]
+    assert arrays.other_contents == ["epoch", "extra", "inside"]
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -211,9 +216,9 @@ def test_a_pickle_gives_its_arrays_by_path_and_nothing_else(tmp_path, protocol):
     assert sorted(found.tensors) == sorted(wanted)
     assert all(np.array_equal(wanted[n], t.numpy()) for n, t in found.tensors.items())
     assert all(t.numpy().dtype == wanted[n].dtype.newbyteorder("=") for n, t in found.tensors.items())
-    assert found.beside == ["objects", "text"]
+    assert found.other_contents == ["objects", "text"]
     assert sorted(inner.tensors) == sorted([*arrays, "list.0", "list.1.0", "same"])
-    assert inner.beside == ["objects", "text", "other"]
+    assert inner.other_contents == ["objects", "text", "other"]
 
 
 def test_numpys_names_of_before_its_second_version_are_known_too(tmp_path):
@@ -306,7 +311,7 @@ def test_a_tensor_or_number_beside_the_state_dict_is_metadata_and_no_weight(tmp_
     arrays = unpack(path, "torch")
 
     assert sorted(arrays.tensors) == sorted(TENSORS)
-    assert arrays.beside == ["epoch", "best_acc1"]
+    assert arrays.other_contents == ["epoch", "best_acc1"]
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

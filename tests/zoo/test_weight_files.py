@@ -14,7 +14,14 @@ from conftest import in_new_process
 from shelf import BODY, OTHER, kept, refusal, sha256
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.fetch import WeightFile, admit_file, fetch, forget, located, verified
+from benchmark.zoo.fetch import (
+    WeightFile,
+    delete_weight_file,
+    fetch,
+    find_weight_file,
+    import_weight_file,
+    verify_weight_file,
+)
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -25,7 +32,7 @@ def test_a_file_whose_size_changed_after_pinning_is_noticed_when_it_is_located(s
     path.write_bytes(BODY[:-1])
 
     with pytest.raises(BenchmarkError, match="199,999 bytes, but it had 200,000 when it was verified") as raised:
-        located(entry, weights)
+        find_weight_file(entry, weights)
 
     assert "delete it and fetch it again" in str(raised.value)
 
@@ -36,11 +43,11 @@ def test_a_file_whose_bytes_changed_after_pinning_is_noticed_when_it_is_verified
     changed = BODY[:-1] + bytes([BODY[-1] ^ 1])
     file.path.write_bytes(changed)
 
-    assert file == located(entry, weights)  # which does not read it
+    assert file == find_weight_file(entry, weights)  # which does not read it
     with pytest.raises(
         BenchmarkError, match=rf"{sha256(changed)[:16]}…, but {sha256(BODY)[:16]}… was verified earlier"
     ):
-        verified(file)
+        verify_weight_file(file)
 
 
 def test_a_changed_file_that_was_deleted_is_fetched_again(shelf, weights):
@@ -55,7 +62,7 @@ def test_a_pin_that_disagrees_with_the_entry_is_a_fault_that_says_what_to_do(she
     fetch(shelf.entry(), weights)
 
     with pytest.raises(BenchmarkError, match="delete it and fetch it again"):
-        located(shelf.entry(sha256=sha256(OTHER)), weights)
+        find_weight_file(shelf.entry(sha256=sha256(OTHER)), weights)
 
 
 def test_threads_that_fetch_at_once_download_once(shelf, weights):
@@ -108,10 +115,10 @@ def test_a_file_of_the_users_is_copied_and_pinned(shelf, weights, tmp_path):
     own.write_bytes(BODY)
     entry = shelf.entry(sha256=sha256(BODY)[:8])
 
-    file = admit_file(entry, own, weights)
+    file = import_weight_file(entry, own, weights)
 
     assert file == WeightFile(path=weights / "net" / "net.pth", sha256=sha256(BODY))
-    assert file == located(entry, weights) == verified(file) == fetch(entry, weights, offline=True)
+    assert file == find_weight_file(entry, weights) == verify_weight_file(file) == fetch(entry, weights, offline=True)
     assert own.read_bytes() == BODY
     assert kept(weights) == ["net.pth", "net.pth.pin.json"]
     assert shelf.asked == []
@@ -124,7 +131,7 @@ def test_a_file_of_the_users_with_the_wrong_digest_is_refused_and_not_kept(shelf
     with pytest.raises(
         BenchmarkError, match=rf"other.pth has sha256 {sha256(OTHER)[:16]}…, wanted {sha256(BODY)[:8]}…"
     ):
-        admit_file(shelf.entry(sha256=sha256(BODY)[:8]), own, weights)
+        import_weight_file(shelf.entry(sha256=sha256(BODY)[:8]), own, weights)
 
     assert kept(weights) == []
     assert own.read_bytes() == OTHER
@@ -132,7 +139,7 @@ def test_a_file_of_the_users_with_the_wrong_digest_is_refused_and_not_kept(shelf
 
 def test_a_file_that_is_not_there_is_not_taken(shelf, weights, tmp_path):
     with pytest.raises(BenchmarkError, match=r"no\.pth: no such file"):
-        admit_file(shelf.entry(), tmp_path / "no.pth", weights)
+        import_weight_file(shelf.entry(), tmp_path / "no.pth", weights)
 
 
 def test_a_file_of_the_users_takes_the_place_of_a_damaged_one(shelf, weights, tmp_path):
@@ -140,9 +147,9 @@ def test_a_file_of_the_users_takes_the_place_of_a_damaged_one(shelf, weights, tm
     own.write_bytes(BODY)
     fetch(shelf.entry(), weights).path.write_bytes(b"damaged")
 
-    admit_file(shelf.entry(), own, weights)
+    import_weight_file(shelf.entry(), own, weights)
 
-    assert located(shelf.entry(), weights).path.read_bytes() == BODY
+    assert find_weight_file(shelf.entry(), weights).path.read_bytes() == BODY
 
 
 def test_a_file_of_the_users_ends_a_download_that_was_cut(shelf, weights, tmp_path):
@@ -152,7 +159,7 @@ def test_a_file_of_the_users_ends_a_download_that_was_cut(shelf, weights, tmp_pa
     shelf.cuts = [10_000] * 4
     refusal(shelf.entry(), weights)
 
-    admit_file(shelf.entry(), own, weights)
+    import_weight_file(shelf.entry(), own, weights)
 
     assert kept(weights) == ["net.pth", "net.pth.pin.json"]
 
@@ -160,10 +167,10 @@ def test_a_file_of_the_users_ends_a_download_that_was_cut(shelf, weights, tmp_pa
 def test_what_is_forgotten_is_not_here(shelf, weights):
     fetch(shelf.entry(), weights)
 
-    forget(shelf.entry(), weights)
-    forget(shelf.entry(), weights)
+    delete_weight_file(shelf.entry(), weights)
+    delete_weight_file(shelf.entry(), weights)
 
-    assert located(shelf.entry(), weights) is None
+    assert find_weight_file(shelf.entry(), weights) is None
     assert kept(weights) == []
 
 
@@ -179,7 +186,7 @@ def test_killed_at_any_step_it_leaves_no_file_that_passes_for_another(shelf, wei
     shelf.cuts = [40_000, 0, 0, 0]
     refusal(shelf.entry(), weights)
     if work.startswith("admit"):
-        forget(shelf.entry(), weights)
+        delete_weight_file(shelf.entry(), weights)
         fetch(shelf.entry(), weights)
     shelf.body, shelf.etag = new, '"two"'
 
@@ -191,10 +198,10 @@ def test_killed_at_any_step_it_leaves_no_file_that_passes_for_another(shelf, wei
     steps = sorted(tmp_path.glob("weights-*"))
     assert len(steps) > 8, ran.stderr
     for left in steps:
-        found = located(shelf.entry(), left)
-        assert found is None or verified(found).sha256 in {sha256(old), sha256(new)}
-        again = fetch(shelf.entry(), left) if work.startswith("fetch") else admit_file(shelf.entry(), own, left)
-        assert verified(again).sha256 == sha256(new)
+        found = find_weight_file(shelf.entry(), left)
+        assert found is None or verify_weight_file(found).sha256 in {sha256(old), sha256(new)}
+        again = fetch(shelf.entry(), left) if work.startswith("fetch") else import_weight_file(shelf.entry(), own, left)
+        assert verify_weight_file(again).sha256 == sha256(new)
         # a pin's own temporary file, hidden and a hundred bytes long, may stay behind
         assert {p.name for p in (left / "net").glob("[!.]*")} == {"net.pth", "net.pth.pin.json"}
 

@@ -17,7 +17,7 @@ from forged import FORGED, VITS_ALONE, container_of, drawn, in_training, known_e
 from benchmark.errors import BenchmarkError
 from benchmark.results.store import Store
 from benchmark.zoo import proposal
-from benchmark.zoo.backbone import COUNTER, encoder_tensors
+from benchmark.zoo.backbone import COUNTER, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo
 from benchmark.zoo.naming import NAMINGS
 from benchmark.zoo.proposal import FAMILIES, propose
@@ -68,14 +68,14 @@ def test_a_forged_file_is_known_for_what_it_is(tmp_path, naming):
     (found,) = [each for each in propose(path, name="net") if naming in (each.naming, *each.same)]
 
     assert (found.architecture, found.container) == ("resnet18", container_of(naming))
-    assert found.account.share == 1.0
+    assert found.report.loaded_fraction == 1.0
     entry = ZooEntry(
         name="net", family="own", architecture=found.architecture, container=found.container,
         naming=found.naming, licence="–", cite="–",
     )  # fmt: skip
-    tensors, account = encoder_tensors(entry, path)
+    tensors, report = read_encoder_tensors(entry, path)
     assert all(torch.equal(tensors[n], t) for n, t in known_encoder().items() if not n.endswith(COUNTER))
-    assert account == found.account
+    assert report == found.report
 
 
 def test_of_namings_that_give_the_same_the_one_that_drops_least_is_proposed(saved):
@@ -85,7 +85,7 @@ def test_of_namings_that_give_the_same_the_one_that_drops_least_is_proposed(save
     assert bare.naming == "plain"
     assert {"torchvision", "timm"} <= set(bare.same)
     assert headed.naming == "torchvision"
-    assert headed.account.dropped == ["fc.weight", "fc.bias"]
+    assert headed.report.dropped == ["fc.weight", "fc.bias"]
     assert "timm" in headed.same
     assert "plain" not in headed.same
 
@@ -98,7 +98,7 @@ def test_architectures_with_their_classifiers_are_known_by_their_tensors(saved, 
     (found,) = propose(saved({name: torch.zeros(tensor.shape) for name, tensor in shapes.items()}), name="net")
 
     assert (found.architecture, found.naming) == (architecture, "timm")
-    assert found.account.dropped
+    assert found.report.dropped
 
 
 def test_the_architectures_tried_are_there_and_each_family_is_named_alike():
@@ -107,7 +107,7 @@ def test_the_architectures_tried_are_there_and_each_family_is_named_alike():
         smallest, _ = proposal._whole(first)
         for other in others:
             wanted, _ = proposal._whole(other)
-            assert len(smallest.keys() & wanted.keys()) >= proposal.AKIN * len(smallest), other
+            assert len(smallest.keys() & wanted.keys()) >= proposal.MIN_SHARED_NAMES * len(smallest), other
 
 
 def test_files_are_read_by_what_they_are_and_not_by_their_suffix(tmp_path):
@@ -121,8 +121,8 @@ def test_files_are_read_by_what_they_are_and_not_by_their_suffix(tmp_path):
 
 def test_what_is_given_is_not_tried_otherwise(saved, monkeypatch):
     tried = []
-    build = proposal.build
-    monkeypatch.setattr(proposal, "build", lambda *given: tried.append(given[0]) or build(*given))
+    original = proposal.build_encoder
+    monkeypatch.setattr(proposal, "build_encoder", lambda *given: tried.append(given[0]) or original(*given))
     proposal._whole.cache_clear()
 
     (found,) = propose(saved(resnet18().state_dict()), name="net", architecture="resnet18", naming="timm")
@@ -157,12 +157,12 @@ def test_tensors_of_no_known_net_are_told_so(saved):
 
 @pytest.mark.parametrize("container", [None, "torch"])
 def test_a_file_that_would_run_code_is_refused_whatever_it_is_tried_as(tmp_path, cli, workspace, container):
-    class Hostile:
+    class UnsafePickle:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path / 'ran'}",))
 
     path = tmp_path / "net.pth"
-    path.write_bytes(pickle.dumps({"conv1.weight": Hostile()}, protocol=2))
+    path.write_bytes(pickle.dumps({"conv1.weight": UnsafePickle()}, protocol=2))
 
     ran = cli("zoo", "add", str(path), "--name", "net", "--yes", *(["--container", container] if container else []))
 
@@ -374,7 +374,7 @@ def test_a_vit_of_transformers_is_known_by_its_parts(tmp_path):
     (found,) = propose(path, name="net")
 
     assert (found.architecture, found.naming) == ("vit_small_patch14_dinov2", "dinov2-hf")
-    assert found.account.share == 1.0
+    assert found.report.loaded_fraction == 1.0
 
 
 def test_a_file_of_an_archive_is_told_by_its_path(cli, workspace, tmp_path, saved):

@@ -11,8 +11,16 @@ from conftest import in_new_process
 from benchmark.models.seeded import seeded
 from benchmark.zoo import inspection
 from benchmark.zoo.catalog import InputStatistics, ZooEntry, write_own
-from benchmark.zoo.fetch import admit_file
-from benchmark.zoo.inspection import Statistics, doubts, fingerprint, input_size, inspect, look, phantom
+from benchmark.zoo.fetch import import_weight_file
+from benchmark.zoo.inspection import (
+    Statistics,
+    find_warnings,
+    fingerprint,
+    input_size,
+    inspect,
+    measure_features,
+    synthetic_image,
+)
 
 SMALL = "test_resnet"  # timm's own for tests: half a million parameters, images of 160 or of any size
 SIZE = 64
@@ -20,7 +28,7 @@ SIZE = 64
 
 @pytest.fixture(autouse=True)
 def small_images(monkeypatch):
-    monkeypatch.setattr(inspection, "SIDE", SIZE)
+    monkeypatch.setattr(inspection, "DEFAULT_IMAGE_SIZE", SIZE)
 
 
 def entry_of(name="net", architecture=SMALL, **fields) -> ZooEntry:
@@ -38,7 +46,7 @@ def fresh(seed, architecture=SMALL):
 def trained():
     """A net that has learned something: which of the phantom images' scales prevails, from images of other seeds."""
     net = fresh(0)
-    images = torch.stack([torch.from_numpy(phantom(seed, SIZE)).float() for seed in range(100, 180)]) * 4 - 2
+    images = torch.stack([torch.from_numpy(synthetic_image(seed, SIZE)).float() for seed in range(100, 180)]) * 4 - 2
     labels = torch.tensor([seed % 5 for seed in range(100, 180)])
     rule = torch.optim.Adam(net.parameters(), 3e-3)
     with seeded(0):
@@ -57,7 +65,7 @@ def admitted(weights, tmp_path):
 
     def admit(net, entry):
         torch.save(net.state_dict(), tmp_path / "own.pth")
-        return admit_file(entry, tmp_path / "own.pth", weights)
+        return import_weight_file(entry, tmp_path / "own.pth", weights)
 
     return admit
 
@@ -71,10 +79,10 @@ def test_a_trained_net_passes_with_all_that_was_seen(trained, admitted, weights)
     assert (seen.verdict, seen.reasons) == ("PASS", [])
     assert (seen.name, seen.licence, seen.file) == ("net", "CC BY-NC 4.0", "net.pth")
     assert (seen.sha256, seen.digest) == (file.sha256, "pinned when it came")
-    assert seen.account.share == 1.0
-    assert seen.account.dropped == ["fc.weight", "fc.bias"]
+    assert seen.report.loaded_fraction == 1.0
+    assert seen.report.dropped == ["fc.weight", "fc.bias"]
     assert seen.statistics.finite
-    assert seen.statistics.distance > inspection.MARGIN * seen.statistics.fresh_distance
+    assert seen.statistics.distance > inspection.DISTANCE_MARGIN * seen.statistics.fresh_distance
 
 
 @pytest.mark.parametrize("architecture", [SMALL, "test_vit", "test_efficientnet", "test_convnext"])
@@ -89,7 +97,7 @@ def test_a_file_of_fresh_weights_is_doubted_whatever_their_seed(admitted, weight
     assert seen.verdict == "WARN"
     assert "its features are as a fresh net's" in seen.reasons[0]
     assert "the file may hold untrained weights" in seen.reasons[0]
-    assert seen.account.share == 1.0
+    assert seen.report.loaded_fraction == 1.0
 
 
 def test_features_that_are_the_same_for_every_image_are_doubted(trained, admitted, weights):
@@ -128,7 +136,7 @@ def test_a_file_that_is_another_net_fails_with_the_account(admitted, weights):
     assert seen.verdict == "FAIL"
     assert "does not hold exactly a test_resnet" in seen.reasons[0]
     assert seen.sha256
-    assert seen.account is seen.fingerprint is None
+    assert seen.report is seen.fingerprint is None
 
 
 def test_a_file_that_was_changed_fails(trained, admitted, weights):
@@ -184,21 +192,22 @@ PIXEL = [0.4610426733199167, 0.5978022083970419, 0.5952951007096852]
 
 def test_the_fixed_image_is_the_same_in_every_process():
     """From NumPy's raw words of PCG64, which never change; these values were computed once and written down."""
-    image = phantom(inspection.FIXED_IMAGE, 8)
+    image = synthetic_image(inspection.FIXED_IMAGE_SEED, 8)
 
     assert image.shape == (3, 8, 8)
     assert (image.min(), image.max()) == (0, 1)
-    raw = np.random.PCG64(inspection.FIXED_IMAGE).random_raw(2)
+    raw = np.random.PCG64(inspection.FIXED_IMAGE_SEED).random_raw(2)
     assert raw.tolist() == RAW
     assert image[:, 3, 4] == pytest.approx(PIXEL, abs=1e-9)
     ran = in_new_process(
-        "from benchmark.zoo.inspection import phantom; print(repr(float(phantom(20, 8)[0, 3, 4])))", OMP_NUM_THREADS="1"
+        "from benchmark.zoo.inspection import synthetic_image; print(repr(float(synthetic_image(20, 8)[0, 3, 4])))",
+        OMP_NUM_THREADS="1",
     )
     assert float(ran.stdout) == pytest.approx(PIXEL[0], abs=1e-9), ran.stderr
 
 
 def test_phantom_images_differ_and_none_is_flat():
-    images = [phantom(seed, SIZE) for seed in range(inspection.NUM_PHANTOMS)]
+    images = [synthetic_image(seed, SIZE) for seed in range(inspection.NUM_PHANTOMS)]
 
     assert all(image.std() > 0.05 for image in images)
     assert all(np.abs(a - b).mean() > 0.05 for n, a in enumerate(images) for b in images[:n])
@@ -251,11 +260,11 @@ def test_images_are_normalised_as_the_entry_declares(trained):
     net.load_state_dict({n: t for n, t in trained.state_dict().items() if not n.startswith("fc.")})
     zero_one = InputStatistics(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
-    found, _ = look(net, SMALL, zero_one, SIZE)
-    other, _ = look(net, SMALL, InputStatistics(), SIZE)
+    found, _ = measure_features(net, SMALL, zero_one, SIZE)
+    other, _ = measure_features(net, SMALL, InputStatistics(), SIZE)
 
     with torch.no_grad():
-        features = net.eval()(torch.from_numpy(phantom(inspection.FIXED_IMAGE, SIZE)).float()[None])[0]
+        features = net.eval()(torch.from_numpy(synthetic_image(inspection.FIXED_IMAGE_SEED, SIZE)).float()[None])[0]
     assert found.mean == pytest.approx(float(features.mean()), rel=1e-3)
     assert found.sd == pytest.approx(float(features.std(correction=0)), rel=1e-3)
     assert found != other
@@ -265,7 +274,7 @@ def test_images_are_normalised_as_the_entry_declares(trained):
     ("near", "usual", "doubted"), [(0.1, 0.2, True), (0.39, 0.2, True), (0.41, 0.2, False), (None, None, False)]
 )
 def test_doubt_is_where_a_net_is_as_near_to_fresh_ones_as_they_are_to_one_another(near, usual, doubted):
-    assert bool(doubts(Statistics(finite=True, constant=0.1, distance=near, fresh_distance=usual))) == doubted
+    assert bool(find_warnings(Statistics(finite=True, constant=0.1, distance=near, fresh_distance=usual))) == doubted
 
 
 @pytest.fixture
@@ -276,12 +285,12 @@ def own_zoo(workspace, trained, tmp_path):
     write_own(workspace.own_zoo, entries)
     for entry, net in zip(entries, [trained, fresh(8), trained], strict=False):
         torch.save(net.state_dict(), tmp_path / "own.pth")
-        file = admit_file(entry, tmp_path / "own.pth", workspace.weights)
+        file = import_weight_file(entry, tmp_path / "own.pth", workspace.weights)
     file.path.write_bytes(b"")
 
 
 KEYS = {"name", "verdict", "reasons", "licence", "source", "architecture", "naming", "file", "sha256", "digest",
-        "account", "fingerprint", "statistics"}  # fmt: skip
+        "report", "fingerprint", "statistics"}  # fmt: skip
 
 
 @pytest.mark.usefixtures("own_zoo")
@@ -292,13 +301,13 @@ def test_the_verb_prints_a_table_and_writes_json_with_the_same_keys_for_all(cli,
     verdicts = {row["name"]: row["verdict"] for row in told["entries"]}
     assert verdicts == {"good": "PASS", "raw": "WARN", "broken": "FAIL", "lacking": "not here"}
     assert {frozenset(row) for row in told["entries"]} == {frozenset(KEYS)}
-    assert told["format"] == 1
+    assert told["format"] == 2
     assert ran.code == 1, "a failure"
     for word in ("good", "PASS", "WARN", "FAIL", "not here", "100.0%", "CC BY-NC 4.0", "fingerprints are to 4 digits"):
         assert word in ran.text
     good = next(row for row in told["entries"] if row["name"] == "good")
     assert good["fingerprint"]["hash"] in ran.text
-    assert good["account"]["dropped"] == ["fc.weight", "fc.bias"]
+    assert good["report"]["dropped"] == ["fc.weight", "fc.bias"]
 
 
 @pytest.mark.usefixtures("own_zoo")
