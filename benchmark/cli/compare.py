@@ -191,42 +191,34 @@ def _only(
 
 def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, second: str) -> None:
     from benchmark.cli.console import out, table_of
-    from benchmark.report.compare import interval, place_of, points
-    from benchmark.report.tables import SEEN, spread, told_p
+    from benchmark.report.compare import place_of
+    from benchmark.report.format import OVERLAP, UNKNOWN, difference, p_value, score, signed
 
     def side(row: "pd.Series[Any]", which: str) -> str:
         if not row[f"n_{which}"]:
-            return "–"
-        seen = f" {SEEN}" * bool(row[f"overlap_{which}"])
-        return f"{spread(100 * row[f'mean_{which}'], 100 * row[f'sd_{which}'], 2)} ({row[f'n_{which}']}){seen}"
-
-    def p(value: float) -> str:
-        return "–" if math.isnan(value) else told_p(value)
-
-    def test_set(row: "pd.Series[Any]") -> str:
-        low = row.get("test_low", math.nan)
-        return "–" if math.isnan(low) else points(row["test_difference"]) + interval(low, row["test_high"])
+            return UNKNOWN
+        mark = f" {OVERLAP}" if row[f"overlap_{which}"] else ""
+        return f"{score(row[f'mean_{which}'], row[f'sd_{which}'])} ({row[f'n_{which}']}){mark}"
 
     by_model = ["model"] * ("model" in rows)
     heads = (*by_model, "mean ± sd (n): A", "B", "A - B [95 % CI]", "p", "p (Holm)", "g")
     beside = ("paired [95 % CI]", "p (pairs)", f"p (within ± {margin:g})", "other test sets [95 %]", "A is")
     table = table_of("task", *heads, *beside)
     for _, row in rows.iterrows():
-        tested = not math.isnan(row["difference"])
         paired = not math.isnan(row["paired_mean"])
         table.add_row(
             place_of(row),
             *(str(row[name]) for name in by_model),
             side(row, "first"),
             side(row, "second"),
-            points(row["difference"]) + interval(row["low"], row["high"]) if tested else "–",
-            p(row["p"]),
-            p(row["p_holm"]),
-            "–" if math.isnan(row["g"]) else f"{row['g']:+.2f}",
-            points(row["paired_mean"]) + interval(row["paired_low"], row["paired_high"]) if paired else "–",
-            f"{p(row['paired_p'])} ({row['n_pairs']})" if paired else "–",
-            p(row["p_equivalent"]),
-            test_set(row),
+            difference(row["difference"], row["low"], row["high"]),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            signed(row["g"]),
+            difference(row["paired_mean"], row["paired_low"], row["paired_high"]),
+            f"{p_value(row['paired_p'])} ({row['n_pairs']})" if paired else UNKNOWN,
+            p_value(row["p_equivalent"]),
+            difference(*(row.get(f"test_{name}") for name in ("difference", "low", "high"))),
             row["verdict"],
         )
     for line in said:

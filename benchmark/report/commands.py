@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from benchmark.experiment.recipes import own_recipe
+from benchmark.experiment.suite import own_recipe
 from benchmark.report.frame import changes_of
 from benchmark.results.record import RunRecord
 from benchmark.tasks.spec import TaskSpec

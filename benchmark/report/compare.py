@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.errors import BenchmarkError
+from benchmark.report.format import OVERLAP, SIGNIFICANT, difference, known, p_equation, signed
 from benchmark.report.replicates import Load
 from benchmark.report.tables import data_sentences
 from benchmark.results.record import RunRecord
@@ -25,7 +26,6 @@ from benchmark.stats.significance import hedges_g, paired_t, sample_sd, smallest
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
-SIGNIFICANT = 0.05
 ABOUT = [
     "block",
     "task",
@@ -201,21 +201,6 @@ def _verdict(row: dict[str, Any]) -> str:
     return "equivalent" if row["p_equivalent"] < SIGNIFICANT else "undecided"
 
 
-def points(value: float) -> str:
-    """A difference of scores in points, signed: `+1.20`."""
-    return f"{100 * value:+.2f}"
-
-
-def interval(low: float, high: float) -> str:
-    """` [+0.31, +2.09]` in points; nothing where it is not known."""
-    return "" if math.isnan(low) else f" [{points(low)}, {points(high)}]"
-
-
-def written_p(p: float) -> str:
-    """`p = 0.0312`, `p < 0.0001`."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
-
-
 def place_of(row: "pd.Series[Any]") -> str:
     """The row's task, with what else tells it from another: protocol and setting."""
     beside = [row["protocol"]] * (row["protocol"] != "finetune") + [row["setting"]] * bool(row["setting"])
@@ -232,11 +217,11 @@ def _places(rows: pd.DataFrame, among: pd.DataFrame) -> list[str]:
 def _on_one(row: "pd.Series[Any]", first: str, second: str) -> str:
     where, verdict = place_of(row), row["verdict"]
     runs = f"{row['n_first']} and {row['n_second']} runs"
-    by = f"{points(row['difference'])} points{interval(row['low'], row['high'])}"
+    by = f"{difference(row['difference'], row['low'], row['high'])} points"
     if verdict in ("not tested", "identical"):
         why = "equal to the last bit" if verdict == "identical" else "no test of one run, or of runs that do not vary"
         return f"{first} and {second} cannot be told apart on {where}: {by} ({runs}; {why}){_other_patients(row)}."
-    test = f"{written_p(row['p'])} (Welch's t, {runs}; Hedges' g {row['g']:+.2f})"
+    test = f"{p_equation(row['p'])} (Welch's t, {runs}; Hedges' g {signed(row['g'])})"
     if verdict in ("better", "worse"):
         better, other = (first, second) if verdict == "better" else (second, first)
         return f"{better} is better than {other} on {where}: {first} - {second} is {by}, {test}{_other_patients(row)}."
@@ -251,8 +236,8 @@ def _other_patients(row: "pd.Series[Any]") -> str:
         return ""
     sure = row["test_low"] > 0 or row["test_high"] < 0
     return (
-        f"; over other test sets of this size {points(row['test_difference'])}{interval(row['test_low'], row['test_high'])}"
-        f", which {'leaves out' if sure else 'holds'} zero"
+        f"; over other test sets of this size {difference(row['test_difference'], row['test_low'], row['test_high'])}, which"
+        f" {'leaves out' if sure else 'holds'} zero"
     )
 
 
@@ -283,11 +268,12 @@ def _on_many(rows: pd.DataFrame, first: str, second: str) -> str:
 
 def _on_average(rows: pd.DataFrame, noun: str) -> str:
     low, high = t_interval(rows["difference"])
-    span = f"{interval(low, high)} (95 % t-interval over {noun})" if not math.isnan(low) else ""
     metrics = list(dict.fromkeys(rows["metric"]))
     if len(metrics) > 1:
         return f"No mean over {noun}: they are scored by different metrics ({first_few(metrics, 5)})."
-    return f"Mean difference over {len(rows)} {noun} ({metrics[0]}): {points(rows['difference'].mean())} points{span}."
+    mean = difference(rows["difference"].mean(), low, high)
+    method = "" if known(low) is None else f" (95 % t-interval over {noun})"
+    return f"Mean difference over {len(rows)} {noun} ({metrics[0]}): {mean} points{method}."
 
 
 def _method(rows: pd.DataFrame) -> str:
@@ -321,7 +307,7 @@ def _beside(rows: pd.DataFrame, first: str, second: str) -> list[str]:
     seen = rows[rows["overlap_first"] | rows["overlap_second"]]
     if len(seen):
         lines.append(
-            f"No fair comparison on {first_few(dict.fromkeys(seen['task']), 8)}: weights had seen the images (†)."
+            f"No fair comparison on {first_few(dict.fromkeys(seen['task']), 8)}: weights had seen the images ({OVERLAP})."
         )
     if rows["folds"].any():
         lines.append("Runs of several folds share training images: they are not independent, p is too small.")

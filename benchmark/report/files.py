@@ -25,7 +25,7 @@ from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out
 from benchmark.report.sweeps import sweep_grid, sweeps_of
 from benchmark.report.table_writers import PrintedTable, frame_csv, latex_of, markdown_of
-from benchmark.report.tables import grids
+from benchmark.report.tables import block_tables
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
 from benchmark.tasks.spec import TaskSpec
@@ -127,11 +127,7 @@ def whole_report(held: ReportData, rows: pd.DataFrame, beside: Iterable[str], bi
     shown = printed_grids(held, rows)
     files = {
         "report.html": page(contents),
-        "table.md": (
-            "\n\n".join(markdown_of(grid).rstrip("\n") for grid in shown)
-            + "\n"
-            + "".join(f"\n{line}\n" for line in beside)
-        ).encode(),
+        "table.md": (markdown_of(*shown) + "".join(f"\n{line}\n" for line in beside)).encode(),
         "table.tex": latex_of(*shown).encode(),
         "table.csv": frame_csv(rows).encode(),
         "cells.csv": frame_csv(held.frame).encode(),
@@ -147,7 +143,7 @@ def printed_grids(held: ReportData, rows: pd.DataFrame) -> list[PrintedTable]:
     """Returns the tables to print: one for each block, and one for each sweep in place of the blocks that it is made of."""
     sweeps = sweeps_of(held.frame, held.records)
     swept = {block for sweep in sweeps for block in sweep.values}
-    return [*(sweep_grid(sweep, rows) for sweep in sweeps), *grids(rows[~rows["block"].isin(swept)])]
+    return [*(sweep_grid(sweep, rows) for sweep in sweeps), *block_tables(rows[~rows["block"].isin(swept)])]
 
 
 def of_paper(held: ReportData, suite: Suite, tables: list[str], figures: list[str], baseline: str) -> OfPaper:

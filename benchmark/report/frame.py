@@ -13,15 +13,16 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from benchmark.cell import NUM_FOLDS, Cell
-from benchmark.experiment.cells import seed_matters
+from benchmark.experiment.grid import seed_matters
 from benchmark.experiment.overlap import NOTE
-from benchmark.experiment.recipes import own_recipe
+from benchmark.experiment.suite import own_recipe
 from benchmark.files import digest_of
 from benchmark.protocols.registry import PROTOCOLS
 from benchmark.recipe import Recipe
 from benchmark.results.record import RunRecord
 from benchmark.tasks.spec import TaskSpec
 
+SCRATCH = "scratch"  # the family of weights that no file gave
 COLUMNS = [
     "block",
     "task",
@@ -228,6 +229,6 @@ def published_share(cell: Cell) -> str:
 
 
 def family_of(cell: Cell, families: Mapping[str, str]) -> str:
-    """The family of the cell's weights: `ssl`; of several, those that differ: `ssl+supervised`."""
-    told = {"scratch" if w.name.startswith("scratch:") else families.get(w.name, "") for w in cell.weights}
-    return "+".join(sorted(filter(None, told)))
+    """Returns the family of the cell's weights: `ssl`; of several, those that differ: `ssl+supervised`."""
+    of_weights = {SCRATCH if weights.fresh else families.get(weights.name, "") for weights in cell.weights}
+    return "+".join(sorted(filter(None, of_weights)))

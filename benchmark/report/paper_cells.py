@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Cell
 from benchmark.experiment.overlap import overlap
-from benchmark.experiment.recipes import own_recipe
-from benchmark.experiment.suite import Suite
+from benchmark.experiment.suite import Suite, own_recipe
 from benchmark.report.against_paper import Papers, compared
+from benchmark.report.format import SIGNIFICANT
 from benchmark.report.frame import Changes, cell_changes
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, CellRequest, Laid
 from benchmark.report.replicates import Load
-from benchmark.report.tables import SIGNIFICANT
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import independent_t, sample_sd, t_from_moments
 from benchmark.tasks.spec import TaskSpec

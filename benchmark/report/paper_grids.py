@@ -1,7 +1,7 @@
 """The cells of a paper's table -> what is printed: ours, the paper's and their difference in a line each, and a legend.
 
-Best bold, others that beat the baseline underlined, † not different from the best at p = 0.05; numbers in the unit and
-with the decimals that the paper prints them in.
+The best is bold, others that beat the baseline are underlined, what does not differ from the best at p = 0.05 is marked.
+Numbers have the unit and the decimals that the paper prints them in.
 """
 
 import math
@@ -9,13 +9,23 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.format import (
+    NOT_DIFFERENT,
+    OVERLAP,
+    SIGNIFICANT,
+    UNKNOWN,
+    known,
+    mean_sd,
+    number,
+    p_equation,
+    signed,
+)
 from benchmark.report.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, Filled
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS
 from benchmark.report.table_writers import Line, PrintedTable, Span, Written, frame_csv
-from benchmark.report.tables import SIGNIFICANT, TESTS, told_p
+from benchmark.report.tables import TESTS
 
-SAME, SEEN = "†", "‡"
-SIGNS = {NOT_RUN: "·", NOT_APPLICABLE: "–"}
+SIGNS = {NOT_RUN: "·", NOT_APPLICABLE: UNKNOWN}
 # unit -> what a number is multiplied by, decimals, what stands behind it
 _UNITS = {
     "percent": (100.0, 2, ""),
@@ -41,12 +51,12 @@ def grid_of(filled: Filled) -> PrintedTable:
     kinds = [("ours", _ours), ("published", _published), ("difference", _difference)][: 3 if has_published else 1]
     lines: list[Line] = []
     above: tuple[str, ...] = ()
-    for number, heads in enumerate(laid.rows):
+    for row_number, heads in enumerate(laid.rows):
         shown = tuple(head if heads[: level + 1] != above[: level + 1] else "" for level, head in enumerate(heads))
         above = heads
         opens = True
         for kind, written in kinds:
-            texts = tuple(written(by_place[number, column], units) for column in range(len(laid.columns)))
+            texts = tuple(written(by_place[row_number, column], units) for column in range(len(laid.columns)))
             if kind == "difference" and not any(texts):
                 continue
             told = (kind,) if has_published else ()
@@ -91,13 +101,16 @@ def _ours(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
             spans.append(Span(SIGNS[row["state"]]))
             continue
         factor, decimals, behind = _unit(row, units)
-        text = f"{factor * row['mean']:.{decimals}f}"
-        text += "" if math.isnan(row["sd"]) else f" ± {factor * row['sd']:.{decimals}f}"
+        text = mean_sd(factor * row["mean"], factor * row["sd"], decimals)
         spans.append(Span(text + behind, bold=bool(row["best"]), underlined=bool(row["beats_baseline"])))
-        spans.append(Span(f" ({row['n']})" + SAME * bool(row["not_different"]) + SEEN * bool(row["overlap"])))
+        spans.append(Span(f" ({row['n']})" + _marks(row)))
     if cell[0]["chosen"]:
         spans.append(Span(f" {cell[0]['model']}"))
     return tuple(spans)
+
+
+def _marks(row: dict[str, Any]) -> str:
+    return (NOT_DIFFERENT if row["not_different"] else "") + (OVERLAP if row["overlap"] else "")
 
 
 def _published(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
@@ -107,10 +120,10 @@ def _published(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
     factor, decimals, behind = _unit(row, units)
     text = row["printed_mean"] + (f" ± {row['printed_sd']}" if row["printed_sd"] else "") + behind
     if not math.isnan(row["published_half_width"]):
-        text += f" (95 % ± {factor * row['published_half_width']:.{decimals}f})"
+        text += f" (95 % ± {number(factor * row['published_half_width'], decimals)})"
     spans = [Span(text, bold=bool(row["published_best"]), underlined=bool(row["published_beats_baseline"]))]
     count = "" if math.isnan(row["published_n"]) else f" ({row['published_n']:.0f})"
-    spans.append(Span(count + SAME * bool(row["published_not_different"])))
+    spans.append(Span(count + (NOT_DIFFERENT if row["published_not_different"] else "")))
     if row["chosen"]:
         spans.append(Span(f" {row['published_model']}"))
     return tuple(spans)
@@ -124,8 +137,8 @@ def _difference(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
         spans += [Span("; ")] if spans else []
         factor, decimals, behind = _unit(row, units)
         named = f"{row['reading']} " if len(cell) > 1 else ""
-        p = "" if math.isnan(row["p"]) else f", p {told_p(row['p'])}"
-        spans.append(Span(f"{named}{factor * row['difference']:+.{decimals}f}{behind}{p}"))
+        p = "" if known(row["p"]) is None else f", {p_equation(row['p'])}"
+        spans.append(Span(f"{named}{signed(factor * row['difference'], decimals)}{behind}{p}"))
     return tuple(spans)
 
 
@@ -184,9 +197,9 @@ def _legend(cells: pd.DataFrame) -> str:
     if cells["beats_baseline"].any() or cells["published_beats_baseline"].any():
         told.append("underlined: others above the baseline")
     if cells["not_different"].any() or cells["published_not_different"].any():
-        told.append(f"{SAME} not different from the best ({TESTS['student'].words}, p ≥ {SIGNIFICANT})")
+        told.append(f"{NOT_DIFFERENT} not different from the best ({TESTS['student'].words}, p ≥ {SIGNIFICANT})")
     if (cells["overlap"] & (cells["state"] == RUN)).any():
-        told.append(f"{SEEN} trained on images of this task before, not compared")
+        told.append(f"{OVERLAP} trained on images of this task before, not compared")
     if (cells["state"] == NOT_APPLICABLE).any():
         told.append(f"{SIGNS[NOT_APPLICABLE]} trained on images of this task before, not run")
     if (cells["state"] == NOT_RUN).any():

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.experiment.recipes import own_recipe
-from benchmark.experiment.suite import Suite
+from benchmark.experiment.suite import Suite, own_recipe
 from benchmark.protocols.registry import find_protocol
 from benchmark.report.frame import Changes, changes_of
 from benchmark.strict import StrictModel, explain

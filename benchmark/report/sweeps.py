@@ -13,8 +13,9 @@ import pandas as pd
 
 from benchmark.cell import Cell
 from benchmark.recipe import Recipe
+from benchmark.report.format import score
 from benchmark.report.table_writers import Line, PrintedTable, Span
-from benchmark.report.tables import SEEN, data_sentence, size_sentence, spread, what_varies
+from benchmark.report.tables import data_sentence, marked_model, size_sentence, what_varies
 from benchmark.results.record import RunRecord
 
 MAX_FIELDS = 2
@@ -76,11 +77,11 @@ def sweep_grid(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
         first = number == 0 or table["model"].iloc[int(str(number)) - 1] != row["model"]
         cells = [
             *(str(row[name]) for name in sweep.fields),
-            spread(100 * row["validation"], 100 * row["validation_sd"], 2) + (" ✓" if row["chosen"] else ""),
-            spread(100 * row["mean"], 100 * row["sd"], 2),
+            score(row["validation"], row["validation_sd"]) + (" ✓" if row["chosen"] else ""),
+            score(row["mean"], row["sd"]),
             str(row["n"]),
         ]
-        head = f"{row['model']}{f' {SEEN}' if row['overlap'] else ''}" if first else ""
+        head = marked_model(row) if first else ""
         spans = tuple((Span(cell, bold=bool(row["chosen"])),) for cell in cells)
         lines.append(Line(heads=(head,), cells=spans, opens=first))
     columns = (*sweep.fields, "validation", "test", "n")

@@ -68,8 +68,14 @@ def _inert(value: object) -> object:
     return value
 
 
-def markdown_of(grid: PrintedTable) -> str:
-    """As Markdown (GitHub's): title, table, notes. Groups of columns are told in each of their heads."""
+def markdown_of(*tables: PrintedTable) -> str:
+    """Returns tables as GitHub's Markdown, each as its title, the table and its notes. A head that spans several columns
+    is written in each of them.
+    """
+    return "\n".join(map(_markdown, tables))
+
+
+def _markdown(grid: PrintedTable) -> str:
     heads = [*grid.stub, *(" · ".join(dict.fromkeys(filter(None, path))) for path in grid.columns)]
     lines = [f"| {' | '.join(_plain(head) for head in heads)} |", f"|{'---|' * len(heads)}"]
     for line in grid.lines:

@@ -12,15 +12,15 @@ from typing import Any
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from benchmark.report.table_writers import Line, PrintedTable, Span, latex_of, markdown_of
+from benchmark.report.format import OVERLAP, difference, interval, mean_sd, p_value, score, starred_p
+from benchmark.report.frame import SCRATCH
+from benchmark.report.table_writers import Line, PrintedTable, Span
 from benchmark.stats import significance
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 from benchmark.stats.significance import Difference, hedges_g
 from benchmark.text import plural
 
-SIGNIFICANT = 0.05
-SEEN = "†"  # marks weights that were trained on the task's images
-# of a block, in each of its rows
+# columns that are equal in all rows of a block
 ABOUT = (
     "task",
     "title",
@@ -60,85 +60,64 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the printed table: its head, and how a row of `summary` is written there."""
+    """A column of the printed table: its head, and how a row of `summary` is written in it."""
 
     head: str
-    written: Callable[[pd.Series], str]
+    write: Callable[[pd.Series], str]
+
+
+def marked_model(row: "pd.Series[Any]") -> str:
+    """Returns the model's name, marked where its weights were trained on images of the task."""
+    return f"{row['model']} {OVERLAP}" if row["overlap"] else str(row["model"])
 
 
 def _score(row: pd.Series) -> str:
     if row["n"] > 1 and row["is_constant"]:
-        return f"{100 * row['mean']:.2f} (the same in all {row['n']} runs)"
-    return spread(100 * row["mean"], 100 * row["sd"], 2)
+        return f"{score(row['mean'])} (the same in all {row['n']} runs)"
+    return score(row["mean"], row["sd"])
 
 
 def _difference(row: pd.Series) -> str:
-    if math.isnan(row["difference"]):
-        return "baseline" if row["is_baseline"] else "–"
-    interval = "" if math.isnan(row["low"]) else f" [{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"
-    return f"{100 * row['difference']:+.2f}{interval}"
+    return "baseline" if row["is_baseline"] else difference(row["difference"], row["low"], row["high"])
 
 
-def _p(row: pd.Series) -> str:
-    p = row["p"]
-    return "–" if math.isnan(p) else told_p(p) + (" *" if p < SIGNIFICANT else "")
+def _over_test_sets(row: pd.Series) -> str:
+    return difference(row["replicates_difference"], row["replicates_low"], row["replicates_high"])
 
 
-def told_p(p: float) -> str:
-    """A p in four decimals, `< 0.0001` below them."""
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def spread(mean: float, sd: float, digits: int) -> str:
-    """`91.50 ± 1.29`; the mean alone where there is no sd; – where there is none."""
-    if math.isnan(mean):
-        return "–"
-    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ± {sd:.{digits}f}")
-
-
-PRINTED = (
-    Column("model", lambda row: str(row["model"]) + f" {SEEN}" * bool(row["overlap"])),
-    Column("mean ± sd", _score),
+MODEL = Column("model", marked_model)
+SCORE = Column("mean ± sd", _score)
+COLUMNS = (
     Column("n", lambda row: str(row["n"])),
     Column("difference [95 % CI]", _difference),
-    Column("p", _p),
-    Column("p (Holm)", lambda row: "–" if math.isnan(row["p_holm"]) else told_p(row["p_holm"])),
-    Column("best epoch", lambda row: spread(row["best_epoch"], row["best_epoch_sd"], 1)),
-    Column("epochs trained", lambda row: spread(row["epochs_trained"], row["epochs_trained_sd"], 1)),
+    Column("p", lambda row: starred_p(row["p"])),
+    Column("p (Holm)", lambda row: p_value(row["p_holm"])),
+    Column("best epoch", lambda row: mean_sd(row["best_epoch"], row["best_epoch_sd"], 1)),
+    Column("epochs trained", lambda row: mean_sd(row["epochs_trained"], row["epochs_trained_sd"], 1)),
 )
-
-
-def _replicates(row: pd.Series) -> str:
-    if math.isnan(row["replicates_low"]):
-        return "–"
-    interval = f"[{100 * row['replicates_low']:+.2f}, {100 * row['replicates_high']:+.2f}]"
-    return f"{100 * row['replicates_difference']:+.2f} {interval}"
-
-
-def _test_set(row: pd.Series) -> str:
-    if math.isnan(row["test_low"]):
-        return "–"
-    return f"[{100 * row['test_low']:.2f}, {100 * row['test_high']:.2f}]"
-
-
 # of `replicates`: what other test sets could have given
-TEST_SET = Column("over test sets [95 %]", _test_set)
-REPLICATES = Column("difference over test sets [95 %]", _replicates)
+SCORE_OVER_TEST_SETS = Column("over test sets [95 %]", lambda row: interval(row["test_low"], row["test_high"]))
+DIFFERENCE_OVER_TEST_SETS = Column("difference over test sets [95 %]", _over_test_sets)
 
 
 def columns_of(rows: pd.DataFrame) -> tuple[Column, ...]:
-    """Returns the columns that are printed of `summary`."""
-    mean, *rest = PRINTED[1:]
-    test_set = [TEST_SET] if "test_low" in rows and rows["test_low"].notna().any() else []
-    replicates = [REPLICATES] if "replicates_low" in rows and rows["replicates_low"].notna().any() else []
-    return (PRINTED[0], mean, *test_set, *rest, *replicates)
+    """Returns the columns that are printed of `summary`; those over test sets only where something was resampled."""
+    columns = [MODEL, SCORE]
+    if "test_low" in rows and rows["test_low"].notna().any():
+        columns.append(SCORE_OVER_TEST_SETS)
+    columns += COLUMNS
+    if "replicates_low" in rows and rows["replicates_low"].notna().any():
+        columns.append(DIFFERENCE_OVER_TEST_SETS)
+    return tuple(columns)
 
 
 def default_baseline(frame: pd.DataFrame) -> str:
-    """`imagenet` where it was run, as in the papers; else what starts from scratch; else the first model."""
+    """Returns the model that the others are compared with: `imagenet` where it was run, as in the papers; else one that
+    starts from scratch; else the first.
+    """
     models = list(dict.fromkeys(frame["model"]))
-    scratch = [model for model in models if model.startswith("scratch")]
-    return "imagenet" if "imagenet" in models else (scratch or models or [""])[0]
+    from_scratch = list(dict.fromkeys(frame.loc[frame["family"] == SCRATCH, "model"]))
+    return "imagenet" if "imagenet" in models else (from_scratch or models or [""])[0]
 
 
 def summary(frame: pd.DataFrame, baseline: str, test: str = DEFAULT_TEST) -> pd.DataFrame:
@@ -220,7 +199,7 @@ def caption(rows: pd.DataFrame) -> str:
             "(95 % percentile interval): what other patients could have given, of these trained models."
         )
     if rows["overlap"].any():
-        sentences.append(f"{SEEN} trained on images of this task before: no fair comparison.")
+        sentences.append(f"{OVERLAP} trained on images of this task before: no fair comparison.")
     return " ".join(filter(None, sentences))
 
 
@@ -281,24 +260,16 @@ def what_varies(rows: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def grids(rows: pd.DataFrame) -> list[PrintedTable]:
-    """A table to print for each block."""
-    made, shown = [], columns_of(rows)
-    for _, block in rows.groupby("block", sort=False):
-        lines = []
-        for _, row in block.iterrows():
-            head, *cells = (column.written(row) for column in shown)
-            lines.append(Line(heads=(head,), cells=tuple((Span(cell),) for cell in cells)))
-        columns = tuple((column.head,) for column in shown[1:])
-        made.append(PrintedTable(title=caption(block), stub=(shown[0].head,), columns=columns, lines=tuple(lines)))
-    return made
+def block_tables(rows: pd.DataFrame) -> list[PrintedTable]:
+    """Returns a table to print for each block."""
+    return [_block_table(block) for _, block in rows.groupby("block", sort=False)]
 
 
-def markdown(rows: pd.DataFrame) -> str:
-    """All blocks as Markdown, each under its caption."""
-    return "\n\n".join(markdown_of(grid).rstrip("\n") for grid in grids(rows)) + "\n"
-
-
-def latex(rows: pd.DataFrame) -> str:
-    """All blocks as LaTeX, one table each."""
-    return latex_of(*grids(rows))
+def _block_table(rows: pd.DataFrame) -> PrintedTable:
+    head, *columns = columns_of(rows)
+    lines = [
+        Line(heads=(head.write(row),), cells=tuple((Span(column.write(row)),) for column in columns))
+        for _, row in rows.iterrows()
+    ]
+    heads = tuple((column.head,) for column in columns)
+    return PrintedTable(title=caption(rows), stub=(head.head,), columns=heads, lines=tuple(lines))

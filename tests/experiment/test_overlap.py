@@ -8,7 +8,8 @@ from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.overlap import ALIASES, NOTE, overlap, overlap_notes
 from benchmark.report.frame import frame_of
-from benchmark.report.tables import markdown, summary
+from benchmark.report.table_writers import markdown_of
+from benchmark.report.tables import block_tables, summary
 from benchmark.results.store import Store
 from benchmark.tasks.registry import read_task
 from benchmark.zoo.catalog import ZooEntry, add_entry
@@ -211,13 +212,13 @@ def test_the_mark_stands_in_the_table_and_its_caption(tasks):
     seen = [made_up_record(made_up_cell(IMAGENET, s), 0.9, notes=[f"{NOTE}imagenet was"]) for s in (0, 1)]
     rows = summary(frame_of([*seen, made_up_record(made_up_cell(SCRATCH))], tasks), SCRATCH.name)
 
-    text = markdown(rows)
+    text = markdown_of(*block_tables(rows))
 
     assert "| imagenet † | 90.00" in text
     assert f"| {SCRATCH.name} |" in text
     assert text.count("† trained on images of this task before: no fair comparison.") == 1
     clean = summary(frame_of([made_up_record(made_up_cell(SCRATCH))], tasks), SCRATCH.name)
-    assert "†" not in markdown(clean)
+    assert "†" not in markdown_of(*block_tables(clean))
 
 
 def test_notes_name_each_of_several_weights(workspace, tasks):
@@ -235,12 +236,13 @@ def test_notes_name_each_of_several_weights(workspace, tasks):
 
 def test_a_grid_without_its_pairs_keeps_every_other(workspace):
     """Two models, two tasks, one pair each left out: two cells a seed."""
-    from benchmark.experiment.request import RunRequest, indexes_of
+    from benchmark.experiment.preparation import read_indexes
+    from benchmark.experiment.request import RunRequest
 
     for name, data_set in (("chest", "Shenzhen (phantom)"), ("eye", "CHASE_DB1 (phantom)")):
         add_entry(workspace.own_zoo, entry_of(data_set, name=name))
     grid = RunRequest.of(workspace, "chest,eye", "TXC,VFS-CHASE", seeds="2").grid()
-    indexes = indexes_of(grid, faults=[])
+    indexes = read_indexes(grid)
 
     cells = grid.without(grid.overlapping(indexes)).cells(indexes)
 

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.grid import portions_from, swept
 from benchmark.experiment.groups import MAX_GROUP, group_cells
-from benchmark.experiment.plan import check_splits
-from benchmark.experiment.request import RunRequest, indexes_of
+from benchmark.experiment.preparation import check_splits, read_indexes
+from benchmark.experiment.request import RunRequest
+from benchmark.experiment.selection import portions_from, swept
 from benchmark.experiment.suite import read_suite
 from benchmark.protocols.registry import PROTOCOLS, incompatibility
 from benchmark.recipe import Recipe
@@ -20,7 +20,7 @@ ONE, TWO = "scratch:resnet18", "scratch:resnet34"
 
 def cells_of(workspace, models, tasks, **asked):
     grid = RunRequest.of(workspace, models, tasks, **{"seeds": "1", **asked}).grid()
-    return grid.cells(indexes_of(grid, faults=[]))
+    return grid.cells(read_indexes(grid))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
@@ -135,7 +135,7 @@ def test_a_protocols_recipe_is_its_own_and_what_is_set_goes_before_it(workspace)
 def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs(workspace, cli):
     cells = cells_of(workspace, ONE, "APTOS", subsets="500", folds=2)
     grid = RunRequest.of(workspace, ONE, "APTOS").grid()
-    indexes = indexes_of(grid, faults=[])
+    indexes = read_indexes(grid)
 
     (line,), notes = check_splits(cells, indexes, {task.name: task for task in grid.tasks})
 
@@ -158,7 +158,7 @@ def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(workspace):
     cells = cells_of(workspace, ONE, "APTOS", fractions="0.1", seeds="4")
     grid = RunRequest.of(workspace, ONE, "APTOS").grid()
 
-    _, notes = check_splits(cells, indexes_of(grid, faults=[]), {task.name: task for task in grid.tasks})
+    _, notes = check_splits(cells, read_indexes(grid), {task.name: task for task in grid.tasks})
 
     assert notes
     assert all(re.search(r"\(in [1-4] of 4 splits\)$", note) for note in notes)
@@ -213,7 +213,7 @@ def test_the_second_papers_suite_asks_what_its_tables_do(workspace):
     suite = read_suite("truong2021", workspace.project / "tasks" / "suites")
     wish = RunRequest.of(workspace, None, "APTOS,NIHCXR4", suite="truong2021", subsets="20,F")
     grid = wish.grid()
-    cells = grid.cells(indexes_of(grid, faults=[]))
+    cells = grid.cells(read_indexes(grid))
 
     assert {cell.protocol for cell in cells} == {"linear", "finetune", "dvme", "dvme-no-attention"}
     assert len(cells) == 2 * 2 * 5 * (5 + 5 + 1 + 1)

@@ -21,7 +21,7 @@ from benchmark.report.paper_cells import Sources, filled
 from benchmark.report.paper_grids import csv_of, grid_of
 from benchmark.report.paper_tables import chosen, laid_out, tables_in
 from benchmark.report.published import read_published
-from benchmark.report.table_writers import Grid, Line, Span, escaped, latex_of, markdown_of
+from benchmark.report.table_writers import Line, PrintedTable, Span, escaped, latex_of, markdown_of
 from benchmark.results.store import Store
 from benchmark.tasks.registry import read_tasks
 from benchmark.zoo.catalog import read_zoo
@@ -163,8 +163,8 @@ def test_ours_are_the_moments_and_tests_of_the_records():
     assert welch.pvalue < 0.3, "by the seeds alone"
     assert 0.9 < best["p"] < 1, "of another random split: its test images count as well"
     assert shown(table, "CheXpert", "TXC") == "97.60 ± 0.47 (4)"
-    assert shown(table, "ChestX-ray14", "TXC") == "97.47 ± 0.47 (3)†"
-    assert shown(table, "CheXpert", "TXC", "difference") == f"+0.53, p {best['p']:.4f}"
+    assert shown(table, "ChestX-ray14", "TXC") == "97.47 ± 0.47 (3)‡"
+    assert shown(table, "CheXpert", "TXC", "difference") == f"+0.53, p = {best['p']:.3f}"
 
 
 def test_marks_are_bold_underlined_and_daggers_in_each_form():
@@ -174,9 +174,9 @@ def test_marks_are_bold_underlined_and_daggers_in_each_form():
 
     text, latex = markdown_of(grid), latex_of(grid)
     assert "**97.50 ± 0.71** (2)" in text
-    assert "<u>97.00 ± 1.41</u> (2)†" in text
+    assert "<u>97.00 ± 1.41</u> (2)‡" in text
     assert r"\textbf{97.50 $\pm$ 0.71} (2)" in latex
-    assert r"\underline{97.00 $\pm$ 1.41} (2)\dag{}" in latex
+    assert r"\underline{97.00 $\pm$ 1.41} (2)\ddag{}" in latex
     assert "27 tests in this table" not in text, "its own count is told"
     tests = int(made(records).cells[["p", "p_best", "published_p_best"]].notna().to_numpy().sum())
     assert f"{tests} tests in this table, p not corrected" in text
@@ -190,7 +190,7 @@ def test_transfer_that_does_not_apply_is_a_dash_unless_it_was_run_which_is_marke
 
     seen = runs("DXC14", "cxr14", [0.98, 0.99], notes=["overlap: cxr14 was trained on the images of this task"])
     table = made([*runs("DXC14", "imagenet", [0.80, 0.81]), *runs("DXC14", "chexpert", [0.81, 0.82]), *seen])
-    assert shown(table, "ChestX-ray14", "DXC₁₄") == "98.50 ± 0.71 (2)‡"
+    assert shown(table, "ChestX-ray14", "DXC₁₄") == "98.50 ± 0.71 (2)†"
     assert not cell(table, "ChestX-ray14", "DXC₁₄")["best"]
     assert cell(table, "CheXpert", "DXC₁₄")["best"]
 
@@ -343,7 +343,7 @@ def test_latex_escapes_what_it_would_take_for_its_own():
 def test_latex_compiles_alone_and_inside_a_paper(suite, tmp_path):
     for name in NAMES[suite]:
         (tmp_path / f"table-{name}.tex").write_text(latex_of(grid_of(made([], suite, name))), encoding="utf-8")
-    odd = Grid(
+    odd = PrintedTable(
         title=AWKWARD, stub=(AWKWARD,), columns=((AWKWARD,),), lines=(Line(heads=("[x]",), cells=((Span(AWKWARD),),)),)
     )
     (tmp_path / "odd.tex").write_text(latex_of(odd, odd), encoding="utf-8")

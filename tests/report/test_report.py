@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.recipes import own_recipe
+from benchmark.experiment.suite import own_recipe
 from benchmark.recipe import Recipe
 from benchmark.report.commands import commands_of
 from benchmark.report.figures.registry import Material, drawn, plotted
@@ -21,7 +21,8 @@ from benchmark.report.figures.specs import Convergence, Seeds, TimeToQuality
 from benchmark.report.frame import cell_changes, frame_of, model_notes, written
 from benchmark.report.groups import groups_of
 from benchmark.report.replicates import with_answers_of_one_run, with_replicates
-from benchmark.report.tables import default_baseline, latex, markdown, summary
+from benchmark.report.table_writers import latex_of, markdown_of
+from benchmark.report.tables import block_tables, default_baseline, summary
 from benchmark.results.predictions import Predictions
 from benchmark.results.store import Store
 
@@ -47,7 +48,7 @@ def test_a_row_has_mean_sd_n_and_the_t_test_of_its_records(tasks):
 
 
 def test_the_printed_table_says_what_its_numbers_are(tasks):
-    text = markdown(summary(frame_of(records(), tasks), SCRATCH.name))
+    text = markdown_of(*block_tables(summary(frame_of(records(), tasks), SCRATCH.name)))
 
     assert "| imagenet | 91.50 ± 1.29 | 4 | +8.50 [" in text
     assert "TXC: tuberculosis in chest radiographs" in text
@@ -73,7 +74,9 @@ def test_corrected_p_are_those_of_statsmodels_over_the_tests_of_each_block(tasks
         for column, method in (("p_holm", "holm"), ("p_bh", "fdr_bh")):
             assert tested[column].to_numpy() == pytest.approx(multipletests(tested["p"], method=method)[1])
     assert rows.loc[rows["is_baseline"], ["p", "p_holm", "p_bh", "hedges_g"]].isna().all(axis=None)
-    assert "5 tests in this table, not corrected for their number; p (Holm): corrected for it" in markdown(rows)
+    assert "5 tests in this table, not corrected for their number; p (Holm): corrected for it" in markdown_of(
+        *block_tables(rows)
+    )
 
 
 def test_the_smallest_effect_is_that_of_so_many_runs_a_side(tasks):
@@ -81,7 +84,7 @@ def test_the_smallest_effect_is_that_of_so_many_runs_a_side(tasks):
 
     expected = TTestIndPower().solve_power(nobs1=5, alpha=0.05, power=0.8)
     assert rows.loc[~rows["is_baseline"], "smallest_effect"].unique() == pytest.approx([expected], rel=1e-4)
-    assert f"{expected:.2f} sd and more" in markdown(rows)
+    assert f"{expected:.2f} sd and more" in markdown_of(*block_tables(rows))
 
 
 def test_the_test_can_be_chosen(tasks):
@@ -95,7 +98,7 @@ def test_the_test_can_be_chosen(tasks):
     assert found["welch"]["p"] == pytest.approx(stats.ttest_ind(one, two, equal_var=False).pvalue)
     assert found["paired"]["p"] == pytest.approx(stats.ttest_rel(one, two).pvalue)
     assert found["wilcoxon"]["p"] == pytest.approx(stats.wilcoxon(one, two).pvalue)
-    text = markdown(summary(frame, SCRATCH.name, "paired"))
+    text = markdown_of(*block_tables(summary(frame, SCRATCH.name, "paired")))
     assert "Student's t-test of pairs of the same seed" in text
     assert "power" not in text, "two independent sides are not what was tested"
 
@@ -111,7 +114,7 @@ def test_pairs_are_runs_of_the_same_seed_alone(tasks):
 
 
 def test_the_table_is_latex_too(tasks):
-    text = latex(summary(frame_of(records(), tasks), SCRATCH.name))
+    text = latex_of(*block_tables(summary(frame_of(records(), tasks), SCRATCH.name)))
 
     assert r"imagenet & 91.50 $\pm$ 1.29 & 4 & +8.50 [" in text
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
@@ -175,7 +178,7 @@ def test_replicates_of_the_test_set_give_the_difference_over_all_runs(tasks, by,
     assert row["test_low"] < means[0] < row["test_high"]
     assert row["replicates_units"] == units
     assert np.isnan(rows.set_index("model").loc[SCRATCH.name, "replicates_low"])
-    assert f"1,000 test parts drawn by {by}" in markdown(rows)
+    assert f"1,000 test parts drawn by {by}" in markdown_of(*block_tables(rows))
 
 
 def test_replicates_that_cannot_be_drawn_are_one_line(tasks):
@@ -238,7 +241,7 @@ def test_phantoms_and_official_images_never_share_a_table(tasks):
 
     assert rows.groupby("block")["data"].nunique().tolist() == [1, 1]
     assert sorted(rows["n"]) == [4, 4, 5, 5]
-    assert markdown(rows).count("PHANTOM IMAGES") == 1
+    assert markdown_of(*block_tables(rows)).count("PHANTOM IMAGES") == 1
 
 
 @pytest.mark.parametrize("changed", [{"recipe": Recipe(image_size=96)}, {"data_digest": "2" * 16}, {"fraction": 0.1}])
@@ -321,14 +324,14 @@ def test_copies_of_a_deterministic_answer_are_one_run_with_an_interval_over_test
     auc = roc_auc_score(predictions(1).truth, predictions(1).score)
     first = rows.set_index("model").loc["imagenet"]
     assert first["test_low"] < auc < first["test_high"]
-    assert "No seed changes the answer: it is one run, and no test of runs is made." in markdown(rows)
-    assert "±" not in markdown(rows).split("\n")[-2]
+    assert "No seed changes the answer: it is one run, and no test of runs is made." in markdown_of(*block_tables(rows))
+    assert "±" not in markdown_of(*block_tables(rows)).split("\n")[-2]
 
 
 def test_runs_that_do_not_vary_are_said_to_be_the_same(tasks):
     made = [made_up_record(made_up_cell(SCRATCH, seed), 0.879) for seed in range(3)]
 
-    assert "87.90 (the same in all 3 runs)" in markdown(summary(frame_of(made, tasks), SCRATCH.name))
+    assert "87.90 (the same in all 3 runs)" in markdown_of(*block_tables(summary(frame_of(made, tasks), SCRATCH.name)))
 
 
 @pytest.mark.parametrize(("changed", "said"), [
@@ -343,8 +346,8 @@ def test_what_is_not_the_whole_published_data_set_is_said_to_be_so(tasks, change
     rows = summary(frame, "imagenet")
     drawing = drawn(Material(frame=frame, records={r.key: r for r in made}, baseline="imagenet"), Seeds())
 
-    assert said in markdown(rows)
-    assert said in latex(rows)
+    assert said in markdown_of(*block_tables(rows))
+    assert said in latex_of(*block_tables(rows))
     assert said in drawing.caption
     assert rows["data"].unique().tolist() == [changed["data_status"]]
 
@@ -356,7 +359,7 @@ def test_what_is_not_the_whole_published_data_set_is_said_to_be_so(tasks, change
 def test_the_caption_says_what_varies_and_that_validation_images_are_labelled(tasks, changed, said):
     made = [made_up_record(made_up_cell(SCRATCH, seed, subset=50, **changed)) for seed in range(2)]
 
-    text = markdown(summary(frame_of(made, tasks), SCRATCH.name))
+    text = markdown_of(*block_tables(summary(frame_of(made, tasks), SCRATCH.name)))
 
     assert said in text
     assert "100 training images, 10 validation images, labelled too; 50 test images" in text
@@ -389,7 +392,7 @@ def test_the_baseline_is_imagenet_then_scratch(tasks):
 def test_one_seed_has_no_sd_and_no_p(tasks):
     single = [made_up_record(made_up_cell(weights)) for weights in (SCRATCH, IMAGENET)]
 
-    text = markdown(summary(frame_of(single, tasks), SCRATCH.name))
+    text = markdown_of(*block_tables(summary(frame_of(single, tasks), SCRATCH.name)))
 
     assert "| imagenet | 90.00 | 1 | +0.00 | – |" in text
 
@@ -421,7 +424,7 @@ def test_protocols_stand_in_their_order_small_shares_first_and_no_epoch_is_no_nu
 
     in_order = list(dict.fromkeys(zip(frame["protocol"], frame["subset"].fillna(0), strict=True)))
     assert in_order == [("finetune", 0), ("linear", 50), ("linear", 500), ("linear", 0), ("knn", 0)]
-    text = markdown(summary(frame, "imagenet"))
+    text = markdown_of(*block_tables(summary(frame, "imagenet")))
     assert "nan" not in text.lower()
 
 

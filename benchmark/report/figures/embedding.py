@@ -25,13 +25,15 @@ def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) ->
     Raises BenchmarkError where perplexity is not below N, or a value is no finite number.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if not perplexity < len(values):
         raise BenchmarkError(f"t-SNE: perplexity {perplexity:g} wants more examples than that, found {len(values)}")
     if not np.isfinite(values).all():
         raise BenchmarkError("t-SNE: a feature is no finite number")
     made = TSNE(perplexity=perplexity, random_state=seed, init="pca", learning_rate="auto", n_jobs=1)
-    return np.asarray(made.fit_transform(np.asarray(values, dtype=np.float64)), dtype=np.float64)
+    with threadpool_limits(1):  # on a busy machine its threads wait for each other: minutes in place of a second
+        return np.asarray(made.fit_transform(np.asarray(values, dtype=np.float64)), dtype=np.float64)
 
 
 def classes_of(predictions: Predictions) -> NDArray[np.str_]:

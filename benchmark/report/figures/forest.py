@@ -20,7 +20,7 @@ from benchmark.report.figures.style import (
     title_of,
     wrapped,
 )
-from benchmark.report.tables import SEEN
+from benchmark.report.format import OVERLAP
 
 WIDTH = 1.2
 FACTS = ["block", "task", "setting", "data", "metric", "model", "baseline", "n"]
@@ -84,7 +84,7 @@ def _draw(axes: Axes, models: tuple[str, ...], rows: pd.DataFrame) -> None:
         axes.plot(100 * alike["difference"], alike["place"], marker, color=colour, markersize=4)
     missing(axes, [place[model] for model in models if model not in rows.index])
     for model in rows.index[rows["overlap"].astype(bool)]:
-        beside_panel(axes, place[model], SEEN)
+        beside_panel(axes, place[model], OVERLAP)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     axes.set_xlabel(f"Δ 100 ×\n{wrapped(str(rows['metric'].iloc[0]), WIDTH)}")

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmark.errors import BenchmarkError
 from benchmark.report.figures.specs import Correction, FigureSpec
-from benchmark.report.tables import DEFAULT_TEST, SEEN, SIGNIFICANT, TESTS, data_sentences, summary, what_varies
+from benchmark.report.format import OVERLAP, SIGNIFICANT
+from benchmark.report.tables import DEFAULT_TEST, TESTS, data_sentences, summary, what_varies
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
@@ -172,7 +173,7 @@ def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool =
         num = f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
         told.append(f"Beside the training images, {num} labelled validation images choose the epoch.")
     if len(seen):
-        told.append(f"{SEEN} trained on images of the task before: no fair comparison.")
+        told.append(f"{OVERLAP} trained on images of the task before: no fair comparison.")
     told += data_sentences(shown.frame)
     return " ".join(filter(None, told))
 

@@ -24,7 +24,7 @@ from benchmark.report.figures.style import (
     width_of,
     wrapped,
 )
-from benchmark.report.tables import SEEN
+from benchmark.report.format import OVERLAP
 from benchmark.stats.ranking import cliques, critical_distance, friedman, mean_ranks, mean_ranks_of_runs
 from benchmark.text import first_few
 
@@ -45,7 +45,7 @@ class ResultMatrix:
 
     def label(self, number: int) -> str:
         """A model's name, marked where it has seen a task."""
-        return f"{self.models[number]} {SEEN}" if self.models[number] in self.seen else self.models[number]
+        return f"{self.models[number]} {OVERLAP}" if self.models[number] in self.seen else self.models[number]
 
     @property
     def means(self) -> NDArray[np.float64]:

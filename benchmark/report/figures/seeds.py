@@ -23,7 +23,7 @@ from benchmark.report.figures.style import (
     spread,
     title_of,
 )
-from benchmark.report.tables import SEEN
+from benchmark.report.format import OVERLAP
 
 COLUMNS = ["block", "task", "setting", "data", "metric", "model", "seed", "fold", "score", "mean", "sd", "n"]
 TESTED = ["difference", "low", "high", "p", "p_adjusted", "overlap"]
@@ -84,7 +84,7 @@ def _draw(axes: Axes, shown: Chosen, name: str, rows: pd.DataFrame, printed: pd.
         axes.errorbar(x, y, xerr=100 * printed["published_sd"], elinewidth=0.7, capsize=2, **look)
     missing(axes, [place[model] for model in shown.models if model not in rows.index])
     for row in rows.itertuples():
-        if marks := "*" * (row.verdict in ("above", "below")) + SEEN * bool(row.overlap):
+        if marks := "*" * (row.verdict in ("above", "below")) + OVERLAP * bool(row.overlap):
             beside_panel(axes, place[str(row.Index)], marks)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))

@@ -27,8 +27,8 @@ from benchmark.report.figures.style import (
     width_of,
     wrapped,
 )
+from benchmark.report.format import OVERLAP
 from benchmark.report.groups import groups_of
-from benchmark.report.tables import SEEN
 
 WIDTH = 2.3
 FACTS = ["block", "task", "data", "model", "group", "value", "metric", "num_examples", "n", "mean", "sd", "low", "high"]
@@ -92,7 +92,7 @@ def _draw(axes: Axes, shown: Chosen, name: str, table: pd.DataFrame) -> None:
     axes.vlines(100 * means, at - 0.4, at + 0.4, color=BLACK, linewidth=1.5, zorder=1)
     missing(axes, [place[model] for model in shown.models if model not in set(table["model"])])
     for model in block.loc[block["overlap"].astype(bool), "model"].unique():
-        beside_panel(axes, place[model], SEEN)
+        beside_panel(axes, place[model], OVERLAP)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.set_xlabel(f"100 × {block['metric'].iloc[0]}")

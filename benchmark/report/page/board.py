@@ -1,27 +1,17 @@
 """The leaderboard and the grid: every model in every table, and where runs are missing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from benchmark.experiment.overlap import overlap
+from benchmark.report.format import OVERLAP, SIGNIFICANT, UNKNOWN, difference, known, mean_sd, rounded, score, starred_p
 from benchmark.report.frame import frame_of
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.format import (
-    NONE,
-    SIGNIFICANT,
-    address,
-    difference,
-    family_of,
-    known,
-    number,
-    p_value,
-    rounded,
-    spread,
-)
-from benchmark.report.tables import SEEN
+from benchmark.zoo.catalog import ZooEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,16 +138,16 @@ def _line(row: dict[Any, Any], own_p: dict[str, float | None], contents: Content
         overlap=bool(row["overlap"]),
         is_baseline=is_baseline,
         mean=mean,
-        score=spread(_hundred(mean), _hundred(sd)),
+        score=score(mean, sd),
         n=int(number_of["n"] or 0),
         difference=number_of["difference"],
         difference_text="baseline" if is_baseline else text,
         p=own_p,
-        p_text=p_value(own_p["none"]),
+        p_text=starred_p(own_p["none"]),
         best_epoch=number_of["best_epoch"],
-        best_epoch_text=spread(number_of["best_epoch"], number_of["best_epoch_sd"], 1),
+        best_epoch_text=mean_sd(number_of["best_epoch"], number_of["best_epoch_sd"], 1),
         epochs=number_of["epochs_trained"],
-        epochs_text=spread(number_of["epochs_trained"], number_of["epochs_trained_sd"], 1),
+        epochs_text=mean_sd(number_of["epochs_trained"], number_of["epochs_trained_sd"], 1),
     )
 
 
@@ -179,7 +169,7 @@ def _place(
         hint = f"{verdict} than {row['baseline']}, p < {SIGNIFICANT}, not corrected" if verdict else ""
         return Place(
             state="failed" if failed else "done" if done >= wanted else "partial",
-            text=number(_hundred(mean)) + f" {SEEN}" * seen,
+            text=f"{score(mean)} {OVERLAP}" if seen else score(mean),
             told=told,
             href=address(column.block, model),
             verdict=verdict,
@@ -188,12 +178,12 @@ def _place(
         )
     if done:
         return Place(
-            state="unscored", text=NONE, told=told, href=address(column.block, model), hint="no run has a score"
+            state="unscored", text=UNKNOWN, told=told, href=address(column.block, model), hint="no run has a score"
         )
     if failed:
         return Place(state="failed", text="failed", told=told)
     if seen_by := _saw(model, column, contents):
-        return Place(state="seen", text=NONE, hint=f"not run: the weights were trained on {', '.join(seen_by)}")
+        return Place(state="seen", text=UNKNOWN, hint=f"not run: the weights were trained on {', '.join(seen_by)}")
     return Place(state="missing", text="", told=f"0/{wanted}") if wanted else Place(state="none", text="")
 
 
@@ -239,5 +229,15 @@ def _members(model: str, contents: Contents) -> tuple[str, ...]:
     return contents.members.get(model, (model,))
 
 
-def _hundred(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+def address(block: str, model: str) -> str:
+    """Returns the part of the page's address that opens a cell of the matrix."""
+    return f"#cell/{quote(block, safe='')}/{quote(model, safe='')}"
+
+
+def family_of(members: Iterable[str], entries: Mapping[str, ZooEntry]) -> str:
+    """Returns the family of a model's zoo entries; `scratch` for fresh weights, joined by + where members differ."""
+    told = [
+        entries[name].family if name in entries else "scratch" if name.startswith("scratch") else "not in the zoo"
+        for name in members
+    ]
+    return " + ".join(dict.fromkeys(told))

@@ -93,10 +93,10 @@ function cellBody(block, model, cell) {
   const phantom = block.data === 'phantom';
   return [
     make('div', { class: 'cell-head' }, make('div', {},
-      make('h2', { id: 'cell-title', tabindex: -1 }, `${model} on ${block.task}`, cell.overlap ? ' †' : ''),
+      make('h2', { id: 'cell-title', tabindex: -1 }, `${model} on ${block.task}`, cell.overlap ? ` ${data().overlap_mark}` : ''),
       make('small', {}, [block.title, block.protocol, block.setting].filter(Boolean).join(', '), ' ', block.data === 'official' ? '' : make('span', { class: 'badge' }, block.data))), close),
     phantom ? make('p', {}, make('strong', {}, 'Phantom images: these numbers say nothing about medicine.')) : '',
-    cell.overlap ? make('p', {}, '† The weights were trained on images of this task: no fair comparison.') : '',
+    cell.overlap ? make('p', {}, `${data().overlap_mark} The weights were trained on images of this task: no fair comparison.`) : '',
     headline(block, cell, runs), plots(block, model, cell, runs),
     told.length ? make('div', {}, make('h3', {}, 'Notes'), make('ul', { class: 'notes' }, told)) : '',
     runTable(runs),

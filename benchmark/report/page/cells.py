@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.recipe import Recipe
+from benchmark.report.format import known, rounded
 from benchmark.report.groups import groups_of
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.format import known, rounded
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import sample_sd
 

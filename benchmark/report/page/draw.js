@@ -26,7 +26,14 @@ const number = (value, digits = 2) => isKnown(value)
 const hundredths = (value) => number(isKnown(value) ? 100 * value : null);
 const signed = (value) => (isKnown(value) ? (value >= 0 ? '+' : '') + hundredths(value) : '–');
 const spread = (mean, sd) => hundredths(mean) + (isKnown(sd) ? ` ± ${hundredths(sd)}` : '');
-const pValue = (p) => (isKnown(p) ? (p < 1e-4 ? '< 0.0001' : p.toFixed(4)) + (p < SIGNIFICANT ? ' *' : '') : '–');
+function pText(p) {  // as benchmark.report.format.p_value writes it
+  if (!isKnown(p)) return '–';
+  if (p < 0.001) return '< 0.001';
+  let digits = 3;
+  while ((Number(p.toFixed(digits)) < SIGNIFICANT) !== (p < SIGNIFICANT)) digits += 1;
+  return p.toFixed(digits);
+}
+const pValue = (p) => pText(p) + (isKnown(p) && p < SIGNIFICANT ? ' *' : '');
 
 function table(caption, heads, rows, kind = '') {
   // heads: [text, is a number]; the first cell of a row is its head

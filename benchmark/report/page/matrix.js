@@ -17,7 +17,7 @@ function drawMatrix(details) {
       if (one === two) return make('td', { class: 'self', 'aria-label': 'itself' });
       const found = at(one, two), gain = mean[one] - mean[two], sure = isKnown(found) && found < SIGNIFICANT;
       const verdict = sure ? (gain > 0 ? 'better' : 'worse') : null;
-      const short = !isKnown(found) ? '–' : found < 0.001 ? '<.001' : found > 0.999 ? '1' : found.toFixed(3).slice(1);
+      const short = pText(found);
       return make('td', { class: verdict, title: `${model} − ${other}: ${signed(gain)}, p ${pValue(found)}` },
         (verdict ? (gain > 0 ? '▲ ' : '▼ ') : '') + short);
     })));

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.format import UNKNOWN, known
 from benchmark.report.frame import model_notes
 from benchmark.report.page.board import in_zoo_order
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.format import NONE, known
 from benchmark.report.tables import data_sentences, what_varies
 
 
@@ -51,7 +51,7 @@ def tasks_run(contents: Contents) -> list[OnWhat]:
             OnWhat(
                 task=first["task"],
                 title=first["title"],
-                kind=task.kind if task else NONE,
+                kind=task.kind if task else UNKNOWN,
                 metric=first["metric"],
                 data=first["data"],
                 digest=first["data_digest"],
@@ -108,14 +108,14 @@ def models_cited(contents: Contents) -> list[Source]:
             found.append(Source(name=name, what=what, licence=entry.licence, cite=entry.cite))
         else:
             what = "fresh weights" if name.startswith("scratch") else "not in the zoo any more"
-            found.append(Source(name=name, what=what, licence=NONE, cite=NONE))
+            found.append(Source(name=name, what=what, licence=UNKNOWN, cite=UNKNOWN))
     return found
 
 
 def tasks_cited(contents: Contents) -> list[Source]:
     """The tasks of the frame, each once."""
     sheets = [contents.tasks[name] for name in dict.fromkeys(contents.frame["task"]) if name in contents.tasks]
-    return [Source(name=t.name, what=t.title, licence=t.licence or NONE, cite=t.cite or NONE) for t in sheets]
+    return [Source(name=t.name, what=t.title, licence=t.licence or UNKNOWN, cite=t.cite or UNKNOWN) for t in sheets]
 
 
 def spans(frame: pd.DataFrame) -> str:
@@ -128,6 +128,6 @@ def spans(frame: pd.DataFrame) -> str:
 def _range(counts: list[int | None]) -> str:
     found = [number for count in counts if (number := known(count)) is not None]
     if not found:
-        return NONE
+        return UNKNOWN
     low, high = min(found), max(found)
     return f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"

@@ -13,10 +13,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.report.format import OVERLAP
 from benchmark.report.page import board, cells, overview, pairs
 from benchmark.report.page import published as beside
 from benchmark.report.page.contents import Contents, Figure
-from benchmark.report.tables import SEEN, TESTS
+from benchmark.report.tables import TESTS
 
 __all__ = ["Contents", "Figure", "page"]
 HERE = Path(__file__).parent
@@ -29,7 +30,12 @@ def page(contents: Contents) -> bytes:
         raise ValueError("a report needs at least one done cell")
     lines, in_order = board.board(contents), board.in_zoo_order(contents.frame["model"], contents)
     told = TESTS[contents.rows["test"].iloc[0]].words if lines else ""
-    data = {**cells.cells(contents), "test": told, "pairs": pairs.pairs(contents.frame, in_order)}
+    data = {
+        **cells.cells(contents),
+        "test": told,
+        "overlap_mark": OVERLAP,
+        "pairs": pairs.pairs(contents.frame, in_order),
+    }
     script = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in SCRIPTS) + "\n})();"
     phantom, all_phantom = overview.phantom_tasks(contents)
     html = _environment().get_template("report.html.j2")
@@ -51,7 +57,7 @@ def page(contents: Contents) -> bytes:
         tasks_shown=list(dict.fromkeys(line.task for line in lines)),
         protocols=list(dict.fromkeys(line.protocol for line in lines)),
         blocks=contents.rows.drop_duplicates("block").to_dict("records"),
-        seen=SEEN,
+        seen=OVERLAP,
         test=told,
         image_of=_image,
         style=Markup(_part("report.css")),  # noqa: S704 - our own file

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmark.report.page.format import rounded
+from benchmark.report.format import rounded
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 
 Array = NDArray[np.float64]

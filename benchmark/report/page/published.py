@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.report.against_paper import PaperComparison
+from benchmark.report.format import UNKNOWN, difference, known, number, score, starred_p
+from benchmark.report.page.board import address
 from benchmark.report.page.contents import Contents
-from benchmark.report.page.format import NONE, address, difference, known, number, p_value, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def _line(one: PaperComparison) -> Beside:
         published=_told(printed),
         ours=_told(ours),
         difference=difference(gap.mean, gap.low, gap.high),
-        p=p_value(gap.p),
+        p=starred_p(gap.p),
         note=". ".join(notes),
     )
 
@@ -64,5 +65,5 @@ def known_text(value: Any) -> bool:
 def _told(row: Any) -> str:
     mean, sd, n = (known(row[name]) for name in ("mean", "sd", "n"))
     if mean is None:
-        return NONE
-    return spread(100 * mean, None if sd is None else 100 * sd) + ("" if n is None else f" ({number(n, 0)})")
+        return UNKNOWN
+    return score(mean, sd) + ("" if n is None else f" ({number(n, 0)})")
