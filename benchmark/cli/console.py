@@ -4,8 +4,12 @@ What stands in a table may come from a file of someone else's, so it is shown le
 rich's markup, and nothing reaches the terminal that moves its cursor.
 """
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -35,3 +39,18 @@ def out() -> Console:
     """The console that tables are printed to."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ends the command in one line and with exit code 130 where the user interrupts what stands inside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
+        raise typer.Exit(130) from None
+
+
+def print_json(content: Any) -> None:
+    """Prints a value as JSON on standard output."""
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

@@ -42,7 +42,8 @@ def merge(
     """
     from rich.console import Console
 
-    from benchmark.cli.progress import counted, resumable
+    from benchmark.api.progress import counted
+    from benchmark.cli.console import resumable
     from benchmark.results.merge import copy, survey
     from benchmark.results.store import Store
 

@@ -103,6 +103,7 @@ AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Run, and mark, models on tasks whose images their weights were trained on."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
 

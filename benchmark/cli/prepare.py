@@ -24,7 +24,8 @@ def prepare(
 
     from rich.console import Console
 
-    from benchmark.cli.progress import counted, resumable
+    from benchmark.api.progress import counted
+    from benchmark.cli.console import resumable
     from benchmark.data.cache import open_cache
     from benchmark.data.datasets import training_and_evaluation_files
     from benchmark.data.decoding import estimated_bytes

@@ -31,7 +31,7 @@ def verify(
 
     from rich.console import Console
 
-    from benchmark.cli.progress import counted
+    from benchmark.api.progress import counted
     from benchmark.data.verify import verify as verify_data
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task

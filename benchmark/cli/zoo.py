@@ -28,7 +28,13 @@ def list_entries(project: Project = None) -> None:
     table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
     for entry in _catalog(workspace).values():
         try:
-            here = "fresh weights" if entry.is_scratch else "here" if find_weight_file(entry, workspace.weights) else "not here"
+            here = (
+                "fresh weights"
+                if entry.is_scratch
+                else "here"
+                if find_weight_file(entry, workspace.weights)
+                else "not here"
+            )
         except BenchmarkError:
             here = "damaged"  # `zoo verify` says how
         table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
@@ -81,7 +87,7 @@ def fetch_entries(
     project: Project = None,
 ) -> None:
     """Bring the weight files of entries here: with resume, checked against their digests."""
-    from benchmark.cli.progress import bytes_bar
+    from benchmark.api.progress import bytes_bar
     from benchmark.zoo.fetch import fetch, import_weight_file
 
     workspace = workspace_of(project=project)

@@ -165,7 +165,7 @@ def _brought(file: str, workspace: Workspace, *, offline: bool) -> "tuple[Path, 
     It arrives under a name of its source: what a refused command has fetched serves the next for the same source, and
     can be taken for no other's.
     """
-    from benchmark.cli.progress import bytes_bar
+    from benchmark.api.progress import bytes_bar
     from benchmark.zoo.fetch import REMOTE, fetch
 
     if not file.startswith(REMOTE):

@@ -1,23 +1,17 @@
 """What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
 
 import itertools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.index import Index
 from benchmark.data.phantoms.folder import PhantomSpec
-from benchmark.data.registry import index_of, write_phantom
+from benchmark.data.registry import write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.experiment.cells import TaskRun
-from benchmark.experiment.grid import ResolvedGrid, check_frozen, portions_from, searched, swept, unfit_ones
-from benchmark.experiment.plan import Search
-from benchmark.experiment.recipes import without_unused
-from benchmark.experiment.selection import seeds_from, select
-from benchmark.experiment.suite import Suite, read_suite
-from benchmark.protocols.registry import PROTOCOLS, unused_fields
+from benchmark.experiment.grid import ResolvedGrid, TaskRun
+from benchmark.experiment.selection import Search, portions_from, searched, seeds_from, select, swept
+from benchmark.experiment.suite import Suite, read_suite, without_unused
+from benchmark.protocols.registry import PROTOCOLS, find_protocol, incompatibility, unused_fields
 from benchmark.recipe import Recipe
 from benchmark.tasks.registry import known_tasks
 from benchmark.tasks.spec import TaskSpec
@@ -25,9 +19,6 @@ from benchmark.text import first_few
 from benchmark.workspace import Workspace
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.catalog import ZooEntry, default_models, find_entry, read_catalog
-from benchmark.zoo.fetch import fetch
-
-Bar = Callable[[str], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,57 +173,32 @@ class RunRequest:
         ]
 
 
-def indexes_of(grid: ResolvedGrid, *, faults: list[str]) -> dict[str, Index]:
-    """The indexes of the grid's tasks; what is wrong with them goes to `faults`, one line a task."""
-    if grid.workspace.data is None:
-        wanted = ", ".join(f"{task.root}/ for {task.name}" for task in grid.tasks)
-        faults.append(
-            f"BENCHMARK_DATA is not set: point it at the folder that holds {wanted} (`benchmark tasks show "
-            f"{grid.tasks[0].name}` tells where to get the data, `benchmark data phantom` writes stand-ins)"
-        )
-        return {}
-    indexes: dict[str, Index] = {}
-    for task in grid.tasks:
-        try:
-            indexes[task.name] = index_of(task, grid.workspace)
-        except BenchmarkError as fault:
-            faults.append(str(fault))
-    return indexes
+def unfit_ones(models: list[str], tasks: list[TaskSpec], protocols: list[str]) -> list[str]:
+    """Why a model or a protocol stands in no cell of the grid, one line each."""
+    reasons = {(m, p, t.name): incompatibility(p, t.kind, m) for m in models for p in protocols for t in tasks}
+    faults: dict[str, str] = {}
+    for place, names in ((0, models), (1, protocols), (2, [task.name for task in tasks])):
+        for name in names:
+            its = [reason for asked, reason in reasons.items() if asked[place] == name]
+            if all(its):
+                faults.setdefault(its[0], f"{name}: {its[0]}")
+    return list(faults.values())
 
 
-def lacking_weights(grid: ResolvedGrid) -> str:
-    """One line about the entries whose files are not here, or nothing."""
-    lacking = [entry.name for entry in grid.lacking()]
-    if not lacking:
-        return ""
-    few = 3
-    return (
-        f"weights of {len(lacking)} of {len(grid.entries)} models are not here ({first_few(lacking, few)}): "
-        f"`benchmark zoo fetch {','.join(lacking[:few])}{',…' * (len(lacking) > few)}` downloads them, "
-        f"`benchmark zoo fetch NAME --from-file FILE` takes a file that you have"
-    )
-
-
-def bring_weights(grid: ResolvedGrid, *, offline: bool, bar: Bar = lambda _: nullcontext(lambda *_: None)) -> None:
-    """Fetches the files that are not here; `bar(name)` shows the progress of each. Raises one BenchmarkError for all that
-    cannot be had.
+def check_frozen(task: str, protocol: str, recipe: Recipe) -> None:
+    """Raises BenchmarkError for a recipe that a protocol over frozen features cannot follow: features are computed once, of
+    the plain image's center.
     """
-    lacking = grid.lacking()
-    if offline and lacking:
-        raise BenchmarkError(f"{lacking_weights(grid)} (--offline forbids fetching them now)")
-    for entry in lacking:
-        try:
-            with bar(entry.name) as show:
-                fetch(entry, grid.workspace.weights, progress=show)
-        except BenchmarkError as fault:
-            more = len(grid.lacking()) - 1
-            raise BenchmarkError(f"{fault}{f' ({more} more models lack their weights too)' if more else ''}") from fault
-
-
-def refuse(faults: list[str]) -> None:
-    """Raise all faults as one."""
-    if found := [fault for fault in faults if fault]:
-        raise BenchmarkError("; ".join(found))
+    for name, wanted in (("augmentation", "none"), ("test_crops", 1)):
+        if getattr(recipe, name) != wanted:
+            raise BenchmarkError(
+                f"{task}: --protocol {protocol} computes each image's features once, of its center: {name}="
+                f"{getattr(recipe, name)} cannot be had, wanted {name}={wanted}"
+            )
+    for name, allowed in find_protocol(protocol).allowed.items():
+        if (found := getattr(recipe, name)) not in allowed:
+            wanted = " or ".join(str(value).lower() for value in allowed)
+            raise BenchmarkError(f"{task}: --protocol {protocol} takes {name}={wanted}, not {found}")
 
 
 def _coined(name: str) -> str | None:

@@ -1,10 +1,17 @@
-"""How `--models` and `--tasks` name things: lists, `all`, families, wildcards, negations."""
+"""How options name models, tasks, seeds, shares of the training data and values of recipe fields."""
 
 import fnmatch
+import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.recipe import Recipe
+
+Search = dict[str, tuple[int | float | str | None, ...]]  # recipe field -> the values that are tried
+Portion = tuple[float, str | None]  # a share of the training patients, or a number (or a task's name) of its images
+ALL_IMAGES: Portion = (1.0, None)
 
 
 def select(
@@ -88,3 +95,81 @@ def seeds_from(text: str) -> list[int]:
     if not seeds:
         raise BenchmarkError(f"--seeds {text!r}: names no seed")
     return list(dict.fromkeys(seeds))
+
+
+def portions_from(fractions: str | None, subsets: str | None) -> list[Portion]:
+    """`--fractions 0.01,0.1,1` and `--subsets S,500,F` as shares of the training part; all of it where neither is given."""
+    if fractions is not None and subsets is not None:
+        raise BenchmarkError("--fractions and --subsets: wanted one of them")
+    if subsets is not None:
+        named = [name.strip() for name in subsets.split(",") if name.strip()]
+        if not named:
+            raise BenchmarkError(
+                "--subsets: names no size: wanted numbers of images, or names of the task, such as S,M,F"
+            )
+        return [(1.0, name) for name in dict.fromkeys(named)]
+    shares: list[float] = []
+    for text in filter(None, (t.strip() for t in (fractions or "1").split(","))):
+        try:
+            share = float(text)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise BenchmarkError(f"--fractions {fractions}: wanted shares above 0, up to 1, found {text!r}")
+        shares.append(share)
+    return [(share, None) for share in dict.fromkeys(shares)]
+
+
+def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
+    """`NAME=A,B` of each of several options -> settings, one tuple for each combination; one empty where there is none."""
+    fields = []
+    for text in sweep:
+        name, equals, values = text.partition("=")
+        listed = [value.strip() for value in values.split(",") if value.strip()]
+        if not equals or len(listed) < 2:
+            raise BenchmarkError(
+                f"--sweep {text}: wanted NAME=A,B,… with two values or more, such as learning_rate=1e-4,1e-3"
+            )
+        fields.append([f"{name.strip()}={value}" for value in listed])
+    return list(itertools.product(*fields))
+
+
+def searched(texts: Iterable[str]) -> Search | None:
+    """Returns what `--search NAME=A,B,…` of several options asks for: each field with its values, fields in alphabetical
+    order; None where there is no option. `log:LOW:HIGH:NUM` stands for NUM values from 10^LOW to 10^HIGH, evenly spaced
+    in the exponent. Raises BenchmarkError.
+    """
+    fields: Search = {}
+    for text in texts:
+        # one option may name several fields: learning_rate=1e-4,1e-3,weight_decay=none,1e-4
+        for part in re.split(r",(?=\s*[a-z_]+\s*=)", text):
+            name, equals, listed = (piece.strip() for piece in part.partition("="))
+            values = tuple(
+                dict.fromkeys(value for term in listed.split(",") for value in _values_of(name, term.strip()))
+            )
+            if not equals or len(values) < 2:
+                raise BenchmarkError(
+                    f"--search {part}: wanted NAME=A,B,… with two different values or more, such as "
+                    "learning_rate=1e-4,1e-3 or learning_rate=log:-4:-2:5"
+                )
+            if name in fields:
+                raise BenchmarkError(f"--search {name}: named twice, wanted each field once")
+            fields[name] = values
+    return dict(sorted(fields.items())) or None
+
+
+def _values_of(name: str, term: str) -> list[Any]:
+    """The values that one term of `--search` stands for, as a recipe has them."""
+    if not term:
+        return []
+    if not term.startswith("log:"):
+        return [getattr(Recipe.complete(settings=[f"{name}={term}"]), name)]
+    try:
+        low, high, num = term.removeprefix("log:").split(":")
+        exponents = [float(low) + (float(high) - float(low)) * n / (int(num) - 1) for n in range(int(num))]
+    except (ValueError, ZeroDivisionError) as error:
+        raise BenchmarkError(
+            f"--search {name}={term}: wanted log:LOW:HIGH:NUM, exponents of ten and two values or more"
+        ) from error
+    # six digits: what a reader of a table can type again
+    return [getattr(Recipe.complete(settings=[f"{name}={10**exponent:.6g}"]), name) for exponent in exponents]

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.experiment.recipes import without_unused
 from benchmark.files import from_yaml
-from benchmark.protocols.registry import find_protocol
+from benchmark.protocols.registry import PROTOCOLS, find_protocol, unused_fields
 from benchmark.recipe import Recipe
 from benchmark.strict import Name, StrictModel, explain, is_name
 from benchmark.tasks.spec import TaskSpec
@@ -74,6 +73,21 @@ class Suite(StrictModel):
     differs: Differs = Differs()
     tables: dict[Name, dict[str, Any]] = {}
     figures: dict[Name, dict[str, Any]] = {}
+
+
+def own_recipe(task: TaskSpec | None, protocol: str) -> Recipe:
+    """Returns the recipe of a task under a protocol where nothing else is asked for; the defaults where no task is known."""
+    if task is None:
+        return Recipe()
+    return task.complete_recipe(PROTOCOLS[protocol].recipe_for(task.kind) if protocol in PROTOCOLS else {})
+
+
+def without_unused(recipe: Recipe, task: TaskSpec, protocol: str) -> Recipe:
+    """Returns the recipe with the fields that change nothing under the protocol set back to the task's own values, so that
+    recipes that give the same numbers are the same recipe.
+    """
+    own = own_recipe(task, protocol)
+    return recipe.model_copy(update={name: getattr(own, name) for name in unused_fields(protocol, task.kind, recipe)})
 
 
 def suite_recipe(suite: Suite, task: TaskSpec, protocol: str, model: str) -> Recipe:

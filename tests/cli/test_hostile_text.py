@@ -19,7 +19,7 @@ from rich.console import Console
 from benchmark.cell import Weights
 from benchmark.checksums import write_json
 from benchmark.cli.console import out, table_of
-from benchmark.cli.progress import bytes_bar
+from benchmark.api.progress import bytes_bar
 from benchmark.errors import BenchmarkError
 from benchmark.report.figures.style import bytes_of, styled, wrapped
 from benchmark.report.table_writers import Grid, Line, Span, frame_csv, latex_of, markdown_of, terminal_of

@@ -6,8 +6,9 @@ from made_up import SCRATCH, made_up_cell, made_up_record
 
 from benchmark.data.registry import read_index
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.cells import TaskRun, cells_of, weights_of
-from benchmark.experiment.plan import plan_rows, seconds_of
+from benchmark.experiment.estimate import seconds_of
+from benchmark.experiment.grid import TaskRun, cells_of, weights_of
+from benchmark.experiment.plan import plan_rows
 from benchmark.experiment.suite import read_suite
 from benchmark.recipe import Recipe
 from benchmark.results.store import Store

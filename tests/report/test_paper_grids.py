@@ -139,7 +139,7 @@ def test_a_subset_that_the_training_part_has_not_is_refused_before_anything_runs
 
     (line,), notes = check_splits(cells, indexes, {task.name: task for task in grid.tasks})
 
-    assert line.startswith("APTOS: a subset of 500 images is asked for, the training part has 1")
+    assert line.startswith("APTOS: a subset of 500 images is asked for, the training split has 1")
     assert notes == []
     ran = cli("run", "--models", ONE, "--tasks", "APTOS", "--subsets", "500", "--folds", "2", "--seeds", "1")
     assert (ran.code, "a subset of 500 images" in ran.text) == (2, True)
@@ -166,7 +166,7 @@ def test_each_seed_draws_a_fraction_of_its_own_to_be_checked(workspace):
 
 def test_a_part_without_a_class_is_told_by_plan_and_by_the_record(workspace, cli):
     """Forty phantoms of five grades: neither four images nor three for validation can have all."""
-    line = r"the validation part has no image of [^;]+; other parts have some"
+    line = r"the validation split has no image of [^;]+; other splits have some"
     asked = ["--models", ONE, "--tasks", "APTOS", "--seeds", "1", "--set", "image_size=32", "--set", "max_epochs=1"]
 
     planned = cli("plan", *asked, "--folds", "8")

@@ -6,10 +6,10 @@ import torch
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.selection import searched
 from benchmark.experiment.groups import group_cells
 from benchmark.experiment.preparation import read_indexes
 from benchmark.experiment.request import RunRequest
+from benchmark.experiment.selection import searched
 from benchmark.recipe import Recipe
 from benchmark.report.figures.registry import Material, plotted
 from benchmark.report.figures.specs import SweepCurves

@@ -1,27 +1,59 @@
-"""Progress of a grid: bars on a terminal, plain lines elsewhere."""
+"""How the progress of a run is shown: not at all, or as bars on a terminal and plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
-import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
 
 from benchmark.cell import Cell
-from benchmark.text import plural
+from benchmark.text import plural, printable
 
 PLAIN_SECONDS = 30.0  # between two plain lines about one cell
+Event = dict[str, Any]
+
+
+class Progress:
+    """What a run calls while it works. This class shows nothing; a subclass overrides the methods that it needs."""
+
+    def say(self, line: str) -> None:
+        """Takes a line that a user should read."""
+
+    def download(self, name: str) -> AbstractContextManager[Callable[[int, int | None], None]]:  # noqa: ARG002 - for subclasses
+        """Returns a context in which a weight file is downloaded; its value takes the bytes so far and the bytes in all."""
+        return nullcontext(lambda _done, _total: None)
+
+    def cells(self, cells: list[Cell], metrics: dict[str, str]) -> AbstractContextManager[Callable[[Event], None]]:  # noqa: ARG002 - for subclasses
+        """Returns a context in which cells are trained; its value takes the scheduler's events (`benchmark.scheduler`).
+
+        `metrics`: each task's primary score.
+        """
+        return nullcontext(lambda _event: None)
+
+
+class TerminalProgress(Progress):
+    """Shows lines and bars on standard error."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+
+    def say(self, line: str) -> None:
+        """Prints the line in one piece, whatever the terminal's width is."""
+        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+    def download(self, name: str) -> AbstractContextManager[Callable[[int, int | None], None]]:
+        """Shows a bar of bytes."""
+        return bytes_bar(name)
+
+    @contextmanager
+    def cells(self, cells: list[Cell], metrics: dict[str, str]) -> Iterator[Callable[[Event], None]]:
+        """Shows a bar for the grid and one for each cell that is trained."""
+        with GridProgress(cells, metrics, self.console) as bars:
+            yield bars.tell
 
 
 class GridProgress:
@@ -38,12 +70,9 @@ class GridProgress:
         self.finished = 0
         self.spoken: dict[str, float] = {}
         self.lines: dict[str, TaskID] = {}
-        self.failures: list[str] = []
-        self.pending: dict[
-            str, list[str]
-        ] = {}  # what the machine is to blame for -> the cells that stay pending for it
+        self.reasons: set[str] = set()  # for which cells stay pending
         self.said: set[str] = set()  # lines that are said once, however many cells they are about
-        self.bars = Progress(
+        self.bars = ProgressBars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -109,12 +138,11 @@ class GridProgress:
             value = event["scores"].get(metric)
             self._say(f"[{self.finished}/{self.total}] {name}: {metric} {'–' if value is None else f'{value:.4f}'}")
         elif kind == "failed":
-            self.failures.append(f"{name}: {event['reason']}")
             self._say(f"[{self.finished}/{self.total}] {name}: FAILED: {event['reason']}")
         elif kind == "pending":
-            if event["reason"] not in self.pending:
+            if event["reason"] not in self.reasons:
+                self.reasons.add(event["reason"])
                 self._say(f"{name}: left pending: {event['reason']}")
-            self.pending.setdefault(event["reason"], []).append(name)
         elif kind == "requeued":
             more = event.get("together", 1) - 1
             name += f" and {more:,} more" * bool(more)
@@ -130,16 +158,6 @@ class GridProgress:
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Ctrl-C inside ends the command in one line, exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
-        raise typer.Exit(130) from None
-
-
-@contextmanager
 def counted(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """A bar of images done: call with the number done and in all; plain lines, now and then, where there is no terminal."""
     spoken = time.monotonic()
@@ -150,7 +168,7 @@ def counted(name: str, console: Console) -> Iterator[Callable[[int, int], None]]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with ProgressBars(*columns, console=console, disable=not console.is_terminal) as bars:
         line = bars.add_task(name, total=None)
 
         def show(done: int, total: int) -> None:
@@ -167,7 +185,7 @@ def counted(name: str, console: Console) -> Iterator[Callable[[int, int], None]]
 def bytes_bar(name: str) -> Iterator[Any]:
     """A download's progress: call with bytes so far and in all."""
     console = Console(stderr=True)
-    with Progress(
+    with ProgressBars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[note]}"),
@@ -182,4 +200,5 @@ def bytes_bar(name: str) -> Iterator[Any]:
             bars.update(line, completed=done, total=total, note=note)
 
         yield show
-    typer.echo(f"{name}: here", err=True) if console.is_terminal else None
+    if console.is_terminal:
+        console.print(f"{name}: here", markup=False, highlight=False)

@@ -1,0 +1,249 @@
+"""`plan` and `run`: what a run would do, and the run itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.api.options import Names, PathLike, Seeds, Settings, Shares, Values, find_places, progress_of, request_of
+from benchmark.api.progress import Event, Progress
+from benchmark.text import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.experiment.plan import PlanRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run would do: `rows`, one for each task, model, protocol and recipe; `notes`, lines to read before it."""
+
+    rows: "list[PlanRow]"
+    notes: list[str]
+    lacking: set[str]  # models whose weights are not here
+
+    @property
+    def num_cells(self) -> int:
+        """The number of cells: done, failed and pending."""
+        return sum(row.done + row.failed + len(row.pending) for row in self.rows)
+
+    @property
+    def num_pending(self) -> int:
+        """The number of cells that would be run."""
+        return sum(len(row.pending) for row in self.rows)
+
+    @property
+    def hours(self) -> float | None:
+        """The estimated hours on one worker, of the rows that have an estimate; None where no row has one."""
+        known = [row.hours for row in self.rows if row.pending and row.hours is not None]
+        return sum(known) if known else None
+
+    @property
+    def num_without_estimate(self) -> int:
+        """The number of rows with pending cells of which nothing alike was measured yet."""
+        return sum(1 for row in self.rows if row.pending and row.hours is None)
+
+    @property
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a table: counts of images in each split, counts of cells, hours on one worker (NaN: not known)."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "task": row.task,
+                    "model": row.model,
+                    "protocol": row.how,
+                    **dict(zip(("num_train", "num_validation", "num_test"), row.images, strict=True)),
+                    "done": row.done,
+                    "failed": row.failed,
+                    "pending": len(row.pending),
+                    "hours": row.hours,
+                    "overlap": row.overlap,
+                }
+                for row in self.rows
+            ]
+        ).astype({"hours": float})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """How a run ended. `failures`: a line for each failed cell; `pending`: reason -> the cells that stay to be run."""
+
+    results: Path
+    num_cells: int
+    num_done: int
+    failures: list[str]
+    pending: dict[str, list[str]]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell is done."""
+        return not self.failures and not self.pending
+
+
+def plan(
+    *,
+    models: Names | None = None,
+    tasks: Names | None = None,
+    protocol: Names | None = None,
+    seeds: Seeds | None = None,
+    settings: Settings | None = None,
+    sweep: Values | None = None,
+    search: Values | None = None,
+    fractions: Shares | None = None,
+    subsets: Shares | None = None,
+    folds: int | None = None,
+    suite: PathLike | None = None,
+    allow_overlap: bool = False,
+    results: PathLike | None = None,
+    data: PathLike | None = None,
+    project: PathLike | None = None,
+) -> Plan:
+    """Returns what `run` would do with the same arguments; trains and downloads nothing.
+
+    Arguments are the options of `benchmark run`: `models` and `tasks` are names, wildcards or `all`; `seeds=10` is seeds 0
+    to 9, `seeds=[3]` is seed 3 alone; `settings` changes recipe fields; `fractions` are shares of the training patients
+    (above 0, up to 1), `subsets` numbers of training images. Folders not given are found as on the command line.
+
+    Raises BenchmarkError, with every wrong name and every missing data set in one message.
+
+    >>> bm.plan(models="imagenet,swav", tasks="TXC", seeds=10, settings={"image_size": 96}).frame  # doctest: +SKIP
+    """
+    from benchmark.experiment.plan import plan_rows
+    from benchmark.experiment.preparation import lacking_weights, prepare_grid
+    from benchmark.results.store import Store
+
+    request = request_of(
+        find_places(results, data, project),
+        models,
+        tasks,
+        protocol,
+        seeds,
+        settings,
+        sweep,
+        search,
+        fractions,
+        subsets,
+        folds,
+        suite,
+    )
+    prepared = prepare_grid(request.with_phantoms().grid(), allow_overlap=allow_overlap)
+    store = Store(prepared.grid.workspace.results)
+    rows = plan_rows(prepared.cells(), prepared.indexes, prepared.tasks, store, prepared.overlapping)
+    damaged = filter(None, (store.damage(cell) for row in rows for cell in row.pending))
+    notes = [*prepared.notes, *(f"to be run again: {line}" for line in damaged)]
+    if lacking := lacking_weights(prepared.grid):
+        notes.append(lacking)
+    return Plan(rows=rows, notes=notes, lacking={entry.name for entry in prepared.grid.lacking()})
+
+
+def run(
+    *,
+    models: Names | None = None,
+    tasks: Names | None = None,
+    protocol: Names | None = None,
+    seeds: Seeds | None = None,
+    settings: Settings | None = None,
+    sweep: Values | None = None,
+    search: Values | None = None,
+    fractions: Shares | None = None,
+    subsets: Shares | None = None,
+    folds: int | None = None,
+    suite: PathLike | None = None,
+    allow_overlap: bool = False,
+    workers: int = 0,
+    device: str = "auto",
+    retry_failed: bool = False,
+    track: list[str] | None = None,
+    offline: bool = False,
+    results: PathLike | None = None,
+    data: PathLike | None = None,
+    project: PathLike | None = None,
+    progress: Progress | bool = False,
+) -> RunOutcome:
+    """Trains and judges every cell of a grid that is not done yet, and returns how that ended.
+
+    Arguments are those of `plan`, and `workers` (processes; 0: one for each GPU, one on a CPU), `device` (auto, cpu, cuda,
+    cuda:N), `retry_failed`, `track` (such as `["tensorboard:logs"]`), `offline`, and `progress`: True shows bars on
+    standard error, a `bm.Progress` receives the events, False shows nothing.
+
+    Cells that fail do not raise: they are listed in the outcome. The same call again continues where an interrupted one
+    stopped. Raises BenchmarkError for a wrong request. Cells run in processes of their own: a script needs the usual
+    `if __name__ == "__main__":` around this call, a notebook does not.
+
+    >>> bm.run(models="imagenet,swav", tasks="TXC", seeds=10, progress=True).num_done  # doctest: +SKIP
+    """
+    from benchmark.api.encoders import pretrain_first
+    from benchmark.experiment.preparation import bring_weights, prepare_grid
+    from benchmark.results.store import Store
+    from benchmark.scheduler.device import check_device
+    from benchmark.tracking.trackers import check_trackers
+
+    check_device(device)
+    check_trackers(track or [])
+    shown = progress_of(progress)
+    request = request_of(
+        find_places(results, data, project),
+        models,
+        tasks,
+        protocol,
+        seeds,
+        settings,
+        sweep,
+        search,
+        fractions,
+        subsets,
+        folds,
+        suite,
+    ).with_phantoms()
+    pretrain_first(request, device=device, progress=shown)
+    prepared = prepare_grid(request.grid(), allow_overlap=allow_overlap)
+    bring_weights(prepared.grid.without(prepared.overlapping), offline=offline, bar=shown.download)
+    cells = prepared.cells_to_run()
+    workspace = prepared.grid.workspace
+    store = Store(workspace.results)
+    earlier = {cell.key: store.get(cell) for cell in cells}
+    done = [cell for cell in cells if (record := earlier[cell.key]) and record.status == "done"]
+    failed = [record for record in earlier.values() if record and record.status == "failed" and not retry_failed]
+    settled = {cell.key for cell in done} | {record.key for record in failed}
+    due = [cell for cell in cells if cell.key not in settled]
+    for line in prepared.notes:
+        shown.say(line)
+    for cell in cells:
+        if earlier[cell.key] is None and (damage := store.damage(cell)):
+            shown.say(f"run again: {damage}")
+    counts = [f"{len(due):,} to run"]
+    if done:
+        counts.append(f"{len(done):,} done before")
+    if failed:
+        counts.append(f"{len(failed):,} failed before")
+    shown.say(f"{plural(len(cells), 'cell')}: {', '.join(counts)}")
+    store.remove_leftovers(done)
+    num_done = len(done)
+    failures = [f"{record.cell.title}: {record.error}" for record in failed]
+    pending: dict[str, list[str]] = {}
+    if due:
+        from benchmark.experiment.groups import group_cells
+        from benchmark.scheduler.local import LocalScheduler
+        from benchmark.tracking.trackers import tracked
+
+        titles = {cell.key: cell.title for cell in due}
+        metrics = {task.name: task.metric for task in prepared.grid.tasks}
+        with shown.cells(due, metrics) as show, tracked(track or [], due, shown.say) as log:
+
+            def tell(event: Event) -> None:
+                log(event)
+                show(event)
+                if event["event"] == "failed":
+                    failures.append(f"{titles[event['key']]}: {event['reason']}")
+                elif event["event"] == "pending":
+                    pending.setdefault(event["reason"], []).append(titles[event["key"]])
+
+            scheduler = LocalScheduler(
+                workspace=workspace, workers=workers, device=device, retry_failed=retry_failed, tell=tell
+            )
+            num_done += scheduler.run(group_cells(due, prepared.tasks))["done"]
+    return RunOutcome(
+        results=workspace.results, num_cells=len(cells), num_done=num_done, failures=failures, pending=pending
+    )
