@@ -19,12 +19,15 @@ class Recipe(StrictModel):
     Sizes are in pixels.
     """
 
-    optimizer: Literal["adam", "sgd"] = "adam"  # betas 0.9 and 0.999; momentum 0.9
+    optimizer: Literal["adam", "sgd", "lars"] = "adam"  # betas 0.9 and 0.999; momentum 0.9; momentum 0.9, trust 0.001
     weight_decay: PositiveFloat | None = None  # 0 is None: both mean no decay
     learning_rate: PositiveFloat = 2e-4
     batch_size: PositiveInt = 32  # code
     min_epochs: PositiveInt | None = None  # before these are over, nothing stops early
     max_epochs: PositiveInt = 200
+    # the length in optimizer steps, in place of epochs: each hundredth of it is then called an epoch, and is validated
+    max_steps: PositiveInt | None = None
+    warmup: PositiveInt | None = None  # steps in which the learning rate rises from 0, linearly
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     plateau_patience: NonNegativeInt = 5  # epochs without a lower validation loss; code
     plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5

@@ -69,6 +69,8 @@ def test_every_recipe_field_is_in_the_key():
         "batch_size": 1,
         "min_epochs": 1,
         "max_epochs": 1,
+        "max_steps": 1,
+        "warmup": 1,
         "schedule": "cosine",
         "plateau_patience": 1,
         "plateau_factor": 0.1,

@@ -31,7 +31,7 @@ FROZEN_RECIPE: dict[str, Any] = {
 }
 # recipe fields of gradient descent: a protocol that solves for its answer does not use them
 DESCENT_FIELDS = frozenset({
-    "optimizer", "weight_decay", "learning_rate", "batch_size", "min_epochs", "max_epochs", "schedule",
+    "optimizer", "weight_decay", "learning_rate", "batch_size", "min_epochs", "max_epochs", "max_steps", "warmup", "schedule",
     "plateau_patience", "plateau_factor", "early_stop", "sampling",
 })  # fmt: skip
 
@@ -42,9 +42,10 @@ class Protocol:
 
     `rank` is its place in lists and tables. `frozen`: the encoders stay as they are; `fuses`: it takes two encoders or
     more, joined by +; `deterministic`: the same features and labels give the same answer, whatever the seed; `unused`:
-    recipe fields that change nothing; `recipe`: what it changes in a task's recipe. `train` trains one cell, on images or,
-    of a frozen encoder, on its features; `train_together` several cells that differ in seed, fold, subset and learning
-    rate alone; `train_segmentation` a segmentation (None: the protocol serves none).
+    recipe fields that change nothing; `recipe`: what it changes in a task's recipe; `allowed`: the values that it takes
+    of some recipe fields. `train` trains one cell, on images or, of a frozen encoder, on its features; `train_together`
+    several cells that differ in seed, fold, subset and learning rate alone; `train_segmentation` a segmentation (None:
+    the protocol serves none).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Protocol:
     deterministic: bool = False
     unused: frozenset[str] = frozenset()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    allowed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     train: Train | None = None
     train_together: TrainTogether | None = None
     train_segmentation: Train | None = None

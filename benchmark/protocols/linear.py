@@ -28,6 +28,8 @@ PROTOCOLS = (
         rank=20,
         frozen=True,
         recipe=FROZEN_RECIPE,
+        # all heads of a grid are trained as one product, epoch by epoch
+        allowed={"optimizer": ("adam", "sgd"), "max_steps": (None,), "warmup": (None,)},
         train_together=_train_together,
         train_segmentation=_train_segmentation,
     ),

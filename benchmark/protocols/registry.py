@@ -52,6 +52,8 @@ def unused_fields(name: str, kind: str, recipe: Recipe) -> set[str]:
         unused |= {"plateau_patience", "plateau_factor"}
     if recipe.early_stop is None:
         unused.add("min_epochs")
+    if recipe.max_steps is not None:
+        unused.add("max_epochs")
     return unused
 
 

@@ -1,4 +1,4 @@
-"""Many linear layers as one product, each with its own optimiser: the arithmetic of linear evaluation."""
+"""Many linear layers as one product, each with its own optimizer: the arithmetic of linear evaluation."""
 
 from typing import Any
 
@@ -6,16 +6,19 @@ import torch
 from torch import nn
 
 from benchmark.recipe import Recipe
-
-BETAS, EPSILON, MOMENTUM = (0.9, 0.999), 1e-8, 0.9  # as training.optim
+from benchmark.training.optimizers import BETAS, EPSILON, MOMENTUM
 
 
 class Heads:
-    """Weights of all heads, streams x features x columns, and what the optimiser keeps of them."""
+    """The weights of all heads, streams x features x columns, and the optimizer's moments of them.
+
+    A stream is the heads that share their batches. Raises KeyError for an optimizer that is not in UPDATES.
+    """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, recipe: Recipe) -> None:
         self.weight, self.bias = weight, bias
         self.recipe = recipe
+        self.update = UPDATES[recipe.optimizer]
         self.steps = torch.zeros(len(weight), dtype=torch.int64)
         self.rates = torch.zeros(len(weight), 1, weight.shape[2], device=weight.device)
         self.moments = [torch.zeros_like(tensor) for tensor in (weight, weight, bias, bias)]
@@ -27,7 +30,7 @@ class Heads:
         return torch.bmm(examples, self.weight[chosen])[: len(streams)] + self.bias[streams]
 
     def step(self, streams: list[int], examples: torch.Tensor, gradient: torch.Tensor) -> None:
-        """One optimiser step of some streams: `gradient` of the loss in the logits, streams x batch x columns."""
+        """Takes one optimizer step of some streams; `gradient`: of the loss in the logits, streams x batch x columns."""
         if len(streams) == 1:
             examples, gradient = examples.expand(2, -1, -1), gradient.expand(2, -1, -1)
         of_weight = torch.bmm(examples.transpose(1, 2), gradient)[: len(streams)]
@@ -49,24 +52,48 @@ class Heads:
         at: Any = slice(None) if len(streams) == len(tensor) else streams
         if self.recipe.weight_decay:
             gradient = gradient + self.recipe.weight_decay * tensor[at]
-        rates, mean = self.rates[at], first[at]
-        if self.recipe.optimizer == "sgd":
-            mean = mean.mul_(MOMENTUM).add_(gradient)
-            tensor[at] -= rates * mean
-            first[at] = mean
-            return
-        square = second[at]
-        mean.lerp_(gradient, 1 - BETAS[0])
-        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        steps = self.steps[at].double().view(-1, 1, 1)
-        size = (rates / (1 - BETAS[0] ** steps).to(rates)).to(rates.dtype)
-        root = (1 - BETAS[1] ** steps).sqrt().to(rates)
-        tensor[at] -= size * mean / ((square.sqrt() / root) + EPSILON)
-        first[at], second[at] = mean, square
+        values = tensor[at], self.rates[at], first[at], second[at], self.steps[at]
+        tensor[at], first[at], second[at] = self.update(gradient, *values)
 
     @staticmethod
     def _paired(streams: list[int]) -> list[int]:
         return streams * 2 if len(streams) == 1 else streams
+
+
+Moments = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # the weights, and their first and second moments
+
+
+def _sgd(
+    gradient: torch.Tensor,
+    weights: torch.Tensor,
+    rates: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    steps: torch.Tensor,
+) -> Moments:
+    del steps
+    first = first.mul_(MOMENTUM).add_(gradient)
+    return weights.sub_(rates * first), first, second
+
+
+def _adam(
+    gradient: torch.Tensor,
+    weights: torch.Tensor,
+    rates: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    steps: torch.Tensor,
+) -> Moments:
+    first.lerp_(gradient, 1 - BETAS[0])
+    second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    steps = steps.double().view(-1, 1, 1)
+    size = (rates / (1 - BETAS[0] ** steps).to(rates)).to(rates.dtype)
+    root = (1 - BETAS[1] ** steps).sqrt().to(rates)
+    return weights.sub_(size * first / ((second.sqrt() / root) + EPSILON)), first, second
+
+
+# the optimizers of `training.optimizers` that heads can have; `protocols.linear` refuses the others in a plan
+UPDATES = {"adam": _adam, "sgd": _sgd}
 
 
 def block_losses(
@@ -89,9 +116,9 @@ def block_losses(
         truth = torch.cat([1 - known, known], 3) if outputs == 2 and labels.shape[3] == 1 else known
         num = labelled.sum(1, keepdim=True).clamp(min=1)
         logs = used.log_softmax(3)
-        # of each block one number, told in each of its columns
-        its = -(truth * logs).sum(3, keepdim=True) * labelled
-        per_block = (its / num).sum(1).expand(-1, -1, outputs)
+        # one number for each block, repeated in each of its columns
+        terms = -(truth * logs).sum(3, keepdim=True) * labelled
+        per_block = (terms / num).sum(1).expand(-1, -1, outputs)
         slope = (logs.exp() - truth) * labelled / num
     else:
         labelled = ~torch.isnan(labels)

@@ -23,13 +23,14 @@ from benchmark.scoring.evaluate import scores_of
 from benchmark.training.batched_heads import Heads, block_losses
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Diverged, Fit
+from benchmark.training.optimizers import Schedule, schedule_of
 from benchmark.training.outputs import assembled, num_outputs, probability_of
 from benchmark.training.state import StateFile
+from benchmark.training.supervised import length_of
 
 CHUNK = 256  # rows of a part that are judged at once
 SAVE_SECONDS = 20.0
 WATCH_SECONDS = 0.5
-EPSILON = 1e-8  # of ReduceLROnPlateau
 
 
 @dataclass(kw_only=True)
@@ -39,11 +40,8 @@ class _Head:
     inputs: TrainingInput
     stream: int
     columns: slice
-    rate: float
+    schedule: Schedule
     run: Fit = field(default_factory=Fit)
-    # ReduceLROnPlateau's own
-    plateau_best: float = float("inf")
-    plateau_bad: int = 0
     fault: Diverged | None = None
     best: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -88,7 +86,7 @@ def _laid_out(all_inputs: list[TrainingInput]) -> tuple[list[_Head], Heads]:
         place = outputs * rates.index(inputs.recipe.learning_rate)
         number = streams.setdefault(same, len(streams))
         columns = slice(place, place + outputs)
-        heads.append(_Head(inputs=inputs, stream=number, columns=columns, rate=inputs.recipe.learning_rate))
+        heads.append(_Head(inputs=inputs, stream=number, columns=columns, schedule=schedule_of(inputs.recipe)))
     width, device = sum(_vectors(all_inputs[0].train).widths), all_inputs[0].device
     padded = -(-outputs * len(rates) // 16) * 16
     weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
@@ -105,7 +103,7 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
     started = time.perf_counter()
     of_stream: dict[int, list[_Head]] = {}
     for head in due:
-        model.rates[head.stream, :, head.columns] = head.rate
+        model.rates[head.stream, :, head.columns] = head.schedule.rate
         of_stream.setdefault(head.stream, []).append(head)
     parts = {number: _vectors(heads[0].inputs.train) for number, heads in of_stream.items()}
     orders = {number: part.order(epoch, model.recipe.batch_size) for number, part in parts.items()}
@@ -120,8 +118,8 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
             targets = torch.stack([_targets(parts[number], orders[number][step], model) for number in streams])
             loss, gradient = block_losses(model.logits(streams, examples), targets, _shape(due[0].inputs))
             model.step(streams, examples, gradient)
-            for number, its in zip(streams, loss, strict=True):
-                totals[number] += its * size
+            for number, losses in zip(streams, loss, strict=True):
+                totals[number] += losses * size
     share = (time.perf_counter() - started) / len(due)
     for head in due:
         seen = sum(len(rows) for rows in orders[head.stream])
@@ -131,7 +129,7 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
             {
                 "epoch": epoch,
                 "train_loss": float(totals[head.stream][head.columns].mean()) / seen,
-                "learning_rate": head.rate,
+                "learning_rate": head.schedule.rate,
             }
         )
 
@@ -162,32 +160,12 @@ def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
         if not np.isfinite([line["train_loss"], value]).all():
             head.fault = Diverged(f"the loss became {line['train_loss']} (validation {value}) in epoch {epoch}")
             continue
-        _after_epoch(head, value, epoch, recipe)
+        head.schedule.after_epoch(value)
         if value < run.best_loss:
             run.best_loss, run.best_epoch = value, epoch
             columns = head.columns
             head.best = (model.weight[head.stream, :, columns].clone(), model.bias[head.stream, 0, columns].clone())
-        early = recipe.early_stop is not None and epoch - (run.best_epoch or 0) > recipe.early_stop
-        if early and epoch >= (recipe.min_epochs or 0):
-            run.stopped = "early"
-        elif epoch == recipe.max_epochs:
-            run.stopped = "cap"
-
-
-def _after_epoch(head: _Head, loss: float, epoch: int, recipe: Recipe) -> None:
-    """The head's next rate, as torch's ReduceLROnPlateau and CosineAnnealingLR have it."""
-    if recipe.schedule == "cosine":
-        head.rate = head.inputs.recipe.learning_rate * (1 + float(np.cos(np.pi * epoch / recipe.max_epochs))) / 2
-    if recipe.schedule != "plateau":
-        return
-    if loss < head.plateau_best * (1 - 1e-4):
-        head.plateau_best, head.plateau_bad = loss, 0
-        return
-    head.plateau_bad += 1
-    if head.plateau_bad > recipe.plateau_patience:
-        reduced = head.rate * recipe.plateau_factor
-        head.rate = reduced if head.rate - reduced > EPSILON else head.rate
-        head.plateau_bad = 0
+        run.stopped = length_of(recipe).ending(run, num_steps=0)
 
 
 def _answer(head: _Head) -> TrainingResult:
@@ -242,9 +220,8 @@ def _saved(heads: list[_Head], model: Heads) -> dict[str, Any]:
         "model": [model.weight, model.bias, model.steps, *model.moments],
         "heads": [
             {
-                "rate": head.rate,
+                "schedule": head.schedule.state_dict(),
                 "run": dict(vars(head.run)),
-                "plateau": (head.plateau_best, head.plateau_bad),
                 "fault": str(head.fault or ""),
                 "best": head.best,
             }
@@ -262,9 +239,8 @@ def _resume(state: StateFile, heads: list[_Head], model: Heads) -> None:
         tensor.to(model.weight.device) if place != 2 else tensor for place, tensor in enumerate(saved["model"])
     )
     for head, told in zip(heads, saved["heads"], strict=True):
-        head.rate = told["rate"]
+        head.schedule.load_state_dict(told["schedule"])
         head.best = told["best"] and (told["best"][0].to(model.weight), told["best"][1].to(model.weight))
-        head.plateau_best, head.plateau_bad = told["plateau"]
         head.fault = Diverged(told["fault"]) if told["fault"] else None
         for name, value in told["run"].items():
             setattr(head.run, name, value)

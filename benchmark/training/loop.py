@@ -2,20 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
 from benchmark.training.optimizers import Schedule
+from benchmark.training.signals import StopSignals
 from benchmark.training.state import StateFile
+
+SHORTEST_SECONDS = 60.0  # between two states, which cost a small training more than its steps
+LONGEST_SECONDS = 600.0  # without a state: a longer epoch is interrupted for one
+WATCH_SECONDS = 1.0  # between two looks at the loss within an epoch, for which a GPU waits
 
 
 class Batch(Protocol):
-    """What the loop asks of a batch."""
+    """What the loop needs of a batch."""
 
     def __len__(self) -> int: ...
     def pieces(self, size: int) -> Iterator["Batch"]: ...
@@ -35,7 +40,7 @@ class OutOfMemory(Exception):
 
 @dataclass(kw_only=True)
 class Fit:
-    """How a training went. Epochs are counted from 1; `history` has one line an epoch; `stopped` is `early` or `cap`.
+    """How a training went. Epochs are counted from 1; `history` has one line for each; `stopped` is `early` or `cap`.
 
     Seconds are of wall time: `train_seconds` in epochs over `num_images` images, of which `wait_seconds` for batches.
     """
@@ -55,92 +60,201 @@ class Fit:
         return len(self.history)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """When a training ends: after `max_steps` optimizer steps or, without these, after `max_epochs` passes over the
+    data; earlier where the validation loss has not fallen for more than `early_stop` epochs and `min_epochs` are over.
+
+    An epoch ends with its pass over the data; of a training of so many steps, after each hundredth of them.
+    """
+
+    max_epochs: int = 1
+    max_steps: int | None = None
+    min_epochs: int = 0
+    early_stop: int | None = None
+    NUM_EPOCHS = 100  # of a training of so many steps
+
+    @property
+    def steps_of_epoch(self) -> int | None:
+        """How many steps an epoch has; None where it is a pass over the data."""
+        return None if self.max_steps is None else -(-self.max_steps // self.NUM_EPOCHS)
+
+    def ending(self, run: Fit, num_steps: int) -> str:
+        """Returns why the training is over after this epoch; nothing where it is not."""
+        epoch = run.epochs_trained
+        # as the first paper's code counts: it stops once the patience is exceeded, not when it is reached
+        patient = self.early_stop is None or epoch < self.min_epochs or epoch - (run.best_epoch or 0) <= self.early_stop
+        if not patient:
+            return "early"
+        over = epoch >= self.max_epochs if self.max_steps is None else num_steps >= self.max_steps
+        return "cap" if over else ""
+
+
+@dataclass(kw_only=True)
+class _Position:
+    """Where a training stands between two steps: the pass over the data and the batch that come next, the steps done,
+    and of the epoch in progress the images, the sum of their losses and the learning rate of the first step.
+    """
+
+    data_pass: int = 1
+    batch: int = 0
+    num_steps: int = 0
+    num_images: int = 0
+    loss: torch.Tensor | float = 0.0
+    first_rate: float = 0.0
+
+    def begin_pass(self) -> None:
+        if self.batch == 0:
+            raise ValueError("no batches: the training part is empty")
+        self.data_pass, self.batch = self.data_pass + 1, 0
+
+
 def fit(
     *,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
-    batches: Callable[[int], Iterator[Batch]],
+    batches: Callable[[int, int], Iterator[Batch]],
     step_loss: Callable[[Any], torch.Tensor],
     judge: Callable[[], dict[str, float]],
-    max_epochs: int,
-    min_epochs: int = 0,
-    early_stop: int | None,
+    length: Length,
+    keep: Literal["best", "last"] = "best",
     micro_batch: int,
     state: StateFile,
     watch: Callable[[dict[str, float]], None] = lambda _: None,
+    watch_step: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Fit:
-    """Train until the validation loss has not fallen for more than `early_stop` epochs (and `min_epochs` are over), or
-    for `max_epochs`; then put the best epoch's weights into `module`.
+    """Trains `module` for `length`; then puts the weights of the epoch with the lowest validation loss into it, or leaves
+    the last ones (`keep`).
 
-    `batches(epoch)` gives an epoch's training batches; `step_loss(batch)` a mean loss over a batch; `judge()` the
-    validation scores, `loss` among them. A batch is taken in pieces of `micro_batch`, one optimiser step for all. Starts
-    from `state` where it holds one. Raises Diverged, and OutOfMemory with the state of the last whole epoch kept.
+    `batches(number, first)` yields the batches of a pass over the data, from batch `first` on; `step_loss(batch)` returns
+    a mean loss over a batch; `judge()` the validation scores, `loss` among them where `keep` is "best". A batch is taken
+    in pieces of `micro_batch`, one optimizer step for all. `watch` is called with the history's line of each epoch,
+    `watch_step` now and then with the step, its loss, its learning rate and the seconds left.
+
+    Continues from `state` where it holds one. The state is written at the end, and between two steps: when an epoch ends
+    and SHORTEST_SECONDS are over, when LONGEST_SECONDS are over, and before a signal that ends the process. Raises
+    Diverged, and OutOfMemory.
     """
-    run = Fit()
+    run, position = Fit(), _Position()
     best: dict[str, torch.Tensor] = {}
     if (saved := state.load()) is not None:
         best = saved.pop("best_weights", {})
-        _restore(saved, module, optimizer, schedule, run)
-    for epoch in range(run.epochs_trained + 1, max_epochs + 1):
-        if run.stopped:
-            break
-        rate = optimizer.param_groups[0]["lr"]
-        started = time.perf_counter()
-        with _memory_watched(micro_batch):
-            train_loss = _train_epoch(module, optimizer, batches(epoch), step_loss, micro_batch, run)
-            trained = time.perf_counter()
-            if not math.isfinite(train_loss):
-                raise Diverged(f"the training loss became {train_loss} in epoch {epoch}")
-            scores = judge()
-        run.train_seconds += trained - started
-        run.validation_seconds += time.perf_counter() - trained
-        if not math.isfinite(scores["loss"]):
-            raise Diverged(f"the validation loss became {scores['loss']} in epoch {epoch}")
-        schedule.after_epoch(scores["loss"])
-        line = {"epoch": epoch, "train_loss": train_loss, "learning_rate": rate}
-        run.history.append(line | {f"validation_{name}": value for name, value in scores.items()})
-        if scores["loss"] < run.best_loss:
-            run.best_loss, run.best_epoch = scores["loss"], epoch
-            best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
-            state.save_best(epoch, best)
-        # as the first paper's code counts: it stops once the patience is exceeded, not when it is reached
-        if early_stop is not None and epoch >= min_epochs and epoch - (run.best_epoch or 0) > early_stop:
-            run.stopped = "early"
-        elif epoch == max_epochs:
-            run.stopped = "cap"
-        state.save(_saved(module, optimizer, schedule, run))
-        watch(run.history[-1])
-    module.load_state_dict(best)
+        _restore(saved, module, optimizer, schedule, run, position)
+    last_saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal last_saved
+        state.save(_saved(module, optimizer, schedule, run, position), best)
+        last_saved = time.monotonic()
+
+    following = _following(batches, position)
+    with StopSignals() as signals:
+        while not run.stopped:
+            epoch = run.epochs_trained + 1
+            if position.num_images == 0:
+                position.first_rate = schedule.rate
+            with _memory_watched(micro_batch):
+                module.train()
+                for _ in _steps(
+                    module, optimizer, schedule, following, step_loss, length, micro_batch, run, position, watch_step
+                ):
+                    if signals.received or time.monotonic() - last_saved > LONGEST_SECONDS:
+                        save()
+                        signals.pass_on()
+                train_loss = float(position.loss) / max(position.num_images, 1)
+                _check(train_loss, "training", epoch)
+                started = time.perf_counter()
+                scores = judge()
+            run.validation_seconds += time.perf_counter() - started
+            line: dict[str, float] = {"epoch": epoch, "train_loss": train_loss, "learning_rate": position.first_rate}
+            if length.max_steps is not None:
+                line["step"] = position.num_steps
+            run.history.append(line | {f"validation_{name}": value for name, value in scores.items()})
+            run.num_images += position.num_images
+            position.num_images, position.loss = 0, 0.0
+            if keep == "best":
+                _check(scores["loss"], "validation", epoch)
+                schedule.after_epoch(scores["loss"])
+                if scores["loss"] < run.best_loss:
+                    run.best_loss, run.best_epoch = scores["loss"], epoch
+                    best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in module.state_dict().items()}
+            run.stopped = length.ending(run, position.num_steps)
+            if run.stopped or signals.received or time.monotonic() - last_saved > SHORTEST_SECONDS:
+                save()
+            watch(run.history[-1])
+            signals.pass_on()
+    following.close()
+    if keep == "best":
+        module.load_state_dict(best)
     return run
 
 
-def _train_epoch(
+def _following(
+    batches: Callable[[int, int], Iterator[Batch]], position: _Position
+) -> Generator[Batch | None, None, None]:
+    """Yields the batches from the position on, pass after pass, None at the end of each."""
+    while True:
+        yield from batches(position.data_pass, position.batch)
+        yield None
+
+
+def _steps(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterator[Batch],
+    schedule: Schedule,
+    following: Iterator[Batch | None],
     step_loss: Callable[[Any], torch.Tensor],
+    length: Length,
     micro_batch: int,
     run: Fit,
-) -> float:
-    """One pass; the mean loss over its images. The loss stays on the device until the end: no step waits for it."""
-    module.train()
-    total: torch.Tensor | float = 0.0
-    seen = 0
-    asked = time.perf_counter()
-    for batch in batches:
-        run.wait_seconds += time.perf_counter() - asked
+    position: _Position,
+    watch_step: Callable[[dict[str, float]], None],
+) -> Iterator[None]:
+    """Takes the steps of an epoch, or the rest of it, and yields after each. Losses stay on the device: no step waits for
+    them, but for one in WATCH_SECONDS.
+    """
+    watched = began = time.monotonic()
+    first_step, steps_of_epoch = position.num_steps, length.steps_of_epoch
+    while True:
+        started = time.perf_counter()
+        batch = next(following)
+        run.wait_seconds += time.perf_counter() - started
+        if batch is None:
+            position.begin_pass()
+            run.train_seconds += time.perf_counter() - started
+            if steps_of_epoch is None:
+                return
+            continue
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate
         optimizer.zero_grad(set_to_none=True)
         for piece in batch.pieces(micro_batch):
             loss = step_loss(piece) * (len(piece) / len(batch))
             loss.backward()
-            total = total + loss.detach() * len(batch)
+            position.loss = position.loss + loss.detach() * len(batch)
         optimizer.step()
-        seen += len(batch)
-        asked = time.perf_counter()
-    run.wait_seconds += time.perf_counter() - asked
-    run.num_images += seen
-    return float(total) / max(seen, 1)
+        schedule.after_step()
+        position.num_steps += 1
+        position.batch += 1
+        position.num_images += len(batch)
+        if (now := time.monotonic()) - watched > WATCH_SECONDS:
+            watched = now
+            _check(float(position.loss), "training", run.epochs_trained + 1)
+            told = {"step": position.num_steps, "loss": float(loss.detach()), "learning_rate": schedule.rate}
+            if length.max_steps is not None:
+                pace = (now - began) / (position.num_steps - first_step)
+                told["seconds_left"] = pace * (length.max_steps - position.num_steps)
+            watch_step(told)
+        run.train_seconds += time.perf_counter() - started
+        yield
+        if position.num_steps == length.max_steps or (steps_of_epoch and position.num_steps % steps_of_epoch == 0):
+            return
+
+
+def _check(loss: float, of: str, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(f"the {of} loss became {loss} in epoch {epoch}")
 
 
 @contextmanager
@@ -154,7 +268,9 @@ def _memory_watched(micro_batch: int) -> Iterator[None]:
         raise
 
 
-def _saved(module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, run: Fit) -> dict[str, Any]:
+def _saved(
+    module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, run: Fit, position: _Position
+) -> dict[str, Any]:
     return {
         "module": module.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -163,11 +279,17 @@ def _saved(module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedu
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         "best_epoch": run.best_epoch,
         "run": dict(vars(run)),
+        "position": dict(vars(position)),
     }
 
 
 def _restore(
-    saved: dict[str, Any], module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, run: Fit
+    saved: dict[str, Any],
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    run: Fit,
+    position: _Position,
 ) -> None:
     module.load_state_dict(saved["module"])
     optimizer.load_state_dict(saved["optimizer"])
@@ -175,5 +297,7 @@ def _restore(
     torch.set_rng_state(saved["rng"])
     if saved["rng_cuda"]:
         torch.cuda.set_rng_state_all(saved["rng_cuda"])
-    for name, value in saved["run"].items():
-        setattr(run, name, value)
+    vars(run).update(saved["run"])
+    vars(position).update(saved["position"])
+    if isinstance(position.loss, torch.Tensor):
+        position.loss = position.loss.to(next(module.parameters()).device)

@@ -1,15 +1,15 @@
-"""A training's exact state on disk, after every epoch: what a killed cell continues from, bit for bit.
+"""A training's exact state on disk: what a killed training continues from, bit for bit.
 
-`state.pt` is replaced whole each epoch. The best weights lie in a file of their own, named by their epoch and written
-before the state that speaks of them, only when they are new; the state is thus never ahead of what it needs. Neither
-waits for the disk: a power cut may damage them, which costs the training's time. `torch.save` writes a zip archive with a
-checksum of each member; `torch.load` does not read the checksums, so `load` does.
+`state.pt` is replaced whole. The best weights lie in a file of their own, named by their epoch and written before the
+state that names them, only when they are new; the state is thus never ahead of what it needs. Neither waits for the
+disk: a power cut may damage them, which costs the training's time. `torch.save` writes a zip archive with a checksum of
+each member; `torch.load` does not read the checksums, so `load` does.
 """
 
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from benchmark.checksums import is_whole_zip
 from benchmark.files import whole_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +27,30 @@ class StateFile:
 
     folder: Path
     warn: Callable[[str], None] = lambda _: None
+    _whole: set[int] = field(default_factory=set)  # epochs whose weights this process wrote, or read whole
 
     @property
     def path(self) -> Path:
         """The state's file."""
         return self.folder / "state.pt"
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the state, whole or not at all; older best weights go afterwards."""
+    def save(self, state: dict[str, Any], best_weights: dict[str, torch.Tensor] | None = None) -> None:
+        """Replaces the state, whole or not at all. `best_weights`, of the epoch `state["best_epoch"]`, are written first
+        where they are not there yet; older ones are removed afterwards.
+        """
+        epoch = state["best_epoch"]
+        best = self._best(epoch)
+        if best_weights and epoch not in self._whole:
+            _write(best, best_weights)
+            self._whole.add(epoch)
         _write(self.path, {"format": FORMAT, **state})
         for file in self.folder.glob("best-*.pt"):
-            if file != self._best(state["best_epoch"]):
+            if file != best:
                 file.unlink()
 
-    def save_best(self, epoch: int, weights: dict[str, torch.Tensor]) -> None:
-        """Keep the weights of an epoch; the state that follows may name it as the best."""
-        _write(self._best(epoch), weights)
-
     def load(self) -> dict[str, Any] | None:
-        """The last state, with its best weights; None where there is none, or one that is damaged or of another format
-        (the training then starts anew, which costs time and changes nothing).
+        """Returns the last state, with its `best_weights`; None where there is none, or one that is damaged or of another
+        format (the training then starts anew, which costs time and changes nothing).
         """
         if not self.path.is_file() or (state := self._read(self.path)) is None or state["format"] != FORMAT:
             return None
@@ -54,6 +58,7 @@ class StateFile:
             if (best := self._read(self._best(epoch))) is None:
                 return None
             state["best_weights"] = best
+            self._whole.add(epoch)
         return state
 
     def _read(self, path: Path) -> dict[str, Any] | None:

@@ -117,8 +117,8 @@ class ClockedPart:
     def batches(self, size: int) -> Iterator[Any]:
         return self.clock.over(self.part.batches(size))
 
-    def epoch(self, number: int, size: int) -> Iterator[Any]:
-        return self.clock.over(self.part.epoch(number, size))
+    def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Any]:
+        return self.clock.over(self.part.epoch(number, size, first))
 
 
 def wait_for_go() -> None:
@@ -161,7 +161,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
     from benchmark.tasks.spec import ScoringRules
     from benchmark.training.finetune import finetune
     from benchmark.training.interface import TrainingInput
-    from benchmark.zoo import backbone
+    from benchmark.zoo import forms
 
     torch.set_num_threads(plan.threads)
     device = torch.device(plan.device)
@@ -169,7 +169,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
     # as a worker of `benchmark run` has it
     parts = _parts(plan, task, recipe, index, device, threads=min(8, plan.threads) if device.type == "cuda" else 1)
     clock = Clock(warm_up=plan.warm_up, images=plan.images, device=device, gate=wait_for_go)
-    form: backbone.Form = "pyramid" if task.kind == "segmentation" else "pooled"
+    form: forms.Form = "pyramid" if task.kind == "segmentation" else "pooled"
     statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     few = {
         name: replace(part, ids=part.ids[:2], groups={}, present={mask: has[:2] for mask, has in part.present.items()})
@@ -181,7 +181,7 @@ def measure_ours(plan: "Plan") -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=plan.work) as scratch:
         question = TrainingInput(
             kind=task.kind,
-            encoders=((backbone.build("resnet50", form, seed=0), statistics),),
+            encoders=((forms.build_encoder("resnet50", form, seed=0), statistics),),
             **{**few, phase: clocked},
             columns=parts.columns,
             judging=ScoringRules(),

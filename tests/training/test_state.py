@@ -18,8 +18,7 @@ def kept(tmp_path):
     """A state and its best weights, of some 17 kB each; and what was told since."""
     told = []
     state = StateFile(folder=tmp_path, warn=told.append)
-    state.save_best(3, WEIGHTS)
-    state.save({"module": WEIGHTS, "best_epoch": 3, "run": {"history": [{"epoch": 3, "loss": 0.5}]}})
+    state.save({"module": WEIGHTS, "best_epoch": 3, "run": {"history": [{"epoch": 3, "loss": 0.5}]}}, WEIGHTS)
     return state, told
 
 

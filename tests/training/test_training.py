@@ -1,6 +1,7 @@
-"""The loop: early stopping as the papers' code counts it, exact resume, micro-batches, divergence; losses; schedules."""
+"""The loop: early stopping as the papers' code counts it, exact resume, micro-batches, divergence; losses."""
 
 import math
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from torch import nn
 from benchmark.data.batches import Batch
 from benchmark.files import DiskFullError
 from benchmark.recipe import Recipe
-from benchmark.training import losses
+from benchmark.training import loop, losses
 from benchmark.training import optimizers as optim
-from benchmark.training.loop import Diverged, Fit, OutOfMemory, fit
+from benchmark.training.loop import Diverged, Fit, Length, OutOfMemory, fit
 from benchmark.training.state import StateFile
+from benchmark.training.supervised import length_of
 
 
 class Net(nn.Module):
@@ -28,18 +30,23 @@ class Net(nn.Module):
         return self.layers(values)
 
 
-def batches(epoch):
+def batches(epoch, first):
     generator = torch.Generator().manual_seed(epoch)
-    for _ in range(4):
+    for number in range(4):
         images = torch.rand(8, 6, generator=generator)
+        if number < first:
+            continue
         yield Batch(images=images, targets=(images[:, :1] > 0.5).float(), rows=torch.arange(8).numpy())
 
 
-def train(
-    folder, *, judge, recipe=None, max_epochs=12, early_stop=3, micro_batch=8, net=None, stop_after=None, loss=None
-):
+@pytest.fixture(autouse=True)
+def saved_at_every_epoch(monkeypatch):
+    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
+
+
+def train(folder, *, judge, net=None, micro_batch=8, stop_after=None, loss=None, batches=batches, **recipe):
     net = net or Net()
-    recipe = recipe or Recipe(learning_rate=0.05, schedule="plateau", plateau_patience=1, max_epochs=max_epochs)
+    recipe = Recipe(**{"learning_rate": 0.05, "plateau_patience": 1, "max_epochs": 12, "early_stop": 3, **recipe})
     optimizer = optim.optimizer_of(net, recipe)
 
     def watch(line):
@@ -51,12 +58,11 @@ def train(
         run = fit(
             module=net,
             optimizer=optimizer,
-            schedule=optim.schedule_of(optimizer, recipe),
+            schedule=optim.schedule_of(recipe),
             batches=batches,
             step_loss=loss or (lambda batch: losses.bce(net(batch.images), batch.targets)),
             judge=judge(net),
-            max_epochs=max_epochs,
-            early_stop=early_stop,
+            length=length_of(recipe),
             micro_batch=micro_batch,
             state=StateFile(folder=folder),
             watch=watch,
@@ -80,6 +86,10 @@ def scripted(values):
     return lambda _: lambda: {"loss": next(values)}
 
 
+def assert_same_weights(one, other):
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
 @pytest.mark.parametrize("stop_after", [1, 2, 5, 8])
 def test_an_interrupted_training_ends_bit_equal(tmp_path, stop_after):
     whole, run = train(tmp_path / "whole", judge=validation_loss, early_stop=None)
@@ -89,15 +99,104 @@ def test_an_interrupted_training_ends_bit_equal(tmp_path, stop_after):
     resumed, again = train(tmp_path / "cut", judge=validation_loss, early_stop=None)
 
     assert again.history == run.history
-    assert all(
-        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert_same_weights(whole, resumed)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+@pytest.mark.parametrize("stop_after", [3, 6, 30])
+def test_a_training_of_so_many_steps_is_interrupted_in_the_middle_of_an_epoch_and_ends_bit_equal(
+    tmp_path, monkeypatch, stop_after, schedule
+):
+    """Passes over the data have 4 steps, epochs of 250 steps have 3: what is saved lies in the middle of either."""
+    recipe = {"max_steps": 250, "warmup": 5, "early_stop": None, "schedule": schedule}
+    whole, run = train(tmp_path / "whole", judge=validation_loss, **recipe)
+    monkeypatch.setattr(loop, "LONGEST_SECONDS", 0.0)
+    num_saved = 0
+
+    def cut(epoch, first):
+        nonlocal num_saved
+        for batch in batches(epoch, first):
+            if num_saved == stop_after:
+                raise KeyboardInterrupt
+            num_saved += 1
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", judge=validation_loss, batches=cut, **recipe)
+    assert StateFile(folder=tmp_path / "cut").load()["position"]["num_steps"] == stop_after
+    resumed, again = train(tmp_path / "cut", judge=validation_loss, **recipe)
+
+    assert again.history == run.history
+    assert [line["step"] for line in run.history] == [*range(3, 250, 3), 250]
+    assert (again.num_images, again.best_epoch) == (run.num_images, run.best_epoch) == (250 * 8, run.best_epoch)
+    assert_same_weights(whole, resumed)
+
+
+def test_a_signal_that_ends_the_process_is_passed_on_once_the_state_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 1e9)
+    whole, run = train(tmp_path / "whole", judge=validation_loss, early_stop=None)
+    num_steps = 0
+
+    def signalled(epoch, first):
+        nonlocal num_steps
+        for batch in batches(epoch, first):
+            num_steps += 1
+            if num_steps == 6:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", judge=validation_loss, early_stop=None, batches=signalled)
+    saved = StateFile(folder=tmp_path / "cut").load()
+    resumed, again = train(tmp_path / "cut", judge=validation_loss, early_stop=None)
+
+    assert (saved["position"]["data_pass"], saved["position"]["batch"]) == (2, 2)
+    assert again.history == run.history
+    assert_same_weights(whole, resumed)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_last_weights_are_kept_where_nothing_says_which_are_best(tmp_path):
+    kept = {}
+
+    def judge(net):
+        def score():
+            kept["last"] = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+            return {"knn": 0.5}
+
+        return score
+
+    net = Net()
+    recipe = Recipe(optimizer="lars", learning_rate=0.1, schedule="cosine", max_steps=7, warmup=2)
+    steps = []
+    optimizer = optim.optimizer_of(net, recipe)
+    run = fit(
+        module=net,
+        optimizer=optimizer,
+        schedule=optim.schedule_of(recipe),
+        batches=batches,
+        step_loss=lambda batch: losses.bce(net(batch.images), batch.targets),
+        judge=judge(net),
+        length=length_of(recipe),
+        keep="last",
+        micro_batch=8,
+        state=StateFile(folder=tmp_path),
+        watch_step=steps.append,
     )
+
+    assert (run.best_epoch, run.stopped, run.history[-1]["step"]) == (None, "cap", 7)
+    assert all(torch.equal(tensor, kept["last"][name]) for name, tensor in net.state_dict().items())
+
+
+def test_a_training_part_without_a_batch_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no batches"):
+        train(tmp_path, judge=validation_loss, batches=lambda *_: iter(()))
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path):
     _, run = train(tmp_path, judge=validation_loss)
 
-    def no_batches(_):
+    def no_batches(*_):
         raise AssertionError
 
     net = Net()
@@ -105,12 +204,11 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
     again = fit(
         module=net,
         optimizer=optimizer,
-        schedule=optim.schedule_of(optimizer, Recipe()),
+        schedule=optim.schedule_of(Recipe()),
         batches=no_batches,
         step_loss=no_batches,
         judge=dict,
-        max_epochs=12,
-        early_stop=3,
+        length=Length(max_epochs=12, early_stop=3),
         micro_batch=8,
         state=StateFile(folder=tmp_path),
     )
@@ -152,9 +250,7 @@ def test_best_weights_survive_an_interruption_after_a_worse_epoch(tmp_path):
     resumed, run = train(tmp_path / "cut", judge=scripted(values[3:]), max_epochs=4, early_stop=None)
 
     assert run.best_epoch == 2
-    assert all(
-        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
-    )
+    assert_same_weights(whole, resumed)
 
 
 def test_a_damaged_state_starts_anew(tmp_path):
@@ -185,13 +281,14 @@ def test_pieces_of_a_batch_give_the_whole_batchs_step(tmp_path):
     ends = []
     for micro_batch in (8, 3):
         own = net()
-        recipe = Recipe(learning_rate=0.01)
         loss = lambda batch, own=own: losses.bce(own(batch.images), batch.targets)  # noqa: E731
         train(
             tmp_path / str(micro_batch),
             judge=validation_loss,
             net=own,
-            recipe=recipe,
+            learning_rate=0.01,
+            plateau_patience=5,
+            max_epochs=12,
             micro_batch=micro_batch,
             loss=loss,
         )
@@ -258,73 +355,10 @@ def test_cross_entropy_over_classes_is_torchs_own_and_leaves_out_what_is_not_lab
     assert float(losses.ce(logits[2:3], targets[2:3])) == 0
 
 
-@pytest.mark.parametrize(
-    ("setting", "theirs"),
-    [
-        ({"optimizer": "sgd"}, lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)),
-        (
-            {"optimizer": "sgd", "weight_decay": 0.01},
-            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
-        ),
-        ({"weight_decay": 0.01}, lambda p: torch.optim.Adam(p, lr=0.1, weight_decay=0.01)),
-    ],
-)
-def test_optimisers_step_as_torchs_own_do(setting, theirs):
-    nets = [nn.Linear(3, 1) for _ in range(2)]
-    nets[1].load_state_dict(nets[0].state_dict())
-    recipe = Recipe(learning_rate=0.1, **setting)
-    steppers = [optim.optimizer_of(nets[0], recipe), theirs(nets[1].parameters())]
-    for _ in range(3):
-        for net, stepper in zip(nets, steppers, strict=True):
-            stepper.zero_grad()
-            net(torch.ones(2, 3)).square().sum().backward()
-            stepper.step()
-
-    torch.testing.assert_close(nets[0].weight, nets[1].weight)
-
-
 def test_cross_entropy_is_torchs_own():
     logits, targets = torch.randn(5, 2), torch.tensor([[1.0], [0.0], [1.0], [1.0], [0.0]])
 
     torch.testing.assert_close(losses.ce(logits, targets), nn.functional.cross_entropy(logits, targets[:, 0].long()))
-
-
-def rates(recipe, validation_losses):
-    net = nn.Linear(1, 1)
-    optimizer = optim.optimizer_of(net, recipe)
-    schedule = optim.schedule_of(optimizer, recipe)
-    seen = []
-    for value in validation_losses:
-        seen.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.after_epoch(value)
-    return seen
-
-
-def test_cosine_falls_as_the_first_papers_code_computes_it():
-    recipe = Recipe(schedule="cosine", learning_rate=1e-3, max_epochs=10)
-
-    expected = [1e-3 / 2 * (math.cos(math.pi * epoch / 10) + 1) for epoch in range(10)]
-    assert rates(recipe, range(10)) == pytest.approx(expected)
-
-
-def test_plateau_halves_after_the_patience():
-    recipe = Recipe(schedule="plateau", learning_rate=1.0, plateau_patience=2, plateau_factor=0.5)
-
-    assert rates(recipe, [3, 3, 3, 3, 3]) == [1, 1, 1, 1, 0.5]
-
-
-def test_constant_stays():
-    assert rates(Recipe(schedule="constant", learning_rate=0.3), [1, 2, 3]) == [0.3] * 3
-
-
-def test_every_schedule_optimizer_and_loss_of_the_recipe_exists():
-    def allowed(name):
-        return set(Recipe.model_fields[name].annotation.__args__)
-
-    assert allowed("schedule") == set(optim.SCHEDULES)
-    assert allowed("optimizer") == set(optim.OPTIMIZERS)
-    assert allowed("loss") == set(losses.LOSSES)
 
 
 def test_epochs_trained_counts_the_patience():
