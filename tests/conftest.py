@@ -20,10 +20,12 @@ from benchmark.errors import BenchmarkError
 from benchmark.tasks.registry import read_tasks
 from benchmark.tasks.spec import TaskSpec
 from benchmark.torch_setup import prepare_for_torch
+from benchmark.training import loop
 from benchmark.workspace import Workspace
 from benchmark.zoo import download as downloading
 
 prepare_for_torch()
+loop.SHORTEST_SECONDS = 0.0  # a state after every epoch: tests interrupt trainings that last for seconds
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")
 CHECKOUT = Path(__file__).parent.parent

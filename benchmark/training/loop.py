@@ -157,7 +157,7 @@ def fit(
             with _memory_watched(micro_batch):
                 module.train()
                 for _ in _steps(
-                    module, optimizer, schedule, following, step_loss, length, micro_batch, run, position, watch_step
+                    optimizer, schedule, following, step_loss, length, micro_batch, run, position, watch_step
                 ):
                     if signals.received or time.monotonic() - last_saved > LONGEST_SECONDS:
                         save()
@@ -200,7 +200,6 @@ def _following(
 
 
 def _steps(
-    module: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     following: Iterator[Batch | None],

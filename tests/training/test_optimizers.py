@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.protocols.registry import PROTOCOLS
 from benchmark.recipe import Recipe
 from benchmark.training import losses
 from benchmark.training import optimizers as optim
 from benchmark.training.batched_heads import UPDATES
-from benchmark.protocols.registry import PROTOCOLS
 
 
 @pytest.mark.parametrize(

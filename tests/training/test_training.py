@@ -39,11 +39,6 @@ def batches(epoch, first):
         yield Batch(images=images, targets=(images[:, :1] > 0.5).float(), rows=torch.arange(8).numpy())
 
 
-@pytest.fixture(autouse=True)
-def saved_at_every_epoch(monkeypatch):
-    monkeypatch.setattr(loop, "SHORTEST_SECONDS", 0.0)
-
-
 def train(folder, *, judge, net=None, micro_batch=8, stop_after=None, loss=None, batches=batches, **recipe):
     net = net or Net()
     recipe = Recipe(**{"learning_rate": 0.05, "plateau_patience": 1, "max_epochs": 12, "early_stop": 3, **recipe})
