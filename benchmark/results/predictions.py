@@ -2,15 +2,14 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchmarkError
+from benchmark.tasks.kinds import PredictionKind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Kind = Literal["classification", "multiclass", "ordinal", "segmentation"]
 
 
 class Predictions:
@@ -22,27 +21,36 @@ class Predictions:
     Segmentation: columns are references (an observer's mask, or that mask within the field of view); `truth` N x
     references, pixels that the reference marks (NaN where an image has none); `score` N x references x 2, pixels that
     the model marks and pixels that both mark, at a threshold of one half.
+    `validation`: the same model's predictions on the validation split, which have a file of their own; None where they
+    were not stored. Thresholds are chosen there.
     """
 
     def __init__(
         self,
         *,
-        kind: Kind,
+        kind: PredictionKind,
         ids: "NDArray[np.str_]",
         groups: "dict[str, NDArray[np.str_]]",
         columns: tuple[str, ...],
         truth: "NDArray[np.floating[Any]]",
         score: "NDArray[np.floating[Any]]",
+        validation: "Predictions | None" = None,
     ) -> None:
         wanted = (len(ids), len(columns))
         if truth.shape != wanted or score.shape[:2] != wanted:
             raise ValueError(f"predictions: wanted {wanted}, found truth {truth.shape} and score {score.shape}")
-        self.kind: Kind = kind
+        self.kind: PredictionKind = kind
         self.ids = ids
         self.groups = groups
         self.columns = columns
         self.truth: NDArray[np.float32] = truth.astype("float32")
         self.score: NDArray[np.float32] = score.astype("float32")
+        self.validation = validation
+
+    @property
+    def has_masks(self) -> bool:
+        """Returns whether masks were predicted, not labels."""
+        return self.kind == "segmentation"
 
     def rows(self, which: "NDArray[np.int64]") -> "Predictions":
         """The predictions of some examples, by their places."""
@@ -53,6 +61,7 @@ class Predictions:
             columns=self.columns,
             truth=self.truth[which],
             score=self.score[which],
+            validation=self.validation,
         )
 
     def to_bytes(self) -> bytes:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from benchmark.stats.resampled_auc import CHUNK, Floats, Positions, auc_of_counts, jackknife_auc
+from benchmark.stats.resampled_auc import CHUNK, auc_of_counts, jackknife_auc
+from benchmark.stats.resampled_curves import Curve, Floats, Positions
 
 Kind = Literal["percentile", "bca"]
 REPLICATES = 1000
@@ -23,18 +24,32 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Statistic:
-    """A metric, ready to be asked of resampled test sets. `replicated`: counts R x N -> R values; `left_out`: the
-    number 0 … M - 1 of each example's unit -> M values, each without one unit. NaN where it cannot be told.
+    """A metric of a test set, ready to be computed for resamples of it.
+
+    `replicated`: counts R x N -> R values; `left_out`: the number 0 … M - 1 of each example's unit -> M values, each
+    without one unit; `whole`: nothing -> the one value of the test set itself. A statistic of several labels gives R x
+    labels. NaN where a value is not defined.
     """
 
     replicated: Callable[[NDArray[Any]], Floats]
     left_out: Callable[[Positions], Floats]
+    whole: Callable[[], Floats]
 
     def __sub__(self, other: "Statistic") -> "Statistic":
-        """The difference of two models on the same test set."""
+        """Returns the difference of two models on the same test set."""
         return Statistic(
             lambda counts: self.replicated(counts) - other.replicated(counts),
             lambda unit: self.left_out(unit) - other.left_out(unit),
+            lambda: self.whole() - other.whole(),
+        )
+
+    def mean_over(self, columns: Sequence[int] | None = None) -> "Statistic":
+        """Returns the mean over some labels (None: all), of each replicate over those that it has a value of."""
+        at: Any = slice(None) if columns is None else list(columns)
+        return Statistic(
+            lambda counts: mean_of_known(self.replicated(counts)[:, at]),
+            lambda unit: mean_of_known(self.left_out(unit)[:, at]),
+            lambda: mean_of_known(self.whole()[:, at]),
         )
 
 
@@ -75,35 +90,69 @@ def numbered(units: ArrayLike) -> Positions:
 
 
 def auc_statistic(truth: ArrayLike, score: ArrayLike) -> Statistic:
-    """Mean AUC of N x labels over those that have both classes in the replicate; NaN where none has."""
+    """Returns the AUC of each label, of N x labels (or N); NaN for a label that a replicate has one class of."""
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
     truth, score = truth.reshape(len(truth), -1), score.reshape(len(score), -1)
     of_counts = auc_of_counts(truth, score)
-    return Statistic(
-        lambda counts: mean_of_known(of_counts(counts)), lambda unit: mean_of_known(jackknife_auc(truth, score, unit))
-    )
+    ones = np.ones((1, len(truth)), dtype=np.uint16)
+    return Statistic(of_counts, lambda unit: jackknife_auc(truth, score, unit), lambda: of_counts(ones))
 
 
-def sums_statistic(features: ArrayLike, value: Callable[[Floats], Floats]) -> Statistic:
-    """A metric of sums over the examples: `features` N x F, `value` makes R values of R x F sums.
-
-    Accuracies, kappas and Dice are such: of hits, of a table of gradings, of pixels.
+def curves_statistic(truth: ArrayLike, score: ArrayLike, curve: Curve, *, micro: bool = False) -> Statistic:
+    """Returns a statistic of each label's ranking, of N x labels: `curve` makes of truth and score (N) a function of counts
+    N x R. `micro`: all pairs of example and label are ranked together, as one label.
     """
-    features = np.asarray(features, dtype=float)
+    truth, score = np.asarray(truth, dtype=float), np.asarray(score)
+    num, labels = truth.shape
+    pairs = [(truth.ravel(), score.ravel())] if micro else list(zip(truth.T, score.T, strict=True))
+    curves = [curve(*pair) for pair in pairs]
+
+    def of_counts(counts: NDArray[Any]) -> Floats:
+        by_example = np.ascontiguousarray(counts.T, dtype=np.int32)
+        if micro:
+            by_example = np.repeat(by_example, labels, axis=0)
+        return np.stack([of_label(by_example) for of_label in curves], axis=1)
 
     def left_out(unit: Positions) -> Floats:
-        of_units = np.zeros((int(unit.max(initial=-1)) + 1, features.shape[1]))
-        np.add.at(of_units, unit, features)
-        return value(features.sum(axis=0) - of_units)
+        last, rows = int(unit.max(initial=-1)) + 1, max(1, CHUNK // max(1, num * (labels if micro else 1)))
+        chunks = [np.arange(start, min(start + rows, last)) for start in range(0, last, rows)]
+        return np.concatenate([of_counts(unit != which[:, None]) for which in chunks])
 
-    return Statistic(lambda counts: value(counts.astype(float) @ features), left_out)
+    return Statistic(of_counts, left_out, lambda: of_counts(np.ones((1, num), dtype=np.uint16)))
+
+
+def sums_statistic(statistics: ArrayLike, value: Callable[[Floats], Floats]) -> Statistic:
+    """Returns a statistic of sums over the examples: `statistics` N x labels x F, NaN for an example that does not count;
+    `value` makes R x labels of the sums R x labels x F.
+
+    Accuracies, kappas and Dice are such: of hits, of a confusion matrix, of pixels.
+    """
+    given = np.asarray(statistics, dtype=float)
+    num, *shape = given.shape
+    columns = given.reshape(num, -1)
+    filled = np.nan_to_num(columns)
+
+    def of_sums(sums: Floats) -> Floats:
+        return value(sums.reshape(-1, *shape))
+
+    def left_out(unit: Positions) -> Floats:
+        of_units = np.zeros((int(unit.max(initial=-1)) + 1, filled.shape[1]))
+        np.add.at(of_units, unit, filled)
+        return of_sums(filled.sum(axis=0) - of_units)
+
+    def whole() -> Floats:
+        # the examples that count, one after the other: to the last digit the sum that a mean over them has
+        return of_sums(np.array([column[~np.isnan(column)].sum() for column in columns.T]))
+
+    return Statistic(lambda counts: of_sums(counts.astype(float) @ filled), left_out, whole)
 
 
 def mean_statistic(statistics: Sequence[Statistic]) -> Statistic:
-    """The mean of several models' (a model's runs), each on the same replicate."""
+    """Returns the mean of several models' (a model's runs), each on the same replicate."""
     return Statistic(
         lambda counts: np.mean([of.replicated(counts) for of in statistics], axis=0),
         lambda unit: np.mean([of.left_out(unit) for of in statistics], axis=0),
+        lambda: np.mean([of.whole() for of in statistics], axis=0),
     )
 
 
@@ -120,7 +169,7 @@ def bootstrap_difference(
     left out of the interval and of p.
     """
     of_both, unit = first - second, numbered(units)
-    difference = whole(of_both, len(unit))
+    difference = float(of_both.whole()[0])
     found = replicated(of_both, units, replicates, seed)
     jackknife = of_both.left_out(unit) if kind == "bca" else None
     low, high = interval(difference, found, kind, jackknife=jackknife)
@@ -137,11 +186,6 @@ def bootstrap_difference(
 def replicated(statistic: Statistic, units: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
     """The statistic's R values."""
     return np.concatenate([statistic.replicated(counts) for counts in resampled(units, replicates, seed)])
-
-
-def whole(statistic: Statistic, num: int) -> float:
-    """The statistic of the test set itself, of `num` examples."""
-    return float(statistic.replicated(np.ones((1, num), dtype=np.uint16))[0])
 
 
 def interval(
@@ -198,10 +242,13 @@ def p_of_zero(
 
 
 def mean_of_known(values: Floats) -> Floats:
-    """Each row's mean over what is no NaN; NaN where all is."""
-    known = ~np.isnan(values)
-    num = known.sum(axis=1)
-    return np.where(num > 0, np.where(known, values, 0).sum(axis=1) / np.maximum(num, 1), np.nan)
+    """Returns each row's mean over what is no NaN; NaN where all is."""
+    values = np.ascontiguousarray(values)
+    means = values.mean(axis=1) if values.shape[1] else np.full(len(values), np.nan)
+    for row in np.flatnonzero(np.isnan(means)):
+        known = values[row][~np.isnan(values[row])]
+        means[row] = known.mean() if len(known) else np.nan
+    return means
 
 
 def _correction(estimate: float, known: Floats, jackknife: ArrayLike | None) -> tuple[float, float]:

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from benchmark.stats.formulas import auc
+from benchmark.stats.resampled_curves import Floats, OfCounts, Positions
 
-Floats = NDArray[np.float64]
-Positions = NDArray[np.intp]
 CHUNK = 2**22  # replicates x examples at a time: some 100 MB
 
 
@@ -31,7 +30,7 @@ def bootstrap_auc(truth: ArrayLike, score: ArrayLike, counts: ArrayLike) -> Floa
 def auc_of_counts(truth: ArrayLike, score: ArrayLike) -> Callable[[NDArray[Any]], Floats]:
     """What makes counts R x N into AUCs R x labels, the sorting done: `bootstrap_auc` for one chunk after another."""
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
-    of_labels = [_weighted_auc(t, s) for t, s in zip(_columns(truth), _columns(score), strict=True)]
+    of_labels = [weighted_auc(t, s) for t, s in zip(_columns(truth), _columns(score), strict=True)]
 
     def of(counts: NDArray[Any]) -> Floats:
         by_example = np.ascontiguousarray(counts.T, dtype=np.int32)
@@ -56,7 +55,7 @@ def _columns(values: NDArray[Any]) -> NDArray[Any]:
     return values[None] if values.ndim == 1 else values.T
 
 
-def _weighted_auc(truth: Floats, score: NDArray[Any]) -> Callable[[NDArray[Any]], Floats]:
+def weighted_auc(truth: Floats, score: NDArray[Any]) -> OfCounts:
     """Counts N x R -> R AUCs of one label. The scores are sorted here, once.
 
     Pairs are counted from the rarer class: the other's examples between two of its scores are summed first, by a sparse

@@ -11,6 +11,7 @@ from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.files import digest_of
 from benchmark.recipe import Recipe
 from benchmark.strict import Name, StrictModel
+from benchmark.tasks.kinds import KINDS, KindName, TaskKind
 
 # fields that a table shows but that change no number: correcting them leaves every cell's key alone
 _FACTS_ONLY = {
@@ -28,28 +29,7 @@ _FACTS_ONLY = {
     "keep_pixels",
 }
 OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
-KINDS = Literal["binary", "multilabel", "multiclass", "ordinal", "segmentation"]
 TrainingShare = Annotated[float, Field(gt=0, lt=1)]
-# what each kind can be scored by (`benchmark.scoring.evaluate` gives these); the first is meant where a sheet names none
-METRICS: dict[str, tuple[str, ...]] = {
-    "binary": ("auc", "exam_auc_max", "exam_auc_top10"),
-    "multilabel": ("mean_auc",),
-    "multiclass": ("accuracy", "mean_sensitivity", "mean_auc", "top3_accuracy", "mean_sensitivity_top3"),
-    "ordinal": ("kappa", "kappa_expected", "accuracy", "mean_sensitivity", "mean_auc"),
-    "segmentation": ("dice_per_image", "dice_pooled", "dice_positive"),
-}
-# what a sheet need not say of each kind's recipe
-_USUAL_RECIPE: dict[str, dict[str, Any]] = {
-    "multiclass": {"loss": "ce"},
-    "ordinal": {"loss": "ce"},
-    "segmentation": {
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "early_stop": 20,
-        "loss": "dice",
-        "augmentation": "xray-segmentation",
-    },
-}
 
 
 class SplitRule(StrictModel):
@@ -114,7 +94,7 @@ class TaskSpec(StrictModel):
     images_of: tuple[str, ...] = ()
     shares_images_with: tuple[str, ...] = ()
     layout: dict[str, Any] | None = None
-    kind: KINDS
+    kind: KindName
     labels: tuple[str, ...] = ()
     commonest: PositiveInt | None = None
     scored: tuple[str, ...] | None = None
@@ -138,8 +118,8 @@ class TaskSpec(StrictModel):
     @classmethod
     def _usual_metric(cls, sheet: Any) -> Any:
         kind = sheet.get("kind") if isinstance(sheet, dict) else None
-        if isinstance(kind, str) and kind in METRICS and not sheet.get("metric"):
-            return {**sheet, "metric": METRICS[kind][0]}
+        if isinstance(kind, str) and kind in KINDS and not sheet.get("metric"):
+            return {**sheet, "metric": KINDS[kind].metrics[0]}
         return sheet
 
     @model_validator(mode="after")
@@ -154,30 +134,44 @@ class TaskSpec(StrictModel):
                 raise ValueError(f"{name} {unknown[0]!r} is not among the labels")
         if self.labels and not self.judging.scored_labels(self.labels):
             raise ValueError("unscored leaves no label to score")
-        if self.kind in ("binary", "segmentation") and len(self.labels) != 1:
+        if self.kind_facts.one_label and len(self.labels) != 1:
             raise ValueError(f"a {self.kind} task has one label, {len(self.labels)} are listed")
         if self.is_exclusive and len(self.labels) == 1:
             raise ValueError(f"a {self.kind} task has two classes or more, one is listed")
-        if self.kind in ("multilabel", "ordinal") and not self.labels:
-            raise ValueError(f"a {self.kind} task lists its labels" + " in their order" * (self.kind == "ordinal"))
-        if self.commonest is not None and (self.kind != "multiclass" or self.labels):
+        if self.kind_facts.lists_labels and not self.labels:
+            order = " in their order" if self.is_exclusive else ""
+            raise ValueError(f"a {self.kind} task lists its labels{order}")
+        if self.commonest is not None and (not self.is_exclusive or self.labels):
             raise ValueError("commonest is for multiclass tasks that list no labels")
         if self.windows is not None and len(self.windows) not in (1, 3):
             raise ValueError(f"windows: wanted one (grey) or three (red, green, blue), {len(self.windows)} are listed")
-        if self.metric not in METRICS[self.kind]:
-            raise ValueError(
-                f"metric {self.metric!r} of a {self.kind} task: {did_you_mean(self.metric, METRICS[self.kind])}"
-            )
+        if self.metric not in (metrics := self.kind_facts.metrics):
+            raise ValueError(f"metric {self.metric!r} of a {self.kind} task: {did_you_mean(self.metric, metrics)}")
         if self.metric.startswith("exam") and self.exam is None:
             raise ValueError(f"metric {self.metric} needs `exam`, the group whose images are one exam's")
-        if self.unreadable and self.kind == "segmentation":
+        if self.unreadable and self.has_masks:
             raise ValueError("unreadable: images of a segmentation task cannot be left out")
         return self
 
     @property
+    def kind_facts(self) -> TaskKind:
+        """Returns what its kind says of targets, losses and metrics."""
+        return KINDS[self.kind]
+
+    @property
     def is_exclusive(self) -> bool:
-        """Whether an image has one of the labels and no other."""
-        return self.kind in ("multiclass", "ordinal")
+        """Returns whether an image has one of the labels and no other."""
+        return self.kind_facts.exclusive
+
+    @property
+    def has_masks(self) -> bool:
+        """Returns whether its targets are masks."""
+        return self.kind_facts.masks
+
+    @property
+    def is_binary(self) -> bool:
+        """Returns whether its targets are one label, present or absent."""
+        return self.kind_facts.one_label and not self.has_masks
 
     @property
     def judging(self) -> ScoringRules:
@@ -213,8 +207,8 @@ class TaskSpec(StrictModel):
         """This task's recipe, changed by a suite's layers and by `--set`. Raises BenchmarkError where it does not fit
         the kind.
         """
-        recipe = Recipe.complete(_USUAL_RECIPE.get(self.kind, {}), self.recipe, *layers, settings=settings)
-        segmentation = self.kind == "segmentation"
+        recipe = Recipe.complete(self.kind_facts.recipe, self.recipe, *layers, settings=settings)
+        segmentation, one_answer = self.has_masks, self.kind_facts.one_answer
         for_segmentation = recipe.augmentation.endswith("-segmentation")
         unfit = ""
         if recipe.augmentation != "none" and segmentation != for_segmentation:
@@ -225,11 +219,11 @@ class TaskSpec(StrictModel):
             unfit = "pixels=exact is for classification: segmentation is augmented by albumentations"
         elif recipe.loss == "dice" and not segmentation:
             unfit = "loss=dice is for segmentation"
-        elif recipe.loss == "ce" and not (self.is_exclusive or self.kind == "binary"):
+        elif recipe.loss == "ce" and not one_answer:
             unfit = "loss=ce is for tasks with one answer out of several"
         elif recipe.loss != "ce" and self.is_exclusive:
             unfit = f"loss={recipe.loss} is for labels that do not exclude each other: wanted ce"
-        elif recipe.sampling and not (self.is_exclusive or self.kind == "binary"):
+        elif recipe.sampling and not one_answer:
             unfit = f"sampling={recipe.sampling} is for tasks with one answer out of several"
         elif recipe.framing == "whole" and recipe.test_crops != 1 and not segmentation:
             unfit = "framing=whole leaves no crops to cut: wanted test_crops=1"

@@ -12,7 +12,8 @@ from torch import nn
 
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
-from benchmark.tasks.spec import KINDS, ScoringRules
+from benchmark.tasks.kinds import KindName
+from benchmark.tasks.spec import ScoringRules
 from benchmark.training.loop import Fit
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -27,7 +28,7 @@ class SplitData(Protocol):
 
     def __len__(self) -> int: ...
     def batches(self, size: int) -> Iterator[Any]: ...
-    def epoch(self, number: int, size: int) -> Iterator[Any]: ...
+    def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Any]: ...
 
 
 class FeatureData(SplitData, Protocol):
@@ -53,7 +54,7 @@ class TrainingInput:
     `warn` is called with a line about a state that was damaged.
     """
 
-    kind: KINDS
+    kind: KindName
     encoders: tuple[tuple[nn.Module, Statistics], ...]
     train: SplitData
     validation: SplitData

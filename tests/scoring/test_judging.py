@@ -5,8 +5,10 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score, top_k_accuracy_score
 
 from benchmark.results.predictions import Predictions
-from benchmark.scoring.evaluate import by_case, group_scores, scores_of
-from benchmark.tasks.spec import METRICS, ScoringRules
+from benchmark.scoring.evaluate import group_scores, scores_of
+from benchmark.scoring.examples import by_case
+from benchmark.tasks.kinds import KINDS as TASK_KINDS
+from benchmark.tasks.spec import ScoringRules
 
 GRADES = ("none", "mild", "moderate", "severe", "worst")
 
@@ -191,8 +193,8 @@ def test_every_metric_that_a_task_may_name_is_one_that_the_judge_gives(tasks):
         "segmentation": masks,
     }
 
-    assert set(METRICS) == set(of_kind)
+    assert set(TASK_KINDS) == set(of_kind)
     for kind, predictions in of_kind.items():
         given = scores_of(predictions, ScoringRules(exam="study" if kind == "binary" else None))[0]
-        assert set(METRICS[kind]) <= set(given), kind
-    assert all(task.metric in METRICS[task.kind] for task in tasks.values())
+        assert set(TASK_KINDS[kind].metrics) <= set(given), kind
+    assert all(task.metric in TASK_KINDS[task.kind].metrics for task in tasks.values())

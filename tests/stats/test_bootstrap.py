@@ -11,21 +11,19 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark.errors import BenchmarkError
 from benchmark.results.predictions import Predictions
-from benchmark.scoring.evaluate import by_case, scores_of
+from benchmark.scoring.evaluate import scores_of
+from benchmark.scoring.examples import by_case
 from benchmark.scoring.resampling import band_of, difference_of
-from benchmark.stats.bootstrap import (
-    auc_statistic,
-    bootstrap_difference,
-    interval,
-    numbered,
-    p_of_zero,
-    replicated,
-    resampled,
-    whole,
-)
+from benchmark.stats.bootstrap import auc_statistic as label_aucs
+from benchmark.stats.bootstrap import bootstrap_difference, interval, numbered, p_of_zero, replicated, resampled
 from benchmark.stats.formulas import auc
 from benchmark.stats.resampled_auc import bootstrap_auc, jackknife_auc
-from benchmark.tasks.spec import METRICS, ScoringRules
+from benchmark.tasks.kinds import KINDS as TASK_KINDS
+from benchmark.tasks.spec import ScoringRules
+
+
+def auc_statistic(truth, score):
+    return label_aucs(truth, score).mean_over()
 
 
 def labelled(seed=0, num=60, labels=1):
@@ -259,11 +257,11 @@ def test_a_label_that_a_replicate_has_one_class_of_is_left_out_of_its_mean():
 KINDS = [
     ("classification", ("mean_auc", "auc:b"), ("a", "b", "c")),
     ("classification", ("auc",), ("TB",)),
-    ("multiclass", METRICS["multiclass"], ("a", "b", "c", "d", "Other")),
-    ("ordinal", (*METRICS["ordinal"], "top3_accuracy"), ("0", "1", "2", "3")),
+    ("multiclass", TASK_KINDS["multiclass"].metrics, ("a", "b", "c", "d", "Other")),
+    ("ordinal", (*TASK_KINDS["ordinal"].metrics, "top3_accuracy"), ("0", "1", "2", "3")),
     (
         "segmentation",
-        (*METRICS["segmentation"], "dice_pooled:observer", "dice_per_image:observer"),
+        (*TASK_KINDS["segmentation"].metrics, "dice_pooled:observer", "dice_per_image:observer"),
         ("mask", "observer"),
     ),
 ]
@@ -298,7 +296,7 @@ def test_the_jackknife_is_the_judges_of_the_patients_that_stay(kind, metric, col
     held = predicted(kind, columns=columns)
     patients, judging = held.groups["patient"], ScoringRules(unscored=("Other",))
 
-    found = resampling._judged([held], judging, metric).statistic.left_out(numbered(patients))
+    found = resampling._resampled([held], judging, metric).statistic.left_out(numbered(patients))
 
     expected = [
         score_of(held.rows(np.flatnonzero(patients != patient)), judging, metric) for patient in np.unique(patients)
@@ -311,7 +309,7 @@ def test_where_cases_are_judged_cases_are_drawn():
     one, two = (predicted("multiclass", columns=columns, model=model) for model in (0, 1))
     cases = [by_case(side, "case") for side in (one, two)]
 
-    for metric in METRICS["multiclass"]:
+    for metric in TASK_KINDS["multiclass"].metrics:
         found = difference_of(one, two, ScoringRules(case="case"), metric, by="image", replicates=40)
         plain = difference_of(*cases, ScoringRules(), metric, by="image", replicates=40)
         assert (found.replicates == plain.replicates).all()
@@ -409,5 +407,5 @@ def test_units_of_another_name_are_refused():
 def test_the_whole_test_set_is_the_replicate_that_draws_each_once():
     truth, one, _ = labelled()
 
-    assert whole(auc_statistic(truth, one), 60) == pytest.approx(auc(truth[:, 0], one[:, 0]))
+    assert auc_statistic(truth, one).whole()[0] == pytest.approx(auc(truth[:, 0], one[:, 0]))
     assert replicated(auc_statistic(truth, one), np.arange(60), 7).shape == (7,)

@@ -1,0 +1,27 @@
+"""All metrics by name, in the order in which records and tables have them; and the digest of their definitions."""
+
+from benchmark.files import digest_of
+from benchmark.results.predictions import Predictions
+from benchmark.scoring.metrics import classes, masks, probabilities, ranking
+from benchmark.scoring.metrics.interface import Metric
+from benchmark.tasks.spec import ScoringRules
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric for family in (ranking, classes, masks, probabilities) for metric in family.METRICS
+}
+# what a record was judged by: another metric, or another version of one, makes another digest; the cell's key knows none
+JUDGING = digest_of({name: metric.version for name, metric in METRICS.items()})[:16]
+
+
+def metrics_of(predictions: Predictions, rules: ScoringRules) -> list[Metric]:
+    """Returns the metrics that such predictions have, in order."""
+    kind: str = predictions.kind
+    if kind == "classification":
+        kind = "binary" if len(predictions.columns) == 1 else "multilabel"
+    return [
+        metric
+        for metric in METRICS.values()
+        if kind in metric.kinds
+        and (metric.exam_slices is None or rules.exam is not None)
+        and metric.applies(predictions, rules)
+    ]
