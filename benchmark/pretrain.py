@@ -1,6 +1,5 @@
 """New encoders from old: train one on a task and register it as an entry of the user's zoo, with its provenance."""
 
-import timm
 import torch
 from safetensors.torch import save
 from torch import nn
@@ -15,7 +14,7 @@ from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
 from benchmark.scoring.evaluate import scores_of
 from benchmark.tasks.spec import TaskSpec
-from benchmark.zoo import backbone, fetch
+from benchmark.zoo import fetch, forms, matching
 from benchmark.zoo.catalog import ZooEntry, add_entry, check_entry_name, read_catalog
 
 NO_LICENCE = "not told"
@@ -59,7 +58,7 @@ def supervised(
     write_whole(file, save(tensors, metadata={"format": "pt"}))
     kept = fetch.import_weight_file(made, file, workspace.weights)
     entry = made.model_copy(update={"sha256": kept.sha256})
-    backbone.read_encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
+    matching.read_encoder_tensors(entry, kept.path)  # what was written loads, to the last tensor
     add_entry(workspace.own_zoo, entry)
     Store(workspace.results).remove_encoder_scratch(cell.key)
     return entry
@@ -116,9 +115,9 @@ def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, to
     """
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     with torch.device("meta"):
-        whole = list(timm.create_model(architecture, pretrained=False, num_classes=0).state_dict())
+        whole = list(forms.build_encoder(architecture, "pooled", 0).state_dict())
     if set(own) == set(whole):
         return own, []
-    workspace = backbone.pyramid_names(own, whole)
-    untrained = [name for name in whole if name not in workspace and not name.endswith(backbone.COUNTER)]
+    workspace = forms.pyramid_names(own, whole)
+    untrained = [name for name in whole if name not in workspace and not name.endswith(forms.COUNTER)]
     return {name: own[place] for name, place in workspace.items()}, untrained

@@ -29,7 +29,7 @@ from benchmark.data.splitting import assign_splits, fraction_of, subset_of
 from benchmark.models.networks import linear_head
 from benchmark.random_streams import Purpose, stream
 from benchmark.tasks.spec import SplitRule
-from benchmark.zoo.backbone import build_encoder
+from benchmark.zoo.forms import build_encoder
 
 # do not edit: add a version
 STREAMS = {  # of seed 7, epoch 3, example 41
@@ -125,7 +125,7 @@ def test_the_order_of_an_epoch_is_frozen():
     part = FeatureSplit(
         ids=np.array(list("abcdefgh")),
         groups={},
-        held=(np.zeros((8, 1), np.float16),),
+        features=(np.zeros((8, 1), np.float16),),
         rows=np.arange(8),
         targets=np.zeros((8, 1), np.float32),
         seed=5,
@@ -153,7 +153,7 @@ def test_a_cells_rows_and_labels_are_drawn_from_their_own_streams(tasks):
     assignment = assign_examples(index, task, task.complete_recipe(), TrainingShare(fraction=0.5), seed=5)
 
     wanted = training_labels(index.table, ("A", "B"), "lsr-ones", stream(5, Purpose.UNCERTAIN))
-    rows = index.table.index[assignment.parts == "train"]
+    rows = index.table.index[assignment.splits == "train"]
     assert np.array_equal(assignment.training_labels, wanted)
     assert assignment.training.equals(fraction_of(index, rows, 0.5, stream(5, Purpose.SUBSET)))
     few = assign_examples(index, task, task.complete_recipe(), TrainingShare(subset=12), seed=5)

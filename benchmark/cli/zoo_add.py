@@ -30,7 +30,7 @@ def add(
     name: Annotated[str, typer.Option("--name", help="The new entry's name.")],
     architecture: Annotated[
         str | None,
-        typer.Option("--architecture", help="timm's name of it [default: proposed].", show_default=False),
+        typer.Option("--architecture", help="timm's name of it, or package.module:function [default: proposed].", show_default=False),
     ] = None,
     naming: Annotated[
         str | None,

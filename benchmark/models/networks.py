@@ -1,7 +1,10 @@
 """An encoder with what a task puts on it: a linear classifier, or the decoder of a U-Net or, for a ViT, of DPT."""
 
+from typing import Any
+
 import segmentation_models_pytorch as smp
 import torch
+from segmentation_models_pytorch.encoders.timm_universal import TimmUniversalEncoder
 from segmentation_models_pytorch.encoders.timm_vit import TimmViTEncoder
 from torch import nn
 
@@ -59,11 +62,16 @@ class Segmenter(nn.Module):
         self.frozen = frozen
         with seeded(seed):
             # smp builds an encoder of its own first; ours, of the same architecture, takes its place
-            told = {"encoder_name": f"tu-{encoder.name}", "encoder_weights": None, "classes": 1}
+            options: dict[str, Any] = {"encoder_name": f"tu-{encoder.name}", "encoder_weights": None, "classes": 1}
             if isinstance(encoder, TimmViTEncoder):
-                self.unet = smp.DPT(**told, decoder_readout="cat" if encoder.has_prefix_tokens else "ignore")
-            else:
-                self.unet = smp.Unet(**told)
+                self.unet = smp.DPT(**options, decoder_readout="cat" if encoder.has_prefix_tokens else "ignore")
+            elif isinstance(encoder, TimmUniversalEncoder):
+                self.unet = smp.Unet(**options)
+            else:  # a network of the user's own package, which smp can only look up in its table of encoders
+                row = {"encoder": lambda **_: encoder, "params": {}, "pretrained_settings": {}}
+                smp.encoders.encoders["custom"] = row
+                self.unet = smp.Unet(**options | {"encoder_name": "custom"})
+                del smp.encoders.encoders["custom"]
         self.unet.encoder = encoder
         encoder.requires_grad_(not frozen)
 
@@ -88,6 +96,6 @@ class Segmenter(nn.Module):
 
 
 def feature_width(encoder: nn.Module) -> int:
-    """How many features a pooled timm encoder gives."""
+    """Returns how many features a pooled encoder gives."""
     width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
     return int(width)

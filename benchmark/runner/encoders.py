@@ -10,7 +10,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.models.feature_extractor import ClassTokens
 from benchmark.random_streams import Purpose, stream
 from benchmark.workspace import Workspace
-from benchmark.zoo import backbone, fetch
+from benchmark.zoo import backbone, fetch, forms, matching
 from benchmark.zoo.catalog import find_entry, read_catalog
 from benchmark.zoo.conversions import load_converted
 
@@ -22,7 +22,7 @@ class Encoders:
     workspace: Workspace
     _verified: dict[str, fetch.WeightFile] = field(default_factory=dict)
 
-    def load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.LoadReport]:
+    def load(self, cell: Cell, weights: Weights, form: forms.Form) -> tuple[nn.Module, matching.LoadReport]:
         """One of the cell's encoders, its first weights drawn from the cell's seed where the file has none.
 
         Raises BenchmarkError where the file or its naming changed since the cell was planned.
@@ -30,7 +30,7 @@ class Encoders:
         encoder, account = self._load(cell, weights, form)
         return (ClassTokens(encoder, 4) if weights.features == "class-tokens-4" else encoder), account
 
-    def _load(self, cell: Cell, weights: Weights, form: backbone.Form) -> tuple[nn.Module, backbone.LoadReport]:
+    def _load(self, cell: Cell, weights: Weights, form: forms.Form) -> tuple[nn.Module, matching.LoadReport]:
         entry = find_entry(
             weights.name, read_catalog(self.workspace.project / "model_zoo.yaml", self.workspace.own_zoo)
         )
@@ -50,7 +50,7 @@ class Encoders:
         return backbone.build_with_tensors(entry, tensors, account, form, seed, size, initialization), account
 
 
-def told_of(weights: Weights, account: backbone.LoadReport) -> dict[str, Any]:
+def told_of(weights: Weights, account: matching.LoadReport) -> dict[str, Any]:
     """An account as a record has it."""
     return {
         "name": weights.name,

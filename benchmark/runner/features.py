@@ -21,7 +21,7 @@ from benchmark.models.feature_extractor import feature_extractor
 from benchmark.models.normalization import Normalization
 from benchmark.runner.encoders import told_of
 from benchmark.tasks.spec import TaskSpec
-from benchmark.zoo.backbone import LoadReport
+from benchmark.zoo.matching import LoadReport
 
 BATCH = 32  # always filled up: a convolution may round otherwise in a batch of another size
 
@@ -100,7 +100,7 @@ def vector_parts(
         return FeatureSplit(
             ids=table.loc[rows, "id"].to_numpy(dtype=str),
             groups=groups_of(table.loc[rows], task),
-            held=held,
+            features=held,
             rows=positions,
             targets=targets,
             classes=class_numbers(targets) if oversample else None,
@@ -114,7 +114,7 @@ def vector_parts(
         secret = FeatureSplit(
             ids=of["id"].to_numpy(dtype=str),
             groups=groups_of(of, task),
-            held=held,
+            features=held,
             rows=np.arange(len(table), len(table) + len(of)),
             targets=np.full((len(of), assignment.evaluation_labels.shape[1]), np.nan, dtype=np.float32),
             seed=cell.seed,

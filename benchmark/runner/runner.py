@@ -37,7 +37,7 @@ from benchmark.workspace import Workspace
 
 if TYPE_CHECKING:
     from benchmark.recipe import Recipe
-    from benchmark.zoo.backbone import Form
+    from benchmark.zoo.forms import Form
 
 Watch = Callable[[dict[str, Any]], None]
 
@@ -252,7 +252,7 @@ class Runner:
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", training),
-            tell=self._tell(training.key),
+            notify=self._tell(training.key),
         )
         told.damage.append(parts.notes)
         told.unreadable = Unreadable(scratch / "unreadable.json", parts.unreadable)
@@ -313,7 +313,7 @@ class Runner:
             device=self.device,
             threads=self.threads,
             progress=self._progress("cache", trainings[0]),
-            tell=self._tell(trainings[0].key),
+            notify=self._tell(trainings[0].key),
         )
         assignments = [
             assign_examples(index, task, cell.recipe, TrainingShare.of_cell(cell), cell.seed) for cell in cells
@@ -324,7 +324,7 @@ class Runner:
         for cell in cells:
             caches = [(weights, cache_of(self.workspace.features, cell, weights)) for weights in cell.weights]
             for weights, found in caches:
-                cache = replace(found, tell=self._tell(trainings[0].key))
+                cache = replace(found, notify=self._tell(trainings[0].key))
                 if cache.folder not in held:
                     progress = self._progress("features", trainings[0], weights=weights.name)
 

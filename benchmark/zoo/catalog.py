@@ -75,7 +75,7 @@ class ZooEntry(StrictModel):
 
 
 def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
-    """Fresh weights of any timm architecture."""
+    """Returns an entry of random weights for an architecture."""
     plain = architecture == SCRATCH_ARCHITECTURE
     return ZooEntry(
         name="scratch" if plain else f"scratch:{architecture}",
@@ -168,9 +168,19 @@ def write_own(own: Path, entries: list[ZooEntry]) -> None:
 
 
 def find_entry(name: str, entries: dict[str, ZooEntry]) -> ZooEntry:
-    """The entry of that name, or fresh weights for `scratch:ARCHITECTURE`. Raises BenchmarkError with "did you mean"."""
+    """Returns the entry of that name, or one of random weights for `scratch:ARCHITECTURE`.
+
+    Raises BenchmarkError with "did you mean", and for code that no entry names.
+    """
     if name in entries:
         return entries[name]
     if name.startswith("scratch:"):
-        return scratch(name.removeprefix("scratch:"))
+        architecture = name.removeprefix("scratch:")
+        if ":" in architecture and architecture not in {entry.architecture for entry in entries.values()}:
+            # a suite or a record of others must not be able to name code that is then run
+            raise BenchmarkError(
+                f"{name}: no entry of the zoo has this architecture, and code of a package runs only where one names it: "
+                f"add one first (benchmark zoo add FILE --architecture {architecture})"
+            )
+        return scratch(architecture)
     raise BenchmarkError(f"no model {name!r}: {did_you_mean(name, entries)}, or scratch:ARCHITECTURE")

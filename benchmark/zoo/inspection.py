@@ -27,9 +27,11 @@ from torch import nn
 from torch.nn import functional
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import LoadReport, build_encoder, load_encoder
+from benchmark.zoo.backbone import load_encoder
 from benchmark.zoo.catalog import InputStatistics, ZooEntry
 from benchmark.zoo.fetch import find_weight_file, verify_weight_file
+from benchmark.zoo.forms import build_encoder
+from benchmark.zoo.matching import LoadReport
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["PASS", "WARN", "FAIL", "not here"]

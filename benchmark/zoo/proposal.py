@@ -15,8 +15,9 @@ import torch
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo.architectures import WIDE
-from benchmark.zoo.backbone import COUNTER, LoadReport, UnusableWeights, build_encoder, classifier_names, match_tensors
 from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.forms import COUNTER, build_encoder, classifier_names
+from benchmark.zoo.matching import LoadReport, UnusableWeights, match_tensors
 from benchmark.zoo.naming import NAMINGS, Renamed, rename
 from benchmark.zoo.unpack import Arrays, opened
 

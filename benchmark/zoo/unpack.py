@@ -48,12 +48,12 @@ ADVICE = "ask its authors for plain tensors or safetensors"
 class Arrays:
     """Tensors by their names in the file, and the names of what else the file held (optimiser, epoch, …).
 
-    `unfit`: those of the tensors that are not dense, which have a shape alone, with what they are ("sparse").
+    `not_dense`: those of the tensors that are not dense, which have a shape alone, with what they are ("sparse").
     """
 
     tensors: dict[str, torch.Tensor]
     other_contents: list[str] = field(default_factory=list)
-    unfit: dict[str, str] = field(default_factory=dict)
+    not_dense: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,13 +179,13 @@ def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
     held, beside = _descended(path, held, inside)
     arrays = Arrays(tensors={}, other_contents=beside)
     for name, value in held.items():
-        tensor, unfit = tensor_of(value, storage)
+        tensor, not_dense = tensor_of(value, storage)
         if tensor is None:
             arrays.other_contents.append(name)
         else:
             arrays.tensors[name] = tensor
-        if unfit:
-            arrays.unfit[name] = unfit
+        if not_dense:
+            arrays.not_dense[name] = not_dense
     return arrays
 
 

@@ -14,8 +14,10 @@ from benchmark.errors import BenchmarkError
 from benchmark.models.networks import Segmenter, feature_width
 from benchmark.models.normalization import Normalization
 from benchmark.zoo.architectures import check_architecture
-from benchmark.zoo.backbone import LoadReport, build_encoder, load_encoder, pyramid_names
+from benchmark.zoo.backbone import load_encoder
 from benchmark.zoo.catalog import ZooEntry, read_zoo, scratch
+from benchmark.zoo.forms import build_encoder, pyramid_names
+from benchmark.zoo.matching import LoadReport
 
 FORMS = ["pooled", "pyramid"]
 INTAKE = Normalization(IMAGENET_MEAN, IMAGENET_STD)

@@ -17,7 +17,7 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
-from benchmark.zoo.backbone import build_encoder
+from benchmark.zoo.forms import build_encoder
 
 NET = "scratch:test_resnet"
 TINY = ["image_size=32", "max_epochs=4", "min_epochs=1"]

@@ -15,7 +15,7 @@ from benchmark.models.networks import Classifier, linear_head
 from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
 from benchmark.recipe import Recipe
-from benchmark.zoo.backbone import build_encoder, pyramid_names
+from benchmark.zoo.forms import build_encoder, pyramid_names
 
 
 @pytest.mark.parametrize("form", ["pooled", "pyramid"])

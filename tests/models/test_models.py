@@ -10,11 +10,11 @@ from benchmark.models.networks import Classifier, Segmenter, feature_width
 from benchmark.models.normalization import Normalization
 from benchmark.models.seeded import seeded
 from benchmark.training.outputs import references
-from benchmark.zoo import backbone
+from benchmark.zoo import forms
 
 
 def network(architecture, form, seed=1):
-    encoder = backbone.build_encoder(architecture, form, seed)
+    encoder = forms.build_encoder(architecture, form, seed)
     normalization = Normalization(IMAGENET_MEAN, IMAGENET_STD)
     whole = Classifier(encoder, normalization, 3, seed) if form == "pooled" else Segmenter(encoder, normalization, seed)
     with seeded(7):
@@ -84,7 +84,7 @@ def test_a_unet_takes_sides_that_are_no_multiple_of_32(side):
 
 def test_heads_come_from_their_own_stream():
     encoder, normalization = (
-        backbone.build_encoder("test_efficientnet", "pooled", 0),
+        forms.build_encoder("test_efficientnet", "pooled", 0),
         Normalization(IMAGENET_MEAN, IMAGENET_STD),
     )
 
@@ -106,7 +106,7 @@ def test_building_a_network_draws_nothing_from_the_process_generator():
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "mobilenetv3_small_050", "test_vit", "test_convnext"])
 def test_the_head_fits_what_the_encoder_gives(architecture):
-    encoder = backbone.build_encoder(architecture, "pooled", 0, image_size=64).eval()
+    encoder = forms.build_encoder(architecture, "pooled", 0, image_size=64).eval()
 
     with torch.no_grad():
         assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, feature_width(encoder))

@@ -38,7 +38,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
     from benchmark.runner.runner import Runner
     from benchmark.tasks.registry import read_task
     from benchmark.workspace import Workspace
-    from benchmark.zoo import backbone
+    from benchmark.zoo import forms
     from benchmark.zoo.catalog import ZooEntry, add_entry
     from benchmark.zoo.fetch import import_weight_file
 
@@ -56,7 +56,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
             project=CHECKOUT, results=Path(made) / "results", home=Path(made), data=Path(plan.work) / "phantoms"
         )
         file = Path(made) / "resnet50.safetensors"
-        save_file(backbone.build_encoder("resnet50", "pooled", seed=0).state_dict(), file)
+        save_file(forms.build_encoder("resnet50", "pooled", seed=0).state_dict(), file)
         facts = {"family": "own", "architecture": "resnet50", "container": "safetensors", "naming": "timm"}
         entry = ZooEntry(name="timed", source="file:resnet50.safetensors", licence="-", cite="-", **facts)
         kept = import_weight_file(entry, file, workspace.weights)

@@ -23,8 +23,10 @@ from forged import (
 )
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import build_encoder, load_encoder, read_encoder_tensors
+from benchmark.zoo.backbone import load_encoder
 from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.forms import build_encoder
+from benchmark.zoo.matching import read_encoder_tensors
 from benchmark.zoo.naming import NAMINGS, rename
 from benchmark.zoo.unpack import CONTAINERS
 

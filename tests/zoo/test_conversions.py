@@ -14,10 +14,10 @@ from forged import FORGED, container_of, drawn, known_encoder, write
 from benchmark.errors import BenchmarkError
 from benchmark.files import DiskFullError
 from benchmark.zoo import conversions as converted
-from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.conversions import load_converted
 from benchmark.zoo.fetch import delete_weight_file, import_weight_file, verify_weight_file
+from benchmark.zoo.matching import read_encoder_tensors
 
 MOCO = next(iter(FORGED["moco"]))
 

@@ -24,8 +24,8 @@ from forged import known_encoder, resnet18
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import safe_pickle as inert
 from benchmark.zoo.archive import extract_member
-from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
+from benchmark.zoo.matching import read_encoder_tensors
 from benchmark.zoo.naming import NAMINGS
 from benchmark.zoo.unpack import CONTAINERS, unpack
 

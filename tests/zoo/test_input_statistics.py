@@ -12,7 +12,7 @@ from benchmark.models.normalization import Normalization
 from benchmark.results.store import Store
 from benchmark.runner.encoders import Encoders
 from benchmark.runner.runner import Runner
-from benchmark.zoo import backbone
+from benchmark.zoo import forms
 from benchmark.zoo.catalog import InputStatistics, ZooEntry, add_entry
 from benchmark.zoo.fetch import import_weight_file
 
@@ -22,7 +22,7 @@ TINY = ["image_size=32", "train_resolution=64", "max_epochs=1", "batch_size=8"]
 @pytest.fixture
 def simclr(workspace, tmp_path):
     """A net trained on images in [0, 1], as SimCLR's were, in the user's zoo: mean 0, standard deviation 1."""
-    torch.save(backbone.build_encoder("test_resnet", "pooled", 3).state_dict(), tmp_path / "simclr.pth")
+    torch.save(forms.build_encoder("test_resnet", "pooled", 3).state_dict(), tmp_path / "simclr.pth")
     entry = ZooEntry(
         name="simclr",
         family="ssl",
@@ -70,7 +70,7 @@ def test_the_encoder_gets_images_in_0_to_1_where_these_are_its_statistics(form, 
     images = torch.arange(2 * channels * 64 * 64).remainder(256).to(torch.uint8).view(2, channels, 64, 64)
     colour = images.expand(2, 3, 64, 64).float() / 255
     for mean, std in (((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), (IMAGENET_MEAN, IMAGENET_STD)):
-        encoder, given = backbone.build_encoder("test_resnet", form, 0), []
+        encoder, given = forms.build_encoder("test_resnet", form, 0), []
         encoder.register_forward_pre_hook(lambda _, inputs, given=given: given.append(inputs[0]))
         outputs = (2, 0) if network is Classifier else (0,)
         with torch.no_grad():

@@ -14,8 +14,9 @@ from benchmark.errors import BenchmarkError
 from benchmark.experiment.grid import weights_of
 from benchmark.models.folding import fold_batch_norms
 from benchmark.recipe import Recipe
-from benchmark.zoo.backbone import build_encoder, load_encoder
+from benchmark.zoo.backbone import load_encoder
 from benchmark.zoo.catalog import ZooEntry, read_zoo
+from benchmark.zoo.forms import build_encoder
 from benchmark.zoo.positions import interpolate_as
 
 ZOO = read_zoo(CHECKOUT / "model_zoo.yaml")

@@ -30,9 +30,9 @@ from tensor_bundles import (
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import tensorflow as reader
-from benchmark.zoo.backbone import read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.crc32c import crc32c
+from benchmark.zoo.matching import read_encoder_tensors
 from benchmark.zoo.unpack import unpack
 
 INDEX, DATA = WRITTEN_BY_TENSORFLOW

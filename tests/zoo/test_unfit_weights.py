@@ -9,10 +9,11 @@ import torch
 from forged import drawn
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.backbone import COUNTER, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry
 from benchmark.zoo.conversions import load_converted
 from benchmark.zoo.fetch import import_weight_file
+from benchmark.zoo.forms import COUNTER
+from benchmark.zoo.matching import read_encoder_tensors
 
 NAME = "layer1.0.conv1.weight"
 WANTED = "an encoder's weights are dense, real, finite floats"

@@ -17,8 +17,9 @@ from forged import FORGED, VITS_ALONE, container_of, drawn, in_training, known_e
 from benchmark.errors import BenchmarkError
 from benchmark.results.store import Store
 from benchmark.zoo import proposal
-from benchmark.zoo.backbone import COUNTER, read_encoder_tensors
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo
+from benchmark.zoo.forms import COUNTER
+from benchmark.zoo.matching import read_encoder_tensors
 from benchmark.zoo.naming import NAMINGS
 from benchmark.zoo.proposal import FAMILIES, propose
 
