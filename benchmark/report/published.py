@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.strict import StrictModel, explain
-from benchmark.tasks.spec import METRICS
+from benchmark.tasks.kinds import KINDS
 
 # what a printed number is multiplied by
 UNITS = {
@@ -29,7 +29,7 @@ UNITS = {
 # the units of what is no score, all else is printed as a share or in percent
 _COUNTED = {"epochs": ("epochs",), "trainable_parameters": ("thousand", "million")}
 _SCORED = ("share", "percent")
-_SCORES = frozenset(metric for metrics in METRICS.values() for metric in metrics)
+_SCORES = frozenset(metric for kind in KINDS.values() for metric in kind.metrics)
 
 Number = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
 Spread = Annotated[str, Field(pattern=r"^([0-9]+(\.[0-9]+)?)?$")]

@@ -17,7 +17,7 @@ from conftest import CHECKOUT
 from benchmark.errors import BenchmarkError
 from benchmark.report.published import COLUMNS, PrintedNumber, read_published
 from benchmark.tasks.registry import read_tasks
-from benchmark.tasks.spec import METRICS
+from benchmark.tasks.kinds import KINDS
 from benchmark.workspace import find_workspace
 from benchmark.zoo.catalog import find_entry, read_zoo
 
@@ -87,7 +87,7 @@ def test_a_row_is_of_a_known_task_and_of_a_metric_that_it_is_scored_by(frame):
         if row.metric.startswith("auc:"):
             assert row.metric.removeprefix("auc:") in task.labels
         else:
-            assert row.metric in (*METRICS[task.kind], "epochs")
+            assert row.metric in (*KINDS[task.kind].metrics, "epochs")
     assert set(frame.loc[frame["task"] == "", "table"]) == {"G1"}
     assert set(frame["protocol"]) <= PROTOCOLS
 
