@@ -34,12 +34,14 @@ from benchmark.zoo.forms import build_encoder
 # do not edit: add a version
 STREAMS = {  # of seed 7, epoch 3, example 41
     Purpose.AUGMENTATION: 3197822241823170171,
+    Purpose.BAG: 7086166281074514530,
     Purpose.DROPOUT: 2619813684017713340,
     Purpose.ENCODER: 4636832438041058680,
     Purpose.HEAD: 3463866321800191770,
     Purpose.ORDER: 8660834069148968435,
     Purpose.SUBSET: 3156136124858907667,
     Purpose.UNCERTAIN: 3478027252010691432,
+    Purpose.VIEW: 9059297788360567771,
 }
 
 RANDOM = {"method": "random", "test": 0.2, "validation": 0.1}

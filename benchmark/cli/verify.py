@@ -47,7 +47,7 @@ def verify(
         typer.secho("interrupted: nothing was written, the same command begins anew", err=True)
         raise typer.Exit(130) from None
     if json_file:
-        write_whole(json_file, json.dumps(report.told(), indent=1, ensure_ascii=False) + "\n")
+        write_whole(json_file, json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n")
     _show(report, json_file)
     if report.count("FAIL"):
         raise typer.Exit(1)

@@ -161,7 +161,7 @@ class Augmentation:
         if self.finish is not None:
             pixels = self.finish(pixels, generator)
         if composed is not None:
-            pixels = _composed(composed, seed, image=pixels)["image"]
+            pixels = apply_composition(composed, seed, image=pixels)["image"]
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
@@ -264,12 +264,13 @@ def render_segmentation(
     composed: A.Compose, pixels: Pixels, masks: NDArray[np.uint8], seed: int
 ) -> tuple[Pixels, NDArray[np.uint8]]:
     """One image and its masks (size x size x their number), augmented alike from a stream's seed."""
-    grown = _composed(composed, seed, image=pixels, mask=masks)
+    grown = apply_composition(composed, seed, image=pixels, mask=masks)
     image, mask = grown["image"], grown["mask"]
     return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]
 
 
-def _composed(composed: A.Compose, seed: int, **images: Pixels) -> dict[str, Pixels]:
+def apply_composition(composed: A.Compose, seed: int, **images: Pixels) -> dict[str, Pixels]:
+    """Returns the images augmented alike by a composition whose draws are all of one seed."""
     # not set_random_seed: it gives each operation a generator of its own from this one seed, so that all of them draw
     # the same number first and are applied together or not at all
     composed.set_random_state(np.random.default_rng(seed), random.Random(seed))  # noqa: S311 - nothing secret

@@ -7,7 +7,7 @@ started anew each epoch cost small sets more than their whole epoch.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """`images`: uint8, B x channels x height x width, 1 or 3 channels. `targets`: float, B x labels, NaN where not
-    labelled; or uint8 masks, B x masks x height x width, 0 or 1. `rows`: places in the part, B.
+    labeled; or uint8 masks, B x masks x height x width, 0 or 1. `rows`: B positions in the split.
     """
 
     images: torch.Tensor
@@ -30,7 +30,7 @@ class Batch:
         return len(self.rows)
 
     def pieces(self, size: int) -> Iterator["Batch"]:
-        """The batch in pieces of `size` images, a last piece of one joined to the one before."""
+        """Yields the batch in pieces of `size` images; a last piece of one image joins the piece before."""
         starts = [piece[0] for piece in cut(np.arange(len(self)), size)]
         for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
             within = slice(start, end)
@@ -41,7 +41,7 @@ Render = Callable[[Rows], Batch]
 
 
 def cut(order: Rows, size: int) -> list[Rows]:
-    """An order cut into batches. A last batch of one joins the batch before: batch norm cannot learn from one value."""
+    """Returns an order as batches. A last batch of one joins the batch before: batch norm cannot learn from one value."""
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     if size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
@@ -49,14 +49,14 @@ def cut(order: Rows, size: int) -> list[Rows]:
 
 
 def rendered_ahead(render: Render, batches: Sequence[Rows], device: torch.device, threads: int) -> Iterator[Batch]:
-    """Render batches in order, `threads` at a time and a few ahead of use; on a GPU they are copied while it works."""
+    """Yields rendered batches in order; `threads` render a few batches ahead, and copies to a GPU overlap with its work."""
     on_gpu = device.type == "cuda"
 
     def prepare(rows: Rows) -> Batch:
         batch = render(rows)
         if not on_gpu:
             return batch
-        return Batch(images=batch.images.pin_memory(), targets=batch.targets.pin_memory(), rows=rows)
+        return replace(batch, images=batch.images.pin_memory(), targets=batch.targets.pin_memory())
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="render")
     pending: deque[Future[Batch]] = deque()
@@ -78,4 +78,4 @@ def _on_device(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
     images = batch.images.to(device, non_blocking=True)
-    return Batch(images=images, targets=batch.targets.to(device, non_blocking=True), rows=batch.rows)
+    return replace(batch, images=images, targets=batch.targets.to(device, non_blocking=True))

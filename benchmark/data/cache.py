@@ -27,7 +27,7 @@ from benchmark.locks import locked
 from benchmark.text import first_few, plural
 
 FORMAT = 2
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Images(Protocol):
@@ -180,11 +180,11 @@ def open_cache(
     *,
     name: str,
     progress: Progress,
-    tell: Tell = lambda _: None,
+    notify: Notify = lambda _: None,
     threads: int = 2,
     ledgers: Path | None = None,
 ) -> Cache:
-    """The cache of these images at this size, built where it is not there or its index is damaged. `tell` is called with
+    """The cache of these images at this size, built where it is not there or its index is damaged. `notify` is called with
     lines for who waits; `ledgers`: the folder of what source files were (`home`, where it is not given).
 
     Raises BenchmarkError for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
@@ -212,11 +212,11 @@ def open_cache(
 
     home.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
-    with locked(folder.with_name(folder.name + ".lock"), waiting=tell):
+    with locked(folder.with_name(folder.name + ".lock"), waiting=notify):
         if (index := _index_of(folder, identity)) is None:  # else another process built it meanwhile
             if folder.exists():
                 lines = [f"the index of the pixel cache {folder} was damaged or lost: all images were decoded again"]
-                tell(lines[0])
+                notify(lines[0])
                 shutil.rmtree(folder)
             files.check(files.known(source.files), threads=threads, progress=lambda *_: None)
             build(

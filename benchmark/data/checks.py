@@ -1,6 +1,7 @@
-"""The nine checks of a data set: what its index, and what one pass over its images, tell of it.
+"""The nine checks of a data set, on its index and on one pass over its images.
 
-PASS; WARN where results can be had and are to be read with it in mind; FAIL where they would be wrong, or none.
+Verdicts: PASS; WARN where results are possible but must be read with the finding in mind; FAIL where they would be wrong
+or impossible.
 """
 
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data.image_files import RLE, files_of
-from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
+from benchmark.data.index import MASKS, SPLITS, UNCERTAIN, Index
 from benchmark.data.scan import ScannedImage, file_of
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
@@ -36,41 +37,43 @@ class Check:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def check_counts(index: Index, task: TaskSpec, parts: pd.Series | None) -> Check:
-    """What is here against the sheet's published counts: images, patients, parts, labels' positives, normal ones."""
+def check_counts(index: Index, task: TaskSpec, splits: pd.Series | None) -> Check:
+    """Compares the data set with the published counts of its sheet: images, patients, splits, positives of labels, normals."""
     table, labels = index.table, [label for label in index.labels if label in index.table]
-    here = {"images": len(table), "patients": table["patient"].nunique()}
-    official = table["part"] if (table["part"] != "").any() else parts
+    counted = {"images": len(table), "patients": table["patient"].nunique()}
+    official = table["part"] if (table["part"] != "").any() else splits
     if official is not None:
-        here |= {part: int((official == part).sum()) for part in PARTS}
-        if official is parts and "validation" not in task.counts:
-            here["train"] += here["validation"]  # a sheet that counts no validation part counts it with training
+        counted |= {split: int((official == split).sum()) for split in SPLITS}
+        if official is splits and "validation" not in task.counts:
+            counted["train"] += counted[
+                "validation"
+            ]  # a sheet without a validation count includes those images in training
     if labels:
-        here |= {label: int((table[label] == 1).sum()) for label in labels}
-        here["normal"] = int((table[labels] == 0).all(axis=1).sum())
-    compared = {key: {"here": here[key], "published": count} for key, count in task.counts.items() if key in here}
-    others = [key for key in task.counts if key not in here]
+        counted |= {label: int((table[label] == 1).sum()) for label in labels}
+        counted["normal"] = int((table[labels] == 0).all(axis=1).sum())
+    compared = {key: {"here": counted[key], "published": count} for key, count in task.counts.items() if key in counted}
+    others = [key for key in task.counts if key not in counted]
     numbers = {key: f"{key} {pair['here']:,} of {pair['published']:,}" for key, pair in compared.items()}
     also = f"not compared: {', '.join(others)}" if others else ""
     details: dict[str, Any] = {"compared": compared, "not_compared": others}
     if index.phantom:
-        return found("counts", f"phantoms, not compared: {', '.join(numbers.values())}", **details)
-    unlike = [numbers.pop(key) for key, pair in compared.items() if pair["here"] != pair["published"]]
-    told = "; ".join(filter(None, (", ".join(numbers.values()), also))) or (
-        "" if unlike else "the sheet publishes none"
+        return check_of("counts", f"phantoms, not compared: {', '.join(numbers.values())}", **details)
+    different = [numbers.pop(key) for key, pair in compared.items() if pair["here"] != pair["published"]]
+    finding = "; ".join(filter(None, (", ".join(numbers.values()), also))) or (
+        "" if different else "the sheet publishes none"
     )
-    fix = f"{task.get or 'get the rest'}; where this part is meant, say so beside every result"
-    problems: list[Problem] = [("WARN", f"unlike the published: {', '.join(unlike)}", fix)] if unlike else []
-    return found("counts", told, problems, **details)
+    fix = f"{task.get or 'get the rest'}; where a part of the data set is meant, say so with every result"
+    problems: list[Problem] = [("WARN", f"unlike the published: {', '.join(different)}", fix)] if different else []
+    return check_of("counts", finding, problems, **details)
 
 
 def check_files(index: Index) -> Check:
-    """Images under the root that no row names. Names that climb out of the root are another data set's."""
+    """Checks for images under the root that no row names. Names that lead out of the root are another data set's."""
     images = {os.path.normpath(name) for name in index.table["image"]}
-    # beside a file that holds many images there are others, of labels say
+    # next to an HDF5 file of images there are others, such as one of labels
     own = {name for name in images if not name.startswith("..") and file_of(name) == name}
     if not own:
-        return found("files", "not searched for others: images are another data set's, or rows of a file", extra=[])
+        return check_of("files", "not searched for others: images are another data set's, or rows of a file", extra=[])
     suffixes = tuple({Path(name).suffix.lower() for name in own})
     named = own | {
         os.path.normpath(f) for c in MASKS if c in index.table for name in index.table[c] for f in files_of(name)
@@ -84,11 +87,11 @@ def check_files(index: Index) -> Check:
         extra += [path for path in paths if path not in named]
     what = f"{plural(len(extra), 'image file')} that no row names: {first_few(sorted(extra))}"
     problems: list[Problem] = [("WARN", what, "move them out, or get the tables that name them")] if extra else []
-    return found("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
+    return check_of("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
 
 
 def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) -> Check:
-    """Whether every image decodes, no phantom is among real ones, none is blank; and their sizes."""
+    """Checks that every image decodes, that no phantom is among real ones and that none is blank; reports their sizes."""
     good = [one for one in scanned if not one.fault]
     bad = [{"image": _image(index, one), "reason": one.fault} for one in scanned if one.fault]
     sizes = sorted({(one.width, one.height) for one in good})
@@ -100,7 +103,9 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
     if bad:
         what = f"{plural(len(bad), 'unreadable image')}: {first_few(line['image'] for line in bad)}"
         fix = (
-            "they are left out of training and judging; copy them again where they should count" if leave_out else AGAIN
+            "they are left out of training and evaluation; copy them again where they should count"
+            if leave_out
+            else AGAIN
         )
         problems.append(("WARN" if leave_out else "FAIL", what, fix))
     if phantoms:
@@ -108,15 +113,15 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
         problems.append(("FAIL", what, "delete the folder and get the official images"))
     if blank:
         what = f"{plural(len(blank), 'blank image')} (one value only): {first_few(blank)}"
-        problems.append(("WARN", what, "copy them again; if they are so at the source, mind it"))
+        problems.append(("WARN", what, "copy them again; if they are blank at the source, bear it in mind"))
     sample = "" if len(scanned) == len(index.table) else f", a sample of {len(index.table):,}"
-    told = f"{len(good):,} of {len(scanned):,} decode{sample}"
+    finding = f"{len(good):,} of {len(scanned):,} decode{sample}"
     if sides:
-        told += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
-        told += f"; {grey:,} grey, {len(good) - grey:,} colour"
-    return found(
+        finding += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
+        finding += f"; {grey:,} grey, {len(good) - grey:,} colour"
+    return check_of(
         "images",
-        told,
+        finding,
         problems,
         unreadable=bad,
         phantoms=phantoms,
@@ -129,13 +134,13 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
 
 
 def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
-    """Whether every mask reads and fits its image; empty, full and grey-edged ones."""
+    """Checks that every mask can be read and fits its image; reports empty, full and gray-edged ones."""
     columns = [column for column in MASKS if column in index.table]
     if not columns:
-        return found("masks", "no segmentation: there are none")
+        return check_of("masks", "no segmentation: there are none")
     problems: list[Problem] = []
     details: dict[str, Any] = {}
-    told = []
+    findings = []
     for column in columns:
         pairs = [(_image(index, one), mask) for one in scanned for mask in one.masks if mask.column == column]
         faults = [mask.fault for _, mask in pairs if mask.fault]
@@ -149,12 +154,12 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
             problems.append(("FAIL", f"{plural(len(faults), column)} unreadable or unfit: {faults[0]}{more}", AGAIN))
         if full:
             what = f"{plural(len(full), column)} over more than {FULL:.0%} of the image: {first_few(full)}"
-            problems.append(("WARN", what, "see whether they are inverted: `benchmark data show`"))
+            problems.append(("WARN", what, "check whether they are inverted: `benchmark data show`"))
         if grey:
             what = f"{plural(len(grey), column)} of more than two values, thresholded at half: {first_few(grey)}"
-            problems.append(("WARN", what, "get lossless masks, or mind their edges"))
+            problems.append(("WARN", what, "get lossless masks, or bear their edges in mind"))
         span = f", {min(shares):.1%} / {np.mean(shares):.1%} / {max(shares):.1%} set (min/mean/max)" if shares else ""
-        told.append(f"{column}: {len(pairs):,} of {len(scanned):,} images{span}, {num_empty:,} empty")
+        findings.append(f"{column}: {len(pairs):,} of {len(scanned):,} images{span}, {num_empty:,} empty")
         details[column] = {
             "named": len(pairs),
             "share": {"min": min(shares), "mean": float(np.mean(shares)), "max": max(shares)} if shares else None,
@@ -163,15 +168,15 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
             "full": full,
             "not_two_valued": grey,
         }
-    return found("masks", "; ".join(told), problems, **details)
+    return check_of("masks", "; ".join(findings), problems, **details)
 
 
 def check_labels(index: Index, *, exclusive: bool) -> Check:
-    """The labels' prevalence; labels that all images have, or none has."""
+    """Reports the labels' prevalence; warns of labels that all images have, or none has."""
     table = index.table
     if "mask" in table:
         num = int(_positives(index)["mask"].sum())
-        return found("labels", f"{num:,} of {len(table):,} images have a mask that is not empty", with_mask=num)
+        return check_of("labels", f"{num:,} of {len(table):,} images have a mask that is not empty", with_mask=num)
     labels: dict[str, dict[str, Any]] = {}
     for label in index.labels:
         values = table[label]
@@ -185,112 +190,121 @@ def check_labels(index: Index, *, exclusive: bool) -> Check:
         }
     problems: list[Problem] = []
     for value in ("positive", "negative"):
-        if without := [label for label, told in labels.items() if not told[value]]:
+        if without := [label for label, counted in labels.items() if not counted[value]]:
             what = f"no {value} of {first_few(without, 6)}"
-            problems.append(("WARN", what, "such a label cannot be learnt or judged: see whether the copy is whole"))
+            problems.append(
+                ("WARN", what, "such a label cannot be learned or scored: check whether the copy is complete")
+            )
     common = sorted(labels, key=lambda label: -labels[label]["positive"])
     counts = [
         f"{label} {labels[label]['positive']:,}" + ("" if exclusive else f" ({labels[label]['prevalence'] or 0:.1%})")
         for label in common
     ]
-    told = f"{plural(len(labels), 'class' if exclusive else 'label', 'classes' if exclusive else 'labels')}: "
-    told += first_few(counts, 5)
+    finding = f"{plural(len(labels), 'class' if exclusive else 'label', 'classes' if exclusive else 'labels')}: "
+    finding += first_few(counts, 5)
     for value in ("uncertain", "not_labelled"):
         if num := sum(of[value] for of in labels.values()):
-            told += f"; {num:,} values {value.replace('_', ' ')}"
-    return found("labels", told, problems, labels=labels)
+            finding += f"; {num:,} values {value.replace('_', ' ')}"
+    return check_of("labels", finding, problems, labels=labels)
 
 
-def check_duplicates(index: Index, parts: pd.Series | None, scanned: list[ScannedImage]) -> Check:
-    """Images of identical bytes: in two parts, within one, with other labels."""
+def check_duplicates(index: Index, splits: pd.Series | None, scanned: list[ScannedImage]) -> Check:
+    """Checks for images of identical bytes: in two splits, within one split, with different labels."""
     table = index.table
     digests = pd.Series({one.row: one.digest for one in scanned if one.digest}, dtype=object)
-    twice = digests[digests.duplicated(keep=False)]
-    leaked, kept, contrary, groups = list[str](), list[str](), list[str](), list[dict[str, Any]]()
-    for digest, rows in sorted(twice.groupby(twice).groups.items()):
+    copies = digests[digests.duplicated(keep=False)]
+    leaked, repeated, contradictory, groups = list[str](), list[str](), list[str](), list[dict[str, Any]]()
+    for digest, rows in sorted(copies.groupby(copies).groups.items()):
         same = table.iloc[list(rows)]
         ids = same["id"].tolist()
-        its_parts = sorted(set(parts[same.index])) if parts is not None else []
+        found_in = sorted(set(splits[same.index])) if splits is not None else []
         labels = [label for label in index.labels if label in same]
         agree = not labels or len(same[labels].fillna(np.inf).drop_duplicates()) == 1
-        told = " = ".join(ids[:3]) + f" (and {len(ids) - 3} more)" * (len(ids) > 3)
-        (leaked if len(its_parts) > 1 else kept).append(f"{told} ({', '.join(its_parts)})" if its_parts else told)
+        copies_of = " = ".join(ids[:3])
+        if len(ids) > 3:
+            copies_of += f" (and {len(ids) - 3} more)"
+        (leaked if len(found_in) > 1 else repeated).append(
+            f"{copies_of} ({', '.join(found_in)})" if found_in else copies_of
+        )
         if not agree:
-            contrary.append(told)
-        groups.append({"sha256": digest, "ids": ids, "parts": its_parts, "labels_agree": agree})
+            contradictory.append(copies_of)
+        groups.append({"sha256": digest, "ids": ids, "parts": found_in, "labels_agree": agree})
     problems: list[Problem] = []
     if leaked:
-        what = f"the same image trains and tests: {plural(len(leaked), 'image')} in more than one part: {first_few(leaked)}"
+        what = f"the same image trains and tests: {plural(len(leaked), 'image')} in more than one split: {first_few(leaked)}"
         problems.append(("FAIL", what, "remove all copies but one"))
-    if contrary:
-        what = f"{plural(len(contrary), 'image')} with different labels: {first_few(contrary)}"
-        problems.append(("WARN", what, "ask the table which is meant, or remove both"))
-    if kept:
-        what = f"{plural(len(kept), 'image')} more than once in a part: {first_few(kept)}"
+    if contradictory:
+        what = f"{plural(len(contradictory), 'image')} with different labels: {first_few(contradictory)}"
+        problems.append(("WARN", what, "find out which label is right, or remove both"))
+    if repeated:
+        what = f"{plural(len(repeated), 'image')} more than once in a split: {first_few(repeated)}"
         problems.append(("WARN", what, "remove all copies but one"))
     sample = "" if len(scanned) == len(table) else f" (of a sample of {len(table):,})"
-    return found(
+    return check_of(
         "duplicates", f"{digests.nunique():,} different images of {len(digests):,}{sample}", problems, groups=groups
     )
 
 
-def check_patients(index: Index, parts: pd.Series | None, *, one_each: bool) -> Check:
-    """No patient in two parts; whether patients are known. `one_each`: the sheet says that each has one image."""
+def check_patients(index: Index, splits: pd.Series | None, *, one_each: bool) -> Check:
+    """Checks that no patient is in two splits and that patients are known. `one_each`: each patient has one image (sheet)."""
     table = index.table
     by_image = bool((table["patient"] == table["id"]).all())
     problems: list[Problem] = []
     details: dict[str, Any] = {"patients": table["patient"].nunique(), "known": not by_image}
-    told = plural(details["patients"], "patient")
-    if parts is not None:
-        pairs = pd.DataFrame({"patient": table["patient"], "part": parts}).drop_duplicates()
-        details["by_part"] = {part: int((pairs["part"] == part).sum()) for part in PARTS}
+    finding = plural(details["patients"], "patient")
+    if splits is not None:
+        pairs = pd.DataFrame({"patient": table["patient"], "part": splits}).drop_duplicates()
+        details["by_part"] = {split: int((pairs["part"] == split).sum()) for split in SPLITS}
         details["in_two_parts"] = sorted(pairs["patient"][pairs["patient"].duplicated()].unique().tolist())
-        told += ": " + ", ".join(f"{part} {num:,}" for part, num in details["by_part"].items())
+        finding += ": " + ", ".join(f"{split} {num:,}" for split, num in details["by_part"].items())
         if leaked := details["in_two_parts"]:
-            what = f"{plural(len(leaked), 'patient')} in more than one part: {first_few(leaked)}"
-            problems.append(("FAIL", what, "keep all images of a patient in one part"))
+            what = f"{plural(len(leaked), 'patient')} in more than one split: {first_few(leaked)}"
+            problems.append(("FAIL", what, "keep all images of a patient in one split"))
     if by_image and not one_each:
-        what = "patients unknown: parted by image, so one patient's images may train and test"
-        problems.append(("WARN", what, "mind it beside every result"))
-    return found("patients", told, problems, **details)
+        what = "patients unknown: split by image, so that one patient's images may be in training and in test"
+        problems.append(("WARN", what, "bear it in mind with every result"))
+    return check_of("patients", finding, problems, **details)
 
 
-def check_split(index: Index, parts: pd.Series | None, why: str, scored: Sequence[str] | None) -> Check:
-    """The parts' sizes and prevalence; labels that a part lacks. `why` there are no parts; `scored`: what judging needs."""
-    if parts is None:
-        return found("split", "", [("FAIL", why, "as the finding says")])
+def check_split(index: Index, splits: pd.Series | None, why: str, scored: Sequence[str] | None) -> Check:
+    """Reports the splits' sizes and prevalence; warns of labels that a split lacks.
+
+    `why`: the reason where there are no splits; `scored`: the labels that scores are averaged over.
+    """
+    if splits is None:
+        return check_of("split", "", [("FAIL", why, "as the finding says")])
     positives = _positives(index)
     details: dict[str, Any] = {}
     lacking = []
-    for part in PARTS:
-        rows = positives[parts == part]
+    for split in SPLITS:
+        rows = positives[splits == split]
         shares = {label: float(share) for label, share in rows.mean().items()}
-        details[part] = {"images": len(rows), "prevalence": shares}
+        details[split] = {"images": len(rows), "prevalence": shares}
         wanted = [
-            label for label in shares if positives[label].any() and (part == "train" or label in (scored or shares))
+            label for label in shares if positives[label].any() and (split == "train" or label in (scored or shares))
         ]
-        lacking += [f"{label} in {part}" for label in wanted if not shares[label]]
+        lacking += [f"{label} in {split}" for label in wanted if not shares[label]]
     only = positives.columns[0] if positives.shape[1] == 1 else None
-    told = ", ".join(
-        f"{part} {of['images']:,}"
+    finding = ", ".join(
+        f"{split} {of['images']:,}"
         + (f" ({of['prevalence'][only]:.1%} {only.replace('mask', 'with a mask')})" if only else "")
-        for part, of in details.items()
+        for split, of in details.items()
     )
-    fix = "such a label is not learnt, or not scored, there: more images, or another split"
+    fix = "such a label is not learned, or not scored, there: get more images, or use another split"
     problems: list[Problem] = [("WARN", f"no positive of {first_few(lacking, 6)}", fix)] if lacking else []
-    return found("split", told, problems, parts=details)
+    return check_of("split", finding, problems, parts=details)
 
 
-def found(name: str, told: str, problems: Sequence[Problem] = (), **details: Any) -> Check:
-    """A check with the worst verdict of its problems, which are told first."""
+def check_of(name: str, finding: str, problems: Sequence[Problem] = (), **details: Any) -> Check:
+    """Returns a check with the worst verdict of its problems, which come first in its finding."""
     worst: Verdict = min((problem[0] for problem in problems), default="PASS")  # FAIL comes before WARN
-    findings = [*(finding for _, finding, _ in problems), *([told] if told else [])]
+    findings = [*(finding for _, finding, _ in problems), *([finding] if finding else [])]
     fixes = dict.fromkeys(fix for _, _, fix in problems)
     return Check(name=name, verdict=worst, finding="; ".join(findings), fix="; ".join(fixes), details=details)
 
 
 def _positives(index: Index) -> pd.DataFrame:
-    """Which images have which label (a mask that is not empty, for segmentation)."""
+    """Returns a column of booleans for each label; for segmentation, whether the mask is not empty."""
     table = index.table
     return ~table[["mask"]].isin(["", RLE]) if "mask" in table else table[list(index.labels)] == 1
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmark.data.cache import UncachedImages
 from benchmark.data.image_files import RLE, Pixels, read_image, read_mask
-from benchmark.data.index import MASKS, PARTS, UNCERTAIN, Index
+from benchmark.data.index import MASKS, SPLITS, UNCERTAIN, Index
 from benchmark.data.labels import settle_classes
 from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
@@ -75,7 +75,7 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
         channels = max(panel[0].shape[2] for (panel,) in panels)
         given = network_inputs(index, task, recipe, parts, rows, seed, channels)
         panels = [panel + views for panel, views in zip(panels, given, strict=True)]
-    sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)
+    sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in SPLITS)
     told = f"{len(rows):,} of {plural(len(among), 'training image' if augmented else 'image')}, seed {seed}"
     lines = [f"{task.name}: {task.title}" if task.title else task.name, f"{told} ({sizes})"]
     if index.phantom:

@@ -1,8 +1,8 @@
-"""The door of the data: an index and a recipe -> training, validation and test parts that give batches.
+"""The training, validation and test splits of a task, as batches of images: an index and a recipe in, splits out.
 
-Training batches are augmented, in an order and with draws that depend on the cell's seed, the epoch and the example
-alone. Validation and test batches are never augmented: classification gives images at the evaluation size (their
-crops are cut on the device), segmentation at working size.
+Training batches are augmented; their order and their augmentation depend on the cell's seed, the epoch and the example
+alone. Validation and test batches are never augmented: classification yields images at the evaluation size (their
+crops are cut on the device), segmentation at the size of the network's input.
 
 Departs: validation images are never augmented; the first paper's code augments those of X-ray segmentation.
 """
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from benchmark.data.assignment import EVERYTHING, TrainingShare, assign_examples, class_numbers, groups_of
 from benchmark.data.batches import Batch, Render, Rows, cut, rendered_ahead
-from benchmark.data.cache import Images, Tell, UncachedImages, open_cache
+from benchmark.data.cache import Images, Notify, UncachedImages, open_cache
 from benchmark.data.cache_build import Progress
 from benchmark.data.decoding import ImageFiles, StoredSize
-from benchmark.data.index import MASKS, PARTS, Index
+from benchmark.data.index import MASKS, SPLITS, Index
 from benchmark.data.rendering import EpochRender, PixelSource
 from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
@@ -30,9 +30,10 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSplit:
-    """One part of a task. `ids`, `groups` and `present` (per mask: which images have it) follow the examples' order.
+    """One split of a task as images. `ids`, `groups` and `present` (for each mask: which images have it) have one entry per
+    example, in the examples' order.
 
-    `classes`: the class of each example, where an epoch repeats those of rare ones until all are as many.
+    `classes`: the class of each example, where an epoch repeats those of rare classes until all are equally frequent.
     """
 
     ids: NDArray[np.str_]
@@ -49,7 +50,7 @@ class ImageSplit:
         return len(self.ids)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All examples in their order, unaugmented."""
+        """Yields all examples in their order, unaugmented, in batches of `size`."""
         rows = [np.arange(start, min(start + size, len(self))) for start in range(0, len(self), size)]
         return rendered_ahead(self._render, rows, self.device, self.threads)
 
@@ -62,23 +63,24 @@ class ImageSplit:
 
 
 def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows in random order, those of each class repeated to as many as the largest has, each as often as the others, give
-    or take one. A row's repetitions are called as `render.EpochRender` has it.
+    """Returns rows in random order, those of each class repeated until it is as frequent as the largest class.
+
+    Within a class, rows are repeated equally often, to within one. Repetitions are numbered as `EpochRender` expects.
     """
     numbers, counts = np.unique(classes, return_counts=True)
     rows = []
     for number in numbers:
-        own = rng.permutation(np.flatnonzero(classes == number))
-        turn = np.arange(int(counts.max()))
-        rows.append(own[turn % len(own)] + len(classes) * (turn // len(own)))
+        members = rng.permutation(np.flatnonzero(classes == number))
+        draw = np.arange(int(counts.max()))
+        rows.append(members[draw % len(members)] + len(classes) * (draw // len(members)))
     return rng.permutation(np.concatenate(rows))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """A task's parts. `columns` name what is scored: labels, or the masks that references give. `unlabelled`: a
-    challenge's test. `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `notes()`:
-    lines about what was damaged in the pixel caches and made again. `split_notes`: which part lacks a class.
+    """The splits of a task. `columns` name what is scored: labels, or the reference masks. `unlabelled`: a challenge's test
+    set without public labels. `unreadable()` returns image -> why it could not be decoded, of those read so far; `notes()`
+    returns lines about what was damaged in the pixel caches and decoded again. `split_notes`: which split lacks a class.
     """
 
     train: ImageSplit
@@ -102,33 +104,31 @@ def open_splits(
     device: torch.device,
     threads: int,
     progress: Progress,
-    tell: Tell = lambda _: None,
+    notify: Notify = lambda _: None,
 ) -> Splits:
-    """The parts of a cell. Builds the pixel caches that are not there yet (progress: images done, in all; `tell`: of lines for
-    who waits).
+    """Returns the splits of a cell; first builds the pixel caches that do not exist yet.
 
-    Raises BenchmarkError for what the images are found to be.
+    `progress` is called with the number of images done and in all, `notify` with lines for whoever waits. Raises
+    BenchmarkError for images that cannot be decoded and for phantoms among real ones.
     """
     assignment = assign_examples(index, task, recipe, share, seed)
-    index, table, segmentation = assignment.index, assignment.index.table, task.kind == "segmentation"
-    masks = masks_of(index, task)
-    kept = training_and_evaluation_files(index, task, recipe, assignment.parts, folds=share.fold is not None)
+    index, table, masks = assignment.index, assignment.index.table, masks_of(index, task)
     opened: list[tuple[Images, ImageFiles]] = []
 
-    def opening(source: ImageFiles, stored_size: StoredSize) -> Images:
-        images = images_of(source, stored_size, task, workspace, threads=threads, progress=progress, tell=tell)
+    def open_images(source: ImageFiles, stored_size: StoredSize) -> Images:
+        images = images_of(source, stored_size, task, workspace, threads=threads, progress=progress, notify=notify)
         opened.append((images, source))
         return images
 
-    def part(
-        of: pd.DataFrame, images: Images, where: Rows, labels: NDArray[np.float32] | None, *, oversample: bool = False
+    def make_split(
+        rows: pd.DataFrame, images: Images, positions: Rows, labels: NDArray[np.float32], *, oversample: bool = False
     ) -> ImageSplit:
-        source = PixelSource(cache=images, positions=where, targets=labels)
+        source = PixelSource(cache=images, positions=positions, targets=None if masks else labels)
         return ImageSplit(
-            ids=of["id"].to_numpy(dtype=str),
-            groups=groups_of(of, task),
-            present={name: (of[name] != "").to_numpy() for name in masks},
-            classes=class_numbers(labels) if oversample and labels is not None else None,
+            ids=rows["id"].to_numpy(dtype=str),
+            groups=groups_of(rows, task),
+            present={name: (rows[name] != "").to_numpy() for name in masks},
+            classes=class_numbers(labels) if oversample else None,
             seed=seed,
             device=device,
             threads=threads,
@@ -136,30 +136,39 @@ def open_splits(
             _render_epoch=EpochRender(pixels=source, recipe=recipe, seed=seed),
         )
 
-    def labelled(
-        chosen: pd.Index, cached: pd.Index, images: Images, labels: NDArray[np.float32], *, oversample: bool = False
-    ) -> ImageSplit:
-        where = cached.get_indexer(chosen).astype(np.int64)
-        own = None if segmentation else labels[assignment.positions(chosen)]
-        return part(table.loc[chosen], images, where, own, oversample=oversample)
-
-    (training_rows, training_source, training_size), (evaluation_rows, source, stored_size) = kept
-    images = opening(training_source, training_size)
-    train = labelled(
-        assignment.training, training_rows, images, assignment.training_labels, oversample=assignment.oversample
+    training, evaluation = training_and_evaluation_files(
+        index, task, recipe, assignment.splits, folds=share.fold is not None
     )
-    images = opening(source, stored_size)
-    secret = None
+    images = open_images(training[1], training[2])
+    train = make_split(
+        table.loc[assignment.training],
+        images,
+        training[0].get_indexer(assignment.training).astype(np.int64),
+        assignment.training_labels[assignment.positions(assignment.training)],
+        oversample=assignment.oversample,
+    )
+    evaluated_rows, source, stored_size = evaluation
+    images = open_images(source, stored_size)
+    validation, test = (
+        make_split(
+            table.loc[rows],
+            images,
+            evaluated_rows.get_indexer(rows).astype(np.int64),
+            assignment.evaluation_labels[assignment.positions(rows)],
+        )
+        for rows in (assignment.validation, assignment.test)
+    )
+    unlabelled = None
     if index.unlabelled is not None:
         num = len(index.unlabelled)
         unknown = np.full((num, assignment.evaluation_labels.shape[1]), np.nan, dtype=np.float32)
-        listed = opening(replace(source, images=list(index.unlabelled["image"])), stored_size)
-        secret = part(index.unlabelled, listed, np.arange(num), unknown)
+        images = open_images(replace(source, images=list(index.unlabelled["image"])), stored_size)
+        unlabelled = make_split(index.unlabelled, images, np.arange(num), unknown)
     return Splits(
         train=train,
-        validation=labelled(assignment.validation, evaluation_rows, images, assignment.evaluation_labels),
-        test=labelled(assignment.test, evaluation_rows, images, assignment.evaluation_labels),
-        unlabelled=secret,
+        validation=validation,
+        test=test,
+        unlabelled=unlabelled,
         columns=masks or index.labels,
         unreadable=lambda: unreadable_of(opened),
         notes=lambda: notes_of(opened),
@@ -175,9 +184,9 @@ def images_of(
     *,
     threads: int,
     progress: Progress,
-    tell: Tell,
+    notify: Notify,
 ) -> Images:
-    """Decoded images: a cache, built where it is not there yet, or the files themselves where the task keeps none."""
+    """Returns decoded images: from a cache, built first if it does not exist, or from the files where the task keeps none."""
     if not task.keep_pixels:
         return UncachedImages(source=source, stored_size=stored_size)
     return open_cache(
@@ -186,34 +195,34 @@ def images_of(
         workspace.pixels,
         name=task.name,
         progress=progress,
-        tell=tell,
+        notify=notify,
         threads=max(2, threads),
         ledgers=workspace.sources,
     )
 
 
 def unreadable_of(opened: list[tuple[Images, ImageFiles]]) -> dict[str, str]:
-    """Image -> why it could not be decoded, of those that were asked for so far."""
+    """Returns image -> why it could not be decoded, of the images read so far."""
     return {source.images[row]: reason for images, source in opened for row, reason in images.unreadable.items()}
 
 
 def notes_of(opened: list[tuple[Images, ImageFiles]]) -> list[str]:
-    """Lines about what was damaged in the pixel caches and made again, each once."""
+    """Returns lines about what was damaged in the pixel caches and decoded again, each once."""
     return list(dict.fromkeys(line for images, _ in opened for line in images.notes))
 
 
 def training_and_evaluation_files(
-    index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, *, folds: bool
+    index: Index, task: TaskSpec, recipe: Recipe, splits: pd.Series, *, folds: bool
 ) -> tuple[tuple[pd.Index, ImageFiles, StoredSize], tuple[pd.Index, ImageFiles, StoredSize]]:
-    """What training draws from and what evaluation does: rows of the index, their files, the size they are kept at."""
-    everything = index.table.index
-    train, held, test = (everything[parts == name] for name in PARTS)
-    if task.kind == "segmentation":  # one size serves all
-        rows = (everything, everything)
-    elif folds:  # a cache for whatever they are dealt into
-        rows = (everything[parts != "test"], everything)
+    """Returns what training reads and what evaluation reads: rows of the index, their files, the size they are stored at."""
+    every_row = index.table.index
+    train, validation, test = (every_row[splits == name] for name in SPLITS)
+    if task.kind == "segmentation":  # one size serves all splits
+        rows = (every_row, every_row)
+    elif folds:  # one cache for all folds
+        rows = (every_row[splits != "test"], every_row)
     else:
-        rows = (train, held.append(test))
+        rows = (train, validation.append(test))
 
     training, evaluation = stored_sizes(index, task, recipe)
     return (
@@ -223,7 +232,7 @@ def training_and_evaluation_files(
 
 
 def image_files_of(index: Index, task: TaskSpec, rows: pd.Index, stored_size: StoredSize) -> ImageFiles:
-    """The files of some rows, and how they are read."""
+    """Returns the files of some rows, and how they are read."""
     table = index.table.loc[rows]
     return ImageFiles(
         root=index.root,
@@ -238,13 +247,13 @@ def image_files_of(index: Index, task: TaskSpec, rows: pd.Index, stored_size: St
 
 
 def stored_sizes(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSize, StoredSize]:
-    """The sizes at which images are kept for training and for evaluation."""
+    """Returns the sizes at which images are stored for training and for evaluation."""
     if task.kind == "segmentation":
         masks = masks_of(index, task)
         square = StoredSize(shape="square", size=recipe.image_size, resize=recipe.resize, masks=masks)
         return square, square
     evaluation = StoredSize(shape="square", size=recipe.evaluation_size)
-    if recipe.augmentation in ("none", "flips"):  # nothing is cut out
+    if recipe.augmentation in ("none", "flips"):  # no crops are cut
         return evaluation, evaluation
     if recipe.train_resolution == "native":
         return StoredSize(shape="native", size=recipe.image_size), evaluation
@@ -252,7 +261,7 @@ def stored_sizes(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSi
 
 
 def masks_of(index: Index, task: TaskSpec) -> tuple[str, ...]:
-    """The masks that any image of a segmentation task has; none for classification."""
+    """Returns the mask columns that at least one image of a segmentation task has; none for classification."""
     if task.kind != "segmentation":
         return ()
     return tuple(name for name in MASKS if name in index.table and (index.table[name] != "").any())

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.data.batches import Batch, Rows, rendered_ahead
-from benchmark.data.cache import Images, Tell
+from benchmark.data.cache import Images, Notify
 from benchmark.data.cache_build import Progress
 from benchmark.data.datasets import image_files_of, images_of, notes_of, stored_sizes, unreadable_of
 from benchmark.data.decoding import ImageFiles
@@ -70,16 +70,18 @@ def open_evaluation_images(
     device: torch.device,
     threads: int,
     progress: Progress,
-    tell: Tell = lambda _: None,
+    notify: Notify = lambda _: None,
 ) -> EvaluationImages:
     """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
     _, evaluation = stored_sizes(index, task, recipe)
     source = image_files_of(index, task, index.table.index, evaluation)
-    opened = [(images_of(source, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), source)]
+    opened = [
+        (images_of(source, evaluation, task, workspace, threads=threads, progress=progress, notify=notify), source)
+    ]
     if index.unlabelled is not None:
         more = replace(source, images=list(index.unlabelled["image"]))
         opened.append(
-            (images_of(more, evaluation, task, workspace, threads=threads, progress=progress, tell=tell), more)
+            (images_of(more, evaluation, task, workspace, threads=threads, progress=progress, notify=notify), more)
         )
     more_ids = [] if index.unlabelled is None else list(index.unlabelled["id"])
     return EvaluationImages(

@@ -39,10 +39,10 @@ VIEW = ("image_size", "framing", "precision")
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """One folder of features. `tell` is called with lines for who waits."""
+    """One folder of features. `notify` is called with lines for who waits."""
 
     folder: Path
-    tell: Callable[[str], None] = lambda _: None
+    notify: Callable[[str], None] = lambda _: None
 
     def read(self, rows: Rows, ids: Sequence[str], compute: Compute) -> tuple[Features, list[str]]:
         """The features of all images (`ids`) as a memory map, of which `rows` are there, and lines about what was damaged.
@@ -56,7 +56,7 @@ class FeatureCache:
         if features is None or len(missing):
             with space_for(self.folder, left="the features that were computed so far are kept"):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with locked(self.folder / ".lock", waiting=self.tell):
+                with locked(self.folder / ".lock", waiting=self.notify):
                     features, missing, num_damaged = self._whole(rows, ids)
                     if num_damaged:
                         kept = plural(num_damaged, "row")

@@ -1,4 +1,4 @@
-"""A part whose images were turned into features: what protocols over frozen encoders train on."""
+"""A split as features of frozen encoders: what protocols over frozen encoders train on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,15 +14,17 @@ from benchmark.random_streams import Purpose, stream
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSplit:
-    """`held`: one matrix per encoder, all of the task's images x width, float16 (memory maps); `rows`: the part's places
-    there; `targets`: examples x labels, float32. Otherwise as `data.parts.Part`; batches' `images` are examples x all
-    widths, float32.
+    """One split of a task as features.
+
+    `features`: one matrix for each encoder, all of the task's images x width, float16 (memory maps); `rows`: the split's
+    rows in them; `targets`: examples x labels, float32. Otherwise as `data.datasets.ImageSplit`; the `images` of its batches
+    are examples x all widths, float32.
     """
 
     ids: NDArray[np.str_]
     groups: dict[str, NDArray[np.str_]]
     present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    held: tuple[NDArray[np.float16], ...]
+    features: tuple[NDArray[np.float16], ...]
     rows: Rows
     targets: NDArray[np.float32]
     classes: NDArray[np.int64] | None = None
@@ -34,29 +36,29 @@ class FeatureSplit:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How many features each encoder gives."""
-        return tuple(matrix.shape[1] for matrix in self.held)
+        """The number of features of each encoder."""
+        return tuple(matrix.shape[1] for matrix in self.features)
 
-    def matrix(self, workspace: Rows) -> torch.Tensor:
-        """The features of some of the part's examples, those of all encoders side by side."""
-        rows = self.rows[workspace]
-        gathered = np.concatenate([np.asarray(matrix[rows], dtype=np.float32) for matrix in self.held], axis=1)
+    def matrix(self, positions: Rows) -> torch.Tensor:
+        """Returns the features of some examples, by their positions in the split, those of all encoders side by side."""
+        rows = self.rows[positions]
+        gathered = np.concatenate([np.asarray(matrix[rows], dtype=np.float32) for matrix in self.features], axis=1)
         return torch.from_numpy(np.nan_to_num(gathered, copy=False)).to(self.device)  # NaN: not decoded, not labelled
 
     def order(self, number: int, size: int) -> list[Rows]:
-        """The batches of that epoch, as the part's examples: shuffled, rare classes repeated where the recipe says."""
+        """Returns the batches of that epoch as positions in the split: shuffled, rare classes repeated."""
         rng = np.random.default_rng(stream(self.seed, Purpose.ORDER, number))
         order = rng.permutation(len(self)) if self.classes is None else oversampled(self.classes, rng) % len(self)
         return cut(order, size)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All examples in their order."""
+        """Yields all examples in their order."""
         return (self._batch(np.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size))
 
     def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Batch]:
         """Yields all examples in that epoch's order, from batch `first` on."""
         return (self._batch(rows) for rows in self.order(number, size)[first:])
 
-    def _batch(self, workspace: Rows) -> Batch:
-        targets = torch.from_numpy(self.targets[workspace]).to(self.device)
-        return Batch(images=self.matrix(workspace), targets=targets, rows=workspace)
+    def _batch(self, positions: Rows) -> Batch:
+        targets = torch.from_numpy(self.targets[positions]).to(self.device)
+        return Batch(images=self.matrix(positions), targets=targets, rows=positions)

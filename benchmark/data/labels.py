@@ -1,6 +1,6 @@
-"""Labels of a classification task as training and judging see them; what becomes of the uncertain ones.
+"""Labels of a classification task for training and for evaluation, and what becomes of uncertain ones.
 
-Departs: uncertain labels are drawn for training alone and judge nothing; the first paper's code draws them, unseeded, for
+Departs: uncertain labels are drawn for training alone and are not evaluated; the first paper's code draws them, unseeded, for
 validation and test too. Departs: an uncertain label is drawn once a cell; the first paper's code draws it anew each time
 that it reads the image.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmark.data.index import UNCERTAIN, Index
 from benchmark.tasks.spec import OTHER, TaskSpec
 
-# what an uncertain label trains as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
+# what an uncertain label is trained as: a draw from low..high, once a cell (the first paper's code; `lsr` is the label
 # smoothing of Pham et al. 2021), or nothing
 POLICIES = {
     "lsr-ones": (0.55, 0.85),
@@ -27,9 +27,9 @@ POLICIES = {
 
 
 def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | None, seed: int) -> NDArray[np.float32]:
-    """Labels of all rows of an index, N x labels: 1, 0, NaN (not labelled), or a draw for an uncertain one.
+    """Returns the labels of all rows of an index, rows x labels: 1, 0, NaN (not labelled), or a draw for an uncertain one.
 
-    A row's draws depend on the seed and its place in the index: whatever part of the rows is trained on, they stay.
+    A row's draw depends on the seed and on its position in the index, so that it is the same for every training subset.
     """
     values = table[list(labels)].to_numpy(dtype=np.float32)
     if policy is None:
@@ -39,30 +39,30 @@ def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | 
     return np.where(values == UNCERTAIN, (low + (high - low) * draws).astype(np.float32), values)
 
 
-def settle_classes(index: Index, task: TaskSpec, parts: pd.Series) -> Index:
-    """The index with the task's classes: where it keeps the commonest alone, the others joined."""
-    return index if task.commonest is None else join_rare_classes(index, parts, task.commonest)
+def settle_classes(index: Index, task: TaskSpec, splits: pd.Series) -> Index:
+    """Returns the index with the task's final classes: where it keeps its commonest alone, the rest are joined."""
+    return index if task.commonest is None else join_rare_classes(index, splits, task.commonest)
 
 
-def join_rare_classes(index: Index, parts: pd.Series, commonest: int) -> Index:
-    """The index with the classes that most of the training part's cases have (images, where it tells no cases), the
-    commonest first, and `Other` for all further ones, where there are any. Azizi 2021, supplement A.1.
+def join_rare_classes(index: Index, splits: pd.Series, commonest: int) -> Index:
+    """Returns the index with the `commonest` classes of the training split, counted by case (by image where the table has
+    no cases) and in that order, and `Other` for all further ones, if any. Azizi 2021, supplement A.1.
 
-    A copy's own class of that name is joined to the further ones.
+    A class of the data set that is itself called Other is joined to the further ones.
     """
     table = index.table
-    training = table[parts == "train"]
+    training = table[splits == "train"]
     cases = training.drop_duplicates("case") if "case" in table else training
     named = [label for label in index.labels if label != OTHER]
     ordered = list(cases[named].sum().sort_values(ascending=False, kind="stable").index)
-    kept, rest = ordered[:commonest], [*ordered[commonest:], *(label for label in index.labels if label == OTHER)]
+    common, rest = ordered[:commonest], [*ordered[commonest:], *(label for label in index.labels if label == OTHER)]
     if not rest:
-        return replace(index, labels=tuple(kept))
+        return replace(index, labels=tuple(common))
     other = table[rest].sum(axis=1, skipna=False).rename(OTHER)
-    return replace(index, table=table.drop(columns=rest).assign(**{OTHER: other}), labels=(*kept, OTHER))
+    return replace(index, table=table.drop(columns=rest).assign(**{OTHER: other}), labels=(*common, OTHER))
 
 
 def evaluation_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:
-    """Labels of some rows, N x labels: 1, 0, or NaN for what is not labelled or uncertain."""
+    """Returns the labels of all rows of a table, rows x labels: 1, 0, or NaN for what is not labelled or uncertain."""
     values = table[list(labels)].to_numpy(dtype=np.float32)
     return np.where(values == UNCERTAIN, np.float32(np.nan), values)

@@ -1,4 +1,4 @@
-"""Rows of a cache -> batches: as they are, or augmented as one epoch of one seed has them."""
+"""Renders rows of a cache as batches: unaugmented, or augmented as in one epoch of one seed."""
 
 import threading
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data import augmentation as transforms
+from benchmark.data import augmentation
 from benchmark.data.batches import Batch, Render, Rows
 from benchmark.data.cache import Images
 from benchmark.data.image_files import Pixels
@@ -17,33 +17,35 @@ from benchmark.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class PixelSource:
-    """A part's rows in a cache, with their targets. `places` maps rows of the part to rows of the cache."""
+    """The images of a split, with their targets. `positions[row]` is the row of the cache that holds the split's `row`."""
 
     cache: Images
     positions: Rows
     targets: NDArray[np.float32] | None
 
     def image(self, row: int) -> Pixels:
-        """One image, with as many channels as the cache's widest has."""
+        """Returns one image, with as many channels as the widest image of the cache has."""
         image = self.cache.image(int(self.positions[row]))
         return image if image.shape[2] == self.cache.channels else np.repeat(image, self.cache.channels, axis=2)
 
     def masks(self, row: int) -> NDArray[np.uint8]:
-        """One image's masks, height x width x their number."""
+        """Returns one image's masks, height x width x masks."""
         return self.cache.masks(int(self.positions[row]))
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def stream(self, seed: int, epoch: int, row: int, again: int = 0) -> int:
-        """The seed of one image's augmentation: by its place in the cache, which no label fraction changes."""
-        return stream(seed, Purpose.AUGMENTATION, epoch, int(self.positions[row]), *([int(again)] if again else []))
+    def stream(self, seed: int, epoch: int, row: int, repetition: int = 0) -> int:
+        """Returns the seed of one image's augmentation. It depends on the row of the cache, not on the label fraction."""
+        return stream(
+            seed, Purpose.AUGMENTATION, epoch, int(self.positions[row]), *([int(repetition)] if repetition else [])
+        )
 
     def batch(self, rows: Rows, images: list[Pixels], masks: list[NDArray[np.uint8]] | None = None) -> Batch:
-        """Images (and masks) of these rows as tensors."""
+        """Returns images and targets of these rows as tensors."""
         if self.targets is not None:
             labels = self.targets[rows]
-            if self.cache.unreadable:  # known only when the images were asked for; a black image teaches nothing
+            if self.cache.unreadable:  # known only once the images were read; nothing is learned from a placeholder
                 labels[[int(self.positions[row]) in self.cache.unreadable for row in rows]] = np.nan
             targets = torch.from_numpy(labels)
         else:
@@ -53,12 +55,12 @@ class PixelSource:
         return Batch(images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), targets=targets, rows=rows)
 
     def plain(self, crop: int | None = None) -> Render:
-        """Unaugmented rendering, the centre cut out where `crop` says."""
+        """Returns a function that renders rows unaugmented; with `crop`, only the central crop x crop pixels."""
 
         def render(rows: Rows) -> Batch:
             images = [self.image(row) for row in rows]
             if crop is not None and images[0].shape[0] > crop:
-                # half rounds to even, as torchvision's centre crop has it
+                # half rounds to even, as torchvision's center crop has it
                 top = round((images[0].shape[0] - crop) / 2)
                 images = [image[top : top + crop, top : top + crop] for image in images]
             return self.batch(rows, images)
@@ -68,8 +70,8 @@ class PixelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRender:
-    """Augmented rendering of a part's rows in one epoch. A row asked for once more in one epoch, as oversampling does, is
-    called by its number plus the part's length (twice more: plus twice that), and drawn anew.
+    """Renders the rows of a split as one epoch of a seed has them. Where oversampling repeats a row within an epoch, the first
+    repetition has the row's number plus the split's length, the second plus twice that; each is augmented differently.
     """
 
     pixels: PixelSource
@@ -77,25 +79,25 @@ class EpochRender:
     seed: int
 
     def of(self, epoch: int) -> Render:
-        """The epoch's render: rows -> batch."""
+        """Returns the function that renders rows of that epoch."""
         source, recipe = self.pixels, self.recipe
         if recipe.augmentation == "none":
             unaugmented = source.plain(crop=recipe.image_size)
             return lambda rows: unaugmented(rows % len(source))
-        if recipe.augmentation in transforms.SEGMENTATION:
+        if recipe.augmentation in augmentation.SEGMENTATION:
             return self._segmentation(epoch)
-        look = transforms.CLASSIFICATION[recipe.augmentation]
+        chosen = augmentation.CLASSIFICATION[recipe.augmentation]
         composed = threading.local()  # albumentations keeps its random state in the composition: one a thread
 
         def render(rows: Rows) -> Batch:
             if not hasattr(composed, "own"):
-                composed.own = look.compose() if look.compose else None
+                composed.own = chosen.compose() if chosen.compose else None
             images = []
-            own = rows % len(source)
-            for row, called in zip(own, rows, strict=True):
-                seed = source.stream(self.seed, epoch, row, called // len(source))
-                images.append(look.render(recipe.pixels, source.image(row), recipe.image_size, seed, composed.own))
-            return source.batch(own, images)
+            originals = rows % len(source)
+            for row, repeated in zip(originals, rows, strict=True):
+                seed = source.stream(self.seed, epoch, row, repeated // len(source))
+                images.append(chosen.render(recipe.pixels, source.image(row), recipe.image_size, seed, composed.own))
+            return source.batch(originals, images)
 
         return render
 
@@ -105,11 +107,11 @@ class EpochRender:
 
         def render(rows: Rows) -> Batch:
             if not hasattr(composed, "own"):
-                composed.own = transforms.SEGMENTATION[recipe.augmentation](recipe.image_size)
+                composed.own = augmentation.SEGMENTATION[recipe.augmentation](recipe.image_size)
             images, masks = [], []
             for row in rows:
                 seed = source.stream(self.seed, epoch, row)
-                image, mask = transforms.render_segmentation(composed.own, source.image(row), source.masks(row), seed)
+                image, mask = augmentation.render_segmentation(composed.own, source.image(row), source.masks(row), seed)
                 images.append(image)
                 masks.append(mask)
             return source.batch(rows, images, masks)

@@ -1,4 +1,4 @@
-"""One pass over a task's images and masks: what reading each of them shows, and its digest. No pixels are kept."""
+"""One pass over a task's images and masks: the properties and the digest of each. Pixels are not stored."""
 
 import hashlib
 from collections import deque
@@ -14,12 +14,12 @@ from benchmark.data.index import MASKS, Index
 from benchmark.errors import BenchmarkError
 from benchmark.files import sha256_of
 
-AHEAD = 4  # images in work or waiting to be looked at, a thread
+AHEAD = 4  # images per thread that are being read or wait to be returned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedMask:
-    """One mask. `share` of the image's pixels that it sets; `two_valued`: whether its files hold two values at most."""
+    """One mask. `share`: of the image's pixels that it sets; `two_valued`: whether its files hold two values at most."""
 
     column: str
     fault: str = ""
@@ -29,8 +29,8 @@ class ScannedMask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedImage:
-    """One image, by its place in the index's table. `digest`: sha256 of the file's bytes, or of the pixels where one
-    file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels are one.
+    """One image. `row`: its position in the index's table. `digest`: SHA-256 of the file's bytes, or of the pixels where one
+    file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels have one value.
     """
 
     row: int
@@ -47,32 +47,32 @@ class ScannedImage:
 def scan(
     index: Index, rows: Sequence[int], *, windows: Windows | None, threads: int, progress: Callable[[int, int], None]
 ) -> list[ScannedImage]:
-    """Look at the images of these rows (and their masks), in their order; `progress` is told images done and in all."""
+    """Reads the images of these rows and their masks, in order; calls `progress` with the number of images done and in all."""
     images = index.table["image"].tolist()
     masks = {column: index.table[column].tolist() for column in MASKS if column in index.table}
 
-    def look(row: int) -> ScannedImage:
+    def scan_row(row: int) -> ScannedImage:
         named = {column: names[row] for column, names in masks.items() if names[row]}
         return _scan_image(row, index.root, images[row], named, windows)
 
     scanned = []
-    for one in _in_order(look, rows, threads):
+    for one in _in_order(scan_row, rows, threads):
         scanned.append(one)
         progress(len(scanned), len(rows))
     return scanned
 
 
 def file_of(image: str) -> str:
-    """The file that holds an image: its name in an index may be `file.h5#row`."""
+    """Returns the file that holds an image, whose name in an index may be `file.h5#row`."""
     return image.rpartition("#")[0] if is_row(Path(image)) else image
 
 
-def _in_order(look: Callable[[int], ScannedImage], rows: Sequence[int], threads: int) -> Iterator[ScannedImage]:
+def _in_order(scan_row: Callable[[int], ScannedImage], rows: Sequence[int], threads: int) -> Iterator[ScannedImage]:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="scan")
     pending: deque[Future[ScannedImage]] = deque()
     try:
         for row in rows:
-            pending.append(pool.submit(look, row))
+            pending.append(pool.submit(scan_row, row))
             if len(pending) >= AHEAD * threads:
                 yield pending.popleft().result()
         while pending:
@@ -88,8 +88,8 @@ def _scan_image(row: int, root: Path, image: str, masks: dict[str, str], windows
         if not is_row(path):
             digest = sha256_of(path)  # before the decoder, which then finds the file in memory
         pixels, phantom = read_image(path, windows)
-    except Exception as error:  # noqa: BLE001 - whatever a decoder raises is said of this image; the pass goes on
-        return ScannedImage(row=row, digest=digest, fault=_told(error, path))
+    except Exception as error:  # noqa: BLE001 - whatever a decoder raises is reported for this image; the pass goes on
+        return ScannedImage(row=row, digest=digest, fault=_message(error, path))
     height, width, channels = pixels.shape
     return ScannedImage(
         row=row,
@@ -108,11 +108,11 @@ def _scan_mask(column: str, named: str, root: Path, image: Path, shape: tuple[in
         mask = read_mask(named, root, shape)
         two_valued = all(_is_two_valued(read_image(root / name)[0]) for name in files_of(named))
     except Exception as error:  # noqa: BLE001 - as above
-        return ScannedMask(column=column, fault=f"{column} of {image}: {_told(error, image)}")
+        return ScannedMask(column=column, fault=f"{column} of {image}: {_message(error, image)}")
     return ScannedMask(column=column, share=float(mask.mean()), two_valued=two_valued)
 
 
-def _told(error: Exception, path: Path) -> str:
+def _message(error: Exception, path: Path) -> str:
     return (
         str(error)
         if isinstance(error, BenchmarkError)
@@ -121,7 +121,7 @@ def _told(error: Exception, path: Path) -> str:
 
 
 def _is_blank(pixels: Pixels) -> bool:
-    # few images are one colour on a coarse grid: only those are looked at in full
+    # few images have one color on a coarse grid: only those are compared in full
     return not (pixels[::64, ::64] != pixels[0, 0]).any() and not (pixels != pixels[0, 0]).any()
 
 

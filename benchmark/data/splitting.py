@@ -1,9 +1,9 @@
-"""Parts, by patient and stratified; folds; nested label fractions and subsets of the training part. Pandas over the index.
+"""Splits by patient, stratified; folds; nested label fractions and subsets of the training split. Pandas over the index.
 
-Nothing is drawn: the patients of each stratum are ordered by a hash of seed and patient. For parts, fractions and subsets
-the strata are then mixed evenly into one ranking, every prefix of which is stratified and contains all shorter ones; into
-folds the patients go in turn, stratum by stratum. A patient's stratum is the rarest label that any of its images has (its
-mask being non-empty, for segmentation).
+No random generator is used: the patients of each stratum are ordered by a hash of seed and patient. For splits, fractions
+and subsets the strata are then mixed evenly into one ranking, every prefix of which is stratified and contains all shorter
+ones; folds take the patients in turn, stratum by stratum. A patient's stratum is the rarest label that any of its images
+has (for segmentation: a non-empty mask).
 
 Departs: random splits are stratified and follow a hash of the patient; the first paper's code has lists of its own.
 """
@@ -14,50 +14,50 @@ import numpy as np
 import pandas as pd
 
 from benchmark.data.image_files import RLE
-from benchmark.data.index import Index
+from benchmark.data.index import SPLITS, Index
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import SplitRule
 
 
-def assign_splits(index: Index, split: SplitRule, fold: tuple[int, int] | None = None) -> pd.Series:
-    """`train`, `validation` or `test` for each row, all images of a patient in one part.
+def assign_splits(index: Index, rule: SplitRule, fold: tuple[int, int] | None = None) -> pd.Series:
+    """Returns `train`, `validation` or `test` for each row; all images of a patient are in one split.
 
-    `fold` (number from 0, of how many): training and validation patients are divided into folds anew, and that one
-    validates; the folds have the same number of patients, of each stratum too, to within one. Raises BenchmarkError where the
-    official parts that the split asks for are not in the index, or a part would be empty.
+    `fold` (number from 0, of how many): training and validation patients are divided into folds, and that one is the
+    validation split; the folds have the same number of patients, of each stratum too, to within one. Raises BenchmarkError
+    where the rule wants official splits that the index does not have, or where a split would be empty.
     """
     table = index.table
-    parts = table["part"].copy()
-    if (parts == "").any():
-        if split.method == "official":
+    splits = table["part"].copy()
+    if (splits == "").any():
+        if rule.method == "official":
             raise BenchmarkError(
-                f"{index.task}: the split is official, but the data set gives no parts: use a random split"
+                f"{index.task}: the split is official, but the data set has no official splits: use a random split"
             )
-        tested = _chosen(index, table.index, split.test or 0, f"{split.seed}/test", split.of)
-        parts = pd.Series(np.where(table["patient"].isin(tested), "test", "train"), index=table.index)
+        tested = _chosen(index, table.index, rule.test or 0, f"{rule.seed}/test", rule.of)
+        splits = pd.Series(np.where(table["patient"].isin(tested), "test", "train"), index=table.index)
     if fold is not None:
-        pool = table.index[parts != "test"]
+        pool = table.index[splits != "test"]
         number, folds = fold
         strata = _strata_of(index, pool, by_patient=True)
         # in turn, stratum by stratum: taking every N-th of a ranking in which the strata alternate would give folds of
         # one stratum each where there are N strata of one size
-        validating = _by_stratum(strata, strata.index.to_series(), f"{split.seed}/folds").index[number::folds]
-        parts[pool] = np.where(table.loc[pool, "patient"].isin(validating), "validation", "train")
-    elif not (parts == "validation").any():
-        kept = _chosen(index, table.index[parts == "train"], split.validation, f"{split.seed}/validation", split.of)
-        parts[(parts == "train") & table["patient"].isin(kept)] = "validation"
-    for part in ("train", "validation", "test"):
-        if not (parts == part).any():
+        validating = _by_stratum(strata, strata.index.to_series(), f"{rule.seed}/folds").index[number::folds]
+        splits[pool] = np.where(table.loc[pool, "patient"].isin(validating), "validation", "train")
+    elif not (splits == "validation").any():
+        held_out = _chosen(index, table.index[splits == "train"], rule.validation, f"{rule.seed}/validation", rule.of)
+        splits[(splits == "train") & table["patient"].isin(held_out)] = "validation"
+    for name in SPLITS:
+        if not (splits == name).any():
             raise BenchmarkError(
-                f"{index.task}: {len(table)} images of {table['patient'].nunique()} patients leave none for {part}"
+                f"{index.task}: {len(table)} images of {table['patient'].nunique()} patients leave none for {name}"
             )
-    return parts
+    return splits
 
 
 def fraction_of(index: Index, rows: pd.Index, fraction: float, seed: int) -> pd.Index:
-    """The rows of the first patients, stratified, that make up `fraction` of them (at least one patient).
+    """Returns the rows of `fraction` of the patients, stratified (at least one patient).
 
-    For one seed, a smaller fraction's rows are among a larger one's. `rows` are those of the training part.
+    For one seed, the rows of a smaller fraction are among those of a larger one. `rows` are those of the training split.
     """
     if fraction >= 1:
         return rows
@@ -67,14 +67,14 @@ def fraction_of(index: Index, rows: pd.Index, fraction: float, seed: int) -> pd.
 
 
 def subset_of(index: Index, rows: pd.Index, size: int, seed: int, *, balanced: bool) -> pd.Index:
-    """`size` of the rows. `balanced`: as many of each class as of the others, as far as they go (binary: of each answer);
+    """Returns `size` of the rows. `balanced`: equally many of each class as far as there are enough (binary: of 1 and of 0);
     else of all strata in proportion.
 
-    Nested for one seed, as fractions are. Raises BenchmarkError where there are not so many. Truong 2021, appendix A.
+    Nested for one seed, as fractions are. Raises BenchmarkError where there are fewer rows. Truong 2021, appendix A.
     """
     if size > len(rows):
         raise BenchmarkError(
-            f"{index.task}: a subset of {size:,} images is asked for, the training part has {len(rows):,}: wanted at most "
+            f"{index.task}: a subset of {size:,} images is asked for, the training split has {len(rows):,}: wanted at most "
             f"that, or F for all"
         )
     strata = _strata_of(index, rows, by_patient=False)
@@ -85,13 +85,13 @@ def subset_of(index: Index, rows: pd.Index, size: int, seed: int, *, balanced: b
 
 
 def ranking(index: Index, rows: pd.Index, stream: str) -> list[str]:
-    """The patients of some rows, ordered so that every prefix has all strata in proportion."""
+    """Returns the patients of some rows, ordered so that every prefix has all strata in proportion."""
     strata = _strata_of(index, rows, by_patient=True)
     return list(_interleaved(strata, strata.index.to_series(), stream, balanced=False))
 
 
 def has_mask(table: pd.DataFrame) -> pd.Series:
-    """Returns which images have anything to find, as far as a table tells it: a mask that is no empty list of runs."""
+    """Returns which images have a mask that is not empty, as far as the table shows it without opening mask files."""
     return ~table["mask"].isin(["", RLE])
 
 
@@ -112,7 +112,7 @@ def _interleaved(strata: pd.Series, names: pd.Series, stream: str, *, balanced: 
 
 
 def _strata_of(index: Index, rows: pd.Index, *, by_patient: bool) -> pd.Series:
-    """Patient (or row) -> its stratum: the place of the rarest label that it has, -1 for none."""
+    """Returns patient (or row) -> stratum: the rank of its rarest label, rarest first; -1 for none."""
     table = index.table.loc[rows]
     labels = (
         has_mask(table).to_frame().astype(float)
@@ -126,17 +126,20 @@ def _strata_of(index: Index, rows: pd.Index, *, by_patient: bool) -> pd.Series:
     return pd.Series(np.where(has.any(axis=1), has.argmax(axis=1), -1), index=units.index)
 
 
-def _chosen(index: Index, rows: pd.Index, wanted: float, stream: str, whole: int | None) -> set[str]:
-    """The first patients that make up a share of all, or a number of images: those that do not fit are passed over."""
+def _chosen(index: Index, rows: pd.Index, wanted: float, stream: str, published: int | None) -> set[str]:
+    """Returns the first patients of the ranking that make up a share of all, or that have a number of images.
+
+    Patients with more images than are still wanted are passed over. `published`: how many images the whole data set has.
+    """
     ranked = ranking(index, rows, stream)
     if wanted < 1:
         return set(ranked[: _share(len(ranked), wanted)])
-    if whole and len(index.table) < whole:
-        wanted = max(1, round(wanted * len(index.table) / whole))
+    if published and len(index.table) < published:
+        wanted = max(1, round(wanted * len(index.table) / published))
     images = index.table.loc[rows, "patient"].value_counts()
     if wanted >= images.sum():
         raise BenchmarkError(
-            f"{index.task}: {wanted:,.0f} images are wanted for a part, {images.sum():,} are there to be parted"
+            f"{index.task}: {wanted:,.0f} images are wanted for a split, {images.sum():,} are available"
         )
     chosen, left = set(), wanted
     for patient, num in zip(ranked, images[ranked], strict=True):

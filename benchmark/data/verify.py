@@ -1,4 +1,4 @@
-"""Is a data set here whole, readable and fit to be learnt from? The report of `data.checks` on a task's folder."""
+"""Verifies a data set: whether it is complete, readable and fit to be learned from. The checks are in `data.checks`."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,9 +17,9 @@ from benchmark.data.checks import (
     check_images,
     check_labels,
     check_masks,
+    check_of,
     check_patients,
     check_split,
-    found,
 )
 from benchmark.data.index import Index
 from benchmark.data.labels import settle_classes
@@ -31,12 +31,12 @@ from benchmark.tasks.spec import TaskSpec
 from benchmark.text import plural
 from benchmark.workspace import Workspace
 
-QUICK = 256  # images of a quick look
+QUICK = 256  # images that a quick check opens
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All checks of a task's folder. `looked_at`: images that were opened, of `images`."""
+    """All checks of a task's folder. `looked_at`: how many of the `images` were opened."""
 
     task: str
     version: int
@@ -47,27 +47,28 @@ class Report:
     checks: tuple[Check, ...]
 
     def count(self, verdict: Verdict) -> int:
-        """How many checks have this verdict."""
+        """Returns how many checks have this verdict."""
         return sum(check.verdict == verdict for check in self.checks)
 
-    def told(self) -> dict[str, Any]:
-        """The report as plain values."""
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the report as plain values."""
         return {"format": 1, **asdict(self)}
 
 
 def verify(
     task: TaskSpec, workspace: Workspace, *, quick: bool, threads: int, progress: Callable[[int, int], None]
 ) -> Report:
-    """Check a task's folder under the data folder. Raises BenchmarkError where there is no such folder or it cannot be
-    listed.
+    """Checks a task's folder under the data folder and returns the report.
+
+    Raises BenchmarkError where there is no such folder or it cannot be listed.
     """
     try:
         index = index_of(task, workspace)
     except BenchmarkError as fault:
         if workspace.data is None or not (workspace.data / task.root).is_dir():
             raise
-        rest = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
-        checks = (found("index", "", [("FAIL", str(fault), "as the finding says")]), *rest)
+        left_out = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
+        checks = (check_of("index", "", [("FAIL", str(fault), "as the finding says")]), *left_out)
         root = str(workspace.data / task.root)
         return Report(
             task=task.name, version=task.version, root=root, phantom=False, images=0, looked_at=0, checks=checks
@@ -77,11 +78,11 @@ def verify(
     num = len(index.table)
     rows = np.unique(np.linspace(0, num - 1, min(num, QUICK)).round().astype(int)).tolist() if quick else range(num)
     scanned = scan(index, rows, windows=task.windows, threads=threads, progress=progress)
-    parts, why = None, ""
-    judged = index
+    splits, why = None, ""
+    final = index
     try:
-        parts = assign_splits(index, task.split)
-        judged = settle_classes(index, task, parts)
+        splits = assign_splits(index, task.split)
+        final = settle_classes(index, task, splits)
     except BenchmarkError as fault:
         why = str(fault)
     return Report(
@@ -93,22 +94,24 @@ def verify(
         looked_at=len(scanned),
         checks=(
             _check_index(index),
-            check_counts(index, task, parts),
+            check_counts(index, task, splits),
             check_files(index),
             check_images(index, scanned, leave_out=task.unreadable == "leave out"),
             check_masks(index, scanned),
             check_labels(index, exclusive=task.is_exclusive),
-            check_duplicates(index, parts, scanned),
-            check_patients(index, parts, one_each=task.counts.get("patients") == task.counts.get("images", -1)),
-            check_split(judged, parts, why, task.judging.scored_labels(judged.labels)),
+            check_duplicates(index, splits, scanned),
+            check_patients(index, splits, one_each=task.counts.get("patients") == task.counts.get("images", -1)),
+            check_split(final, splits, why, task.judging.scored_labels(final.labels)),
         ),
     )
 
 
 def _check_index(index: Index) -> Check:
-    """What the reader left out, and why."""
+    """Checks what the reader left out, and why."""
     notes: list[Problem] = [
-        ("WARN", note, "get what is missing, or mind it beside every result") for note in index.notes
+        ("WARN", note, "get what is missing, or bear it in mind with every result") for note in index.notes
     ]
-    told = plural(len(index.table), "row") + " of phantoms" * index.phantom
-    return found("index", told, notes, notes=list(index.notes))
+    finding = plural(len(index.table), "row")
+    if index.phantom:
+        finding += " of phantoms"
+    return check_of("index", finding, notes, notes=list(index.notes))

@@ -73,7 +73,7 @@ def test_a_given_split_is_used_until_it_is_forgotten(cli, workspace, tmp_path):
 
     assert cli("data", "split", "TXC", "--use", str(tmp_path / "mine.csv")).code == 0
     mine = cli("run", "--tasks", "TXC", *MODEL, *TINY)
-    assert "parted by your own TXC.csv" in mine.text
+    assert "split by your own TXC.csv" in mine.text
     assert "2 examples not named there left out" in mine.text
     assert cli("data", "split", "TXC", "--forget").code == 0
     cli("run", "--tasks", "TXC", *MODEL, *TINY)
@@ -87,7 +87,7 @@ def test_a_given_split_is_used_until_it_is_forgotten(cli, workspace, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.assign(part="holdout"), "row 2: found the part 'holdout': wanted train, validation, test"),
+        (lambda t: t.assign(part="holdout"), "row 2: found the split 'holdout': wanted train, validation, test"),
         (lambda t: pd.concat([t, t.head(1)]), "1 example listed twice"),
         (lambda t: t.assign(id="x" + t["id"]), "40 examples of it are not in TXC"),
         (lambda t: t.rename(columns={"part": "fold"}), "no column part; found id, patient, fold"),

@@ -222,17 +222,17 @@ import json, os, signal
 from pathlib import Path
 from types import SimpleNamespace
 from benchmark.data.cache import open_cache
-from benchmark.data.decoding import Source, StoredSize
+from benchmark.data.decoding import ImageFiles, StoredSize
 root = Path({root!r})
 images = sorted(path.name for path in root.iterdir())
-source = Source(root=root, images=images, data_digest="d" * 16, phantom=False)
+source = ImageFiles(root=root, images=images, data_digest="d" * 16, phantom=False)
 heard = []
 def progress(done, total):
     heard.append(done)
     if done == {die_at}:
         os.kill(os.getpid(), signal.SIGKILL)
-working = StoredSize(shape="short_side", size=1024)
-cache = open_cache(source, working, Path({home!r}), name="T", progress=progress)
+stored_size = StoredSize(shape="short_side", size=1024)
+cache = open_cache(source, stored_size, Path({home!r}), name="T", progress=progress)
 print(json.dumps([cache.folder.name, heard]))
 """
 

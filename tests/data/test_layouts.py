@@ -97,7 +97,7 @@ def test_chestxray14_with_a_patient_in_both_lists_names_the_patient(damaged, ref
     train.write_text(train.read_text().replace(several["id"] + "\n", ""))
     test.write_text(test.read_text() + several["id"] + "\n")
 
-    assert f"1 patient in more than one part ({several['patient']})" in refused("DXC14")
+    assert f"1 patient in more than one split ({several['patient']})" in refused("DXC14")
 
 
 def test_chestxray14_reads_alike_under_its_older_names(tasks, phantoms, damaged, tmp_path):

@@ -183,7 +183,7 @@ def test_a_slide_in_two_parts_is_refused(root, refused):
     path = root / f"{NAME}test_meta.csv"
     path.write_text(path.read_text().replace("phantom_test_001", "phantom_train_001"))
 
-    assert "1 patient in more than one part (phantom_train_001)" in refused(TASK)
+    assert "1 patient in more than one split (phantom_train_001)" in refused(TASK)
 
 
 def test_files_of_other_lengths_are_met_when_the_image_is_opened(tasks, root):

@@ -285,7 +285,7 @@ def test_run_lengths_that_leave_their_image_name_it_when_it_is_opened(tasks, dam
     ("column", "value", "told"),
     [
         ("id", "CHNCXR_0002_0", "1 image listed twice: CHNCXR_0002_0"),
-        ("part", "holdout", "parts ['holdout'] are not among train, validation, test"),
+        ("part", "holdout", "splits ['holdout'] are not among train, validation, test"),
         ("TB", 2.0, "CHNCXR_0001_1 has 2.0 as TB: wanted 0, 1 or nothing"),
     ],
 )

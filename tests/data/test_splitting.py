@@ -176,7 +176,7 @@ def test_an_official_validation_part_is_kept():
 
 def test_an_official_split_without_official_parts_is_refused():
     with pytest.raises(
-        BenchmarkError, match="T: the split is official, but the data set gives no parts: use a random split"
+        BenchmarkError, match="T: the split is official, but the data set has no official splits: use a random split"
     ):
         assign_splits(a_hundred_patients(), SplitRule(method="official"))
 

@@ -75,7 +75,7 @@ def test_another_seed_takes_another_subset_and_the_order_of_the_rows_does_not_ma
 def test_a_subset_larger_than_the_training_part_is_refused():
     index = exclusive([3, 4])
 
-    with pytest.raises(BenchmarkError, match="a subset of 8 images is asked for, the training part has 7"):
+    with pytest.raises(BenchmarkError, match="a subset of 8 images is asked for, the training split has 7"):
         subset_of(index, index.table.index, 8, seed=0, balanced=True)
 
 
@@ -165,7 +165,7 @@ def test_absolute_sizes_shrink_with_an_incomplete_copy():
 def test_more_images_than_there_are_is_refused():
     index = an_index(["A"], ["a", "b", "c", "d"], [[0], [1], [0], [1]])
 
-    with pytest.raises(BenchmarkError, match="4 images are wanted for a part, 4 are there to be parted"):
+    with pytest.raises(BenchmarkError, match="4 images are wanted for a split, 4 are available"):
         assign_splits(index, SplitRule(method="random", test=4))
 
 
@@ -250,7 +250,7 @@ def test_a_training_part_of_one_class_is_refused_in_one_line(tasks):
 
     assert str(raised.value) == (
         "T: all 60 training images are of one class (of class 0), from which nothing can be learned: use more of the "
-        "training part, or another split"
+        "training split, or another rule"
     )
 
 
@@ -282,7 +282,7 @@ def test_a_part_without_a_class_that_others_have_is_noted(tasks, part):
 
     assignment = assign_examples(replace(index, table=table), task, Recipe(), TrainingShare(), seed=0)
 
-    assert assignment.notes == (f"the {part} part has no image of class 2; other parts have some",)
+    assert assignment.notes == (f"the {part} split has no image of class 2; other splits have some",)
 
 
 def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
@@ -295,6 +295,6 @@ def test_a_part_of_a_segmentation_without_anything_to_find_is_noted(tasks):
     assignment = assign_examples(replace(index, table=masks, labels=("m",)), task, Recipe(), TrainingShare(), seed=0)
 
     assert assignment.notes == (
-        "the training part has no image without pneumothorax; other parts have some",
-        "the test part has no image with pneumothorax; other parts have some",
+        "the training split has no image without pneumothorax; other splits have some",
+        "the test split has no image with pneumothorax; other splits have some",
     )

@@ -147,7 +147,7 @@ def test_one_image_in_two_parts_fails(damaged, changed, of_two_parts):
     told = changed("TXC")
 
     assert {name: check.verdict for name, check in told.items()} == {"duplicates": "FAIL"}
-    assert "the same image trains and tests: 1 image in more than one part" in told["duplicates"].finding
+    assert "the same image trains and tests: 1 image in more than one split" in told["duplicates"].finding
     (group,) = told["duplicates"].details["groups"]
     assert group["parts"] == ["test", "train"]
     assert group["labels_agree"]
@@ -164,7 +164,7 @@ def test_one_image_twice_in_a_part_is_a_warning_and_other_labels_are_named(tasks
 
     assert {name: check.verdict for name, check in told.items()} == {"duplicates": "WARN"}
     assert "1 image with different labels" in told["duplicates"].finding
-    assert "more than once in a part" in told["duplicates"].finding
+    assert "more than once in a split" in told["duplicates"].finding
 
 
 def test_rows_of_one_file_are_told_apart_by_their_pixels(tasks, tmp_path):
@@ -342,7 +342,7 @@ def test_unknown_patients_are_a_warning_unless_the_sheet_says_that_each_has_one_
     stated = tasks["PatchCam"].model_copy(update={"counts": {"images": 40, "patients": 40}})
 
     assert told.verdict == "WARN"
-    assert "patients unknown: parted by image" in told.finding
+    assert "patients unknown: split by image" in told.finding
     assert len(index.table) == told.details["patients"]
     assert verified(stated, phantoms)["patients"].verdict == "PASS"
 
@@ -367,7 +367,7 @@ def test_a_split_that_cannot_be_made_fails_alone(tasks, phantoms):
     told = verified(tasks["TXC"].model_copy(update={"split": official}), phantoms)
 
     assert {"split"} == {name for name, check in told.items() if check.verdict == "FAIL"}
-    assert "the data set gives no parts" in told["split"].finding
+    assert "the data set has no official splits" in told["split"].finding
 
 
 def test_a_quick_look_opens_a_sample_spread_over_the_table(tasks, phantoms, monkeypatch):

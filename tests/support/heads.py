@@ -36,7 +36,7 @@ def training_input(held, folder, kind="multilabel", seed=0, train=range(170), wa
         rows = np.array(rows)
         ids = np.array([f"i{row}" for row in rows])
         facts = {"groups": {}, "seed": seed, "device": torch.device("cpu"), "classes": classes}
-        return FeatureSplit(ids=ids, held=(held,), rows=rows, targets=labels[rows], **facts)
+        return FeatureSplit(ids=ids, features=(held,), rows=rows, targets=labels[rows], **facts)
 
     loss = {"loss": "bce" if kind == "multilabel" else "ce"}
     folder.mkdir(exist_ok=True, parents=True)

@@ -229,7 +229,7 @@ def test_a_column_of_parts_is_the_official_split(table, told, parts, fold):
     index = table(rows, sheet)
 
     assert index.table["part"].tolist() == ["train", "train", "validation", "test"]
-    assert "row 4: found the part 'holdout'" in told(rows.replace(f",{fold}\n", ",holdout\n"), sheet)
+    assert "row 4: found the split 'holdout'" in told(rows.replace(f",{fold}\n", ",holdout\n"), sheet)
 
 
 def test_a_second_table_is_joined_and_unmatched_rows_are_counted(table, told):

@@ -7,7 +7,7 @@ import numpy as np
 from benchmark.data.phantoms.drawing.radiograph import chest
 from benchmark.data.phantoms.files import write_image
 from benchmark.data.phantoms.folder import PhantomSpec
-from benchmark.data.readers.kermany import CLASSES, PARTS
+from benchmark.data.readers.kermany import CLASSES, SPLITS
 from benchmark.tasks.spec import TaskSpec
 
 
@@ -21,6 +21,6 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
         patient, cause = number // 2 + 1, "bacteria" if rng.random() < 0.6 else "virus"
         name = f"person{patient}_{cause}_{number}" if ill else f"IM-{patient:04d}-{number:04d}"
         write_image(root / folder / ("PNEUMONIA" if ill else "NORMAL") / f"{name}.jpeg", image.pixels)
-    for folder in PARTS:
+    for folder in SPLITS:
         for name in CLASSES:
             (root / folder / name).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from benchmark.data import hdf5
 from benchmark.data.phantoms.drawing.slide import tissue
 from benchmark.data.phantoms.files import write_dataset
 from benchmark.data.phantoms.folder import PhantomSpec
-from benchmark.data.readers.patchcam_h5 import LABELS, NAME, PARTS
+from benchmark.data.readers.patchcam_h5 import LABELS, NAME, SPLITS
 from benchmark.tasks.spec import TaskSpec
 
 
@@ -17,7 +17,7 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
     """Three patches in five for training, one each for validation and test; half with tumour, four a slide."""
     rng = np.random.default_rng(spec.seed)
     split_of = [("train", "train", "train", "valid", "test")[number % 5] for number in range(spec.num)]
-    for split in PARTS:
+    for split in SPLITS:
         count = split_of.count(split)
         labels = np.arange(count, dtype=np.uint8) % 2
         patches = [tissue(rng, spec.size, tumour=bool(label)) for label in labels]

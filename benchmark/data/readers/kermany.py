@@ -17,7 +17,7 @@ from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
 # val is too small to choose an epoch by: it joins the training part, of which some is held out as for other tasks
-PARTS = {"train": "train", "val": "train", "test": "test"}
+SPLITS = {"train": "train", "val": "train", "test": "test"}
 CLASSES = {"NORMAL": 0.0, "PNEUMONIA": 1.0}
 # what comes first is the patient, the last number tells that patient's images apart
 NAMES = {
@@ -32,7 +32,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     An image of another name than NAMES counts as a patient of its own, and a note tells of it.
     """
     rows, others = [], []
-    for folder, part in PARTS.items():
+    for folder, part in SPLITS.items():
         if folder == "val" and not (root / folder).is_dir():
             continue
         for name, label in CLASSES.items():

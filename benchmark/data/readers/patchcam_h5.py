@@ -20,15 +20,15 @@ from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
 
 NAME = "camelyonpatch_level_2_split_"
-PARTS = {"train": "train", "valid": "validation", "test": "test"}
+SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 LABELS, SLIDE = "y", "wsi"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch; of the images' files the names alone."""
-    tables = [root / f"{NAME}{split}_meta.csv" for split in PARTS]
+    tables = [root / f"{NAME}{split}_meta.csv" for split in SPLITS]
     absent = [path.name for path in tables if not path.is_file()]
-    found = [_part(root, split, task, with_slides=not absent) for split in PARTS]
+    found = [_part(root, split, task, with_slides=not absent) for split in SPLITS]
     note = f"without {first_few(absent)} nobody knows a patch's slide: each counts as a patient of its own"
     return ReaderResult(table=pd.concat(found, ignore_index=True), notes=(note,) if absent else ())
 
@@ -45,7 +45,7 @@ def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.Da
             "id": names,
             "image": f"{NAME}{split}_x.h5#" + rows,
             "patient": _slides(root / f"{NAME}{split}_meta.csv", len(labels)) if with_slides else names,
-            "part": PARTS[split],
+            "part": SPLITS[split],
         }
     )
     table[task.labels[0]] = labels.astype(float)

@@ -40,7 +40,7 @@ from benchmark.text import first_few, plural
 LAYOUT_FROM_SHEET = True  # tasks whose sheets describe different layouts cannot share phantoms
 KINDS = ("binary", "multilabel", "multiclass", "ordinal")
 WORDS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0, "": np.nan}
-PART_WORDS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -126,11 +126,11 @@ def _parts(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
     if "part" not in layout.columns:
         return pd.Series("", index=rows.index)
     said = column(rows, layout, "part")
-    known = {value: part for part, values in layout.parts.items() for value in values} if layout.parts else PART_WORDS
+    known = {value: part for part, values in layout.parts.items() for value in values} if layout.parts else SPLIT_WORDS
     parts = (said if layout.parts else said.str.lower()).map({**known, "": ""})
     if (odd := said[parts.isna()]).size:
         raise BenchmarkError(
-            f"{path}: row {odd.index[0] + 2}: found the part {odd.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
+            f"{path}: row {odd.index[0] + 2}: found the split {odd.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
             "or layout.parts to say what it is"
         )
     return parts
