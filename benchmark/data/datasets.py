@@ -43,7 +43,7 @@ class ImageSplit:
     seed: int
     device: torch.device
     threads: int
-    _render: Render = field(repr=False)
+    render: Render = field(repr=False)
     _render_epoch: EpochRender = field(repr=False)
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class ImageSplit:
     def batches(self, size: int) -> Iterator[Batch]:
         """Yields all examples in their order, unaugmented, in batches of `size`."""
         rows = [np.arange(start, min(start + size, len(self))) for start in range(0, len(self), size)]
-        return rendered_ahead(self._render, rows, self.device, self.threads)
+        return rendered_ahead(self.render, rows, self.device, self.threads)
 
     def epoch(self, number: int, size: int, first: int = 0) -> Iterator[Batch]:
         """Yields all examples shuffled and augmented, as this seed's epoch of that number has them, from batch `first` on."""
@@ -132,7 +132,7 @@ def open_splits(
             seed=seed,
             device=device,
             threads=threads,
-            _render=source.plain(),
+            render=source.plain(),
             _render_epoch=EpochRender(pixels=source, recipe=recipe, seed=seed),
         )
 
