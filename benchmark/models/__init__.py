@@ -1,1 +1,1 @@
-"""Networks around an encoder: intake of images, classifier, U-Net; folding of batch norms for evaluation."""
+"""Networks around an encoder: normalization of images, classifier, U-Net; folding of batch norms for evaluation."""

@@ -1,6 +1,7 @@
-"""An encoder that stays as it is: its features in place of its training."""
+"""The features of an encoder that is not trained."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,8 +12,9 @@ from benchmark.models.normalization import Normalization, center_crop
 
 
 class ClassTokens(nn.Module):
-    """A ViT's class tokens of its last blocks, normalised and joined: B x (blocks * width). Caron et al. 2021's linear
-    evaluation of ViT-S takes four.
+    """Normalizes and joins the class tokens of a ViT's last blocks: images -> B x (blocks * width).
+
+    The linear evaluation of Caron et al. 2021 takes the last four of a ViT-S.
     """
 
     def __init__(self, encoder: nn.Module, blocks: int) -> None:
@@ -21,9 +23,10 @@ class ClassTokens(nn.Module):
             raise BenchmarkError(
                 f"features class-tokens-{blocks} are for a ViT with a class token, not {type(encoder).__name__}"
             )
-        self.encoder = encoder
+        vit: Any = encoder
+        self.encoder = vit
         self.blocks = blocks
-        self.num_features = blocks * int(encoder.num_features)  # type: ignore[call-overload]
+        self.num_features = blocks * int(vit.num_features)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         options = {"return_prefix_tokens": True, "norm": True, "intermediates_only": True, "output_fmt": "NLC"}
@@ -34,19 +37,22 @@ class ClassTokens(nn.Module):
 def feature_extractor(
     encoder: nn.Module, normalization: Normalization, size: int, device: torch.device, precision: str
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """uint8 images -> features, B x width, float32: of the central square, in evaluation, batch norms folded."""
-    whole = (
-        nn.Sequential(normalization, encoder).to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    )
-    light: nn.Module | None = None
+    """Returns a function from uint8 images (B x 1 or 3 x H x W) to features (B x width, float32) of their center crop.
 
-    def look(images: torch.Tensor) -> torch.Tensor:
-        nonlocal light
+    The encoder is moved to the device and put into evaluation; batch norms are folded at the first call. `size` is the
+    side of the crop in pixels.
+    """
+    model: Any = nn.Sequential(normalization, encoder).to(device)
+    model.to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
+    folded_model: nn.Module | None = None
+
+    def extract(images: torch.Tensor) -> torch.Tensor:
+        nonlocal folded_model
         cropped = center_crop(images, size)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            if light is None:
-                light = fold_batch_norms(whole, cropped[:2]).eval()
-            features: torch.Tensor = light(cropped)
+            if folded_model is None:
+                folded_model = fold_batch_norms(model, cropped[:2]).eval()
+            features: torch.Tensor = folded_model(cropped)
         return features.float()
 
-    return look
+    return extract

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-TOLERANCE = 1e-3  # of the largest output, fp32; a fold that moves outputs more was no fold
+TOLERANCE = 1e-3  # of the largest output, fp32; a fold that changes outputs by more is wrong
 
 
 def fold_batch_norms(model: nn.Module, images: torch.Tensor) -> nn.Module:
-    """An evaluation copy of `model` with batch norms folded where that is possible; `images` are a small batch.
+    """Returns a copy of `model` for evaluation with batch norms folded where that is possible; `images` are a small batch.
 
     Where the copy's outputs differ from the model's by more than rounding, the model itself is returned.
     """
@@ -26,48 +26,48 @@ def fold_batch_norms(model: nn.Module, images: torch.Tensor) -> nn.Module:
         if not pairs:
             model.train(was_training)
             return model
-        light = copy.deepcopy(model)
+        copied = copy.deepcopy(model)
         names = {module: name for name, module in model.named_modules()}
         for conv, norm in pairs:
-            _fold(light, names[conv], names[norm])
-        after = light(images)
-        alike = bool((after - before).abs().max() <= TOLERANCE * before.abs().max().clamp(min=1))
+            _fold(copied, names[conv], names[norm])
+        after = copied(images)
+        same_outputs = bool((after - before).abs().max() <= TOLERANCE * before.abs().max().clamp(min=1))
     model.train(was_training)
-    return light if alike else model
+    return copied if same_outputs else model
 
 
 def _observe(model: nn.Module, images: torch.Tensor) -> tuple[list[tuple[nn.Conv2d, nn.BatchNorm2d]], torch.Tensor]:
-    """Pairs of convolution and batch norm that follow each other, and the model's outputs."""
-    givers: dict[int, nn.Conv2d] = {}
-    takers: dict[int, list[nn.Module]] = {}
-    held: list[torch.Tensor] = []  # kept alive, so that no two tensors share an id
+    """Runs the model once; returns pairs of a convolution and the batch norm that alone reads its output, and the outputs."""
+    producers: dict[int, nn.Conv2d] = {}  # id of a tensor -> the convolution that made it
+    consumers: dict[int, list[nn.Module]] = {}  # id of a tensor -> the modules that read it
+    alive: list[torch.Tensor] = []  # so that no two tensors share an id
 
-    def gave(module: nn.Module, _: Any, output: torch.Tensor) -> None:
-        givers[id(output)] = module  # type: ignore[assignment]
-        held.append(output)
+    def record_output(module: Any, _: Any, output: torch.Tensor) -> None:
+        producers[id(output)] = module
+        alive.append(output)
 
-    def took(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def record_inputs(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         for value in inputs:
             if isinstance(value, torch.Tensor):
-                takers.setdefault(id(value), []).append(module)
-                held.append(value)
+                consumers.setdefault(id(value), []).append(module)
+                alive.append(value)
 
     hooks = []
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(gave))
+            hooks.append(module.register_forward_hook(record_output))
         if not any(True for _ in module.children()) or isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(took))
+            hooks.append(module.register_forward_pre_hook(record_inputs))
     try:
         outputs = model(images)
     finally:
         for hook in hooks:
             hook.remove()
-    used = [module for modules in takers.values() for module in modules]
+    used = [module for modules in consumers.values() for module in modules]
     pairs = []
-    for tensor, modules in takers.items():
+    for tensor, modules in consumers.items():
         norm = modules[0]
-        conv = givers.get(tensor)
+        conv = producers.get(tensor)
         once = len(modules) == 1 and used.count(norm) == 1
         if conv is not None and once and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
             pairs.append((conv, norm))
@@ -75,6 +75,8 @@ def _observe(model: nn.Module, images: torch.Tensor) -> tuple[list[tuple[nn.Conv
 
 
 def _fold(model: nn.Module, conv_name: str, norm_name: str) -> None:
+    conv: Any
+    norm: Any
     conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

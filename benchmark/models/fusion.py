@@ -13,10 +13,10 @@ DROPOUT = 0.2
 
 
 class Fusion(nn.Module):
-    """Embeddings side by side, B x (sum of widths) -> logits, B x outputs.
+    """Fuses the joined embeddings of several encoders, B x (sum of widths), into logits, B x outputs.
 
-    Each embedding is projected to 512 and they are joined: that is the meta-embedding. It is weighed by self-attention,
-    normalised, projected to 512, and classified. Without attention "the meta-embedding is directly connected to the linear
+    Each embedding is projected to 512 and they are joined: that is the meta-embedding. It is weighted by self-attention,
+    normalized, projected to 512, and classified. Without attention "the meta-embedding is directly connected to the linear
     classifier" (section 6.2). First weights are drawn from `seed`.
 
     The listing of appendix E is read as it is printed: `view(B, -1, 1)` makes every one of the joined numbers a token
@@ -53,14 +53,14 @@ class Fusion(nn.Module):
         return functional.relu(self.project(self.norm(self.attention(joined))))
 
     def joined(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """The projected embeddings, B x (512 x encoders)."""
-        pieces = embeddings.split(self.widths, dim=1)
+        """Returns the projected embeddings, B x (512 x encoders)."""
+        pieces = torch.split(embeddings, list(self.widths), dim=1)
         return torch.cat([head(piece) for head, piece in zip(self.heads, pieces, strict=True)], dim=1)
 
     def between_encoders(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """How much each encoder's tokens attend to each encoder's: B x encoders x encoders, rows that sum to 1.
+        """Returns how much each encoder's tokens attend to each encoder's: B x encoders x encoders, whose rows sum to 1.
 
-        Attention summed over the keys of an encoder, and averaged over the queries of one.
+        It is the attention summed over the keys of an encoder, and averaged over the queries of one.
         """
         if self.attention is None:
             raise TypeError("this fusion has no attention")
@@ -70,7 +70,10 @@ class Fusion(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over B x tokens, each of one dimension: five parameters, timm's Attention(dim=1, num_heads=1)."""
+    """Applies self-attention to B x tokens, each of one dimension. Five parameters.
+
+    It is timm's Attention(dim=1, num_heads=1).
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,13 +86,13 @@ class Attention(nn.Module):
         return self.proj(attended[:, 0]).squeeze(-1)
 
     def weights(self, tokens: torch.Tensor) -> torch.Tensor:
-        """B x tokens x tokens: rows are queries, and sum to 1."""
+        """Returns the attention, B x tokens x tokens: rows are queries, and sum to 1."""
         query, key, _ = self.qkv(tokens.unsqueeze(-1)).unbind(-1)
         return (query[:, :, None] * key[:, None, :]).softmax(-1)
 
 
 class FusedClassifier(nn.Module):
-    """uint8 images -> logits through several encoders, each with its own input statistics, and their fusion."""
+    """Computes logits of uint8 images through several encoders, each with its own input statistics, and their fusion."""
 
     def __init__(
         self, encoders: tuple[nn.Module, ...], normalizations: tuple[Normalization, ...], outputs: int, seed: int
@@ -101,11 +104,11 @@ class FusedClassifier(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """All encoders."""
+        """Returns all encoders."""
         return self.encoders
 
     def embeddings(self, images: torch.Tensor) -> torch.Tensor:
-        """B x (sum of widths)."""
+        """Returns the embeddings of all encoders, joined: B x (sum of widths)."""
         pairs = zip(self.encoders, self.normalizations, strict=True)
         return torch.cat([encoder(normalization(images)) for encoder, normalization in pairs], dim=1)
 

@@ -28,7 +28,7 @@ def linear_head(width: int, outputs: int, seed: int, initialization: Initializat
 
 
 class Classifier(nn.Module):
-    """uint8 images -> logits, B x outputs: intake, pooled encoder, one linear layer drawn from `seed`."""
+    """Computes logits, B x outputs, of uint8 images: normalization, pooled encoder, one linear layer drawn from `seed`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """uint8 images -> logits, B x 1 x H x W: segmentation_models_pytorch's U-Net around a pyramid encoder.
+    """Computes logits, B x 1 x H x W, of uint8 images by segmentation_models_pytorch's U-Net around a pyramid encoder.
 
     A pyramid encoder of one scale (ViT) gets the decoder of DPT (Ranftl et al. 2021) in place of a U-Net's. The decoder
     is drawn from `seed`. Sides need not be multiples of 32: images are padded at the far edges and the logits cut back.
@@ -76,7 +76,7 @@ class Segmenter(nn.Module):
         encoder.requires_grad_(not frozen)
 
     def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001, FBT002 - as every module has it
-        """As every module's; a frozen encoder stays in evaluation."""
+        """Sets the mode as every module does; a frozen encoder stays in evaluation."""
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
@@ -84,7 +84,7 @@ class Segmenter(nn.Module):
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder inside."""
+        """Returns the encoder inside."""
         inner: nn.Module = self.unet.encoder
         return inner
 
@@ -97,5 +97,5 @@ class Segmenter(nn.Module):
 
 def feature_width(encoder: nn.Module) -> int:
     """Returns how many features a pooled encoder gives."""
-    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    width: Any = getattr(encoder, "head_hidden_size", None) or encoder.num_features
     return int(width)

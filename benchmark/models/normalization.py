@@ -1,14 +1,14 @@
-"""What happens to a batch of uint8 images on the device before the encoder: crops, channels, normalisation."""
+"""What happens to a batch of uint8 images on the device before the encoder: crops, channels, normalization."""
 
 import torch
 from torch import nn
 
 
 class Normalization(nn.Module):
-    """uint8 images, B x 1 or 3 x H x W -> normalised float, B x 3 x H x W, channels last.
+    """Normalizes uint8 images, B x 1 or 3 x H x W, to float, B x 3 x H x W, channels last.
 
     The arithmetic is that of torchvision's ToTensor and Normalize, in their order, so that values are bit-identical to
-    theirs; a grey channel is normalised three ways, which is what repeating it first gives.
+    theirs; a gray channel is normalized three ways, which is what repeating it first gives.
     """
 
     mean: torch.Tensor
@@ -25,14 +25,14 @@ class Normalization(nn.Module):
 
 
 def center_crop(images: torch.Tensor, size: int) -> torch.Tensor:
-    """The central square of that size: a view, placed as torchvision's CenterCrop places it."""
+    """Returns the central square of that size, a view, placed as torchvision's CenterCrop places it."""
     top = round((images.shape[-2] - size) / 2)
     left = round((images.shape[-1] - size) / 2)
     return images[..., top : top + size, left : left + size]
 
 
 def ten_crop(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Four corners, the centre, and the mirror images of these: 10 x B x C x size x size, in torchvision's order."""
+    """Returns four corners, the center and the mirror images of these, 10 x B x C x size x size, in torchvision's order."""
     low, side = images.shape[-1] - size, slice(0, size)
     far = slice(low, low + size)
     corners = [images[..., side, side], images[..., side, far], images[..., far, side], images[..., far, far]]

@@ -10,13 +10,13 @@ CPU = torch.device("cpu")
 
 @contextmanager
 def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
-    """Inside, torch's generators (of the CPU and of `device`) start from `seed`; afterwards they are as they were.
+    """Starts torch's generators (of the CPU and of `device`) from `seed`; afterwards they are as they were before.
 
-    Modules draw from those generators and take no others, so this is the one way to give them a stream.
+    Modules draw from those generators and take no others, so this is the one way to give them a random stream.
     """
     on_gpu = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if on_gpu:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
