@@ -3,6 +3,7 @@
 Mann and Whitney's statistic with weights, ties counting half: what scikit-learn gives with `sample_weight`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
-from benchmark.stats.formulas import auc
 from benchmark.stats.resampled_curves import Floats, OfCounts, Positions
 
 CHUNK = 2**22  # replicates x examples at a time: some 100 MB
+
+
+def auc(truth: ArrayLike, score: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
+
+    `truth` N of 0, 1 or NaN (left out), `score` N. NaN where one class is absent. Mann and Whitney's statistic.
+    """
+    truth, score = np.asarray(truth, dtype=float), np.asarray(score, dtype=float)
+    known = ~np.isnan(truth)
+    positive = truth[known] == 1
+    num_positive, num_negative = int(positive.sum()), int((~positive).sum())
+    if not num_positive or not num_negative:
+        return math.nan
+    ranks = stats.rankdata(score[known])
+    return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
 def bootstrap_auc(truth: ArrayLike, score: ArrayLike, counts: ArrayLike) -> Floats:

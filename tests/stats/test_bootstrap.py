@@ -16,8 +16,7 @@ from benchmark.scoring.examples import by_case
 from benchmark.scoring.resampling import band_of, difference_of
 from benchmark.stats.bootstrap import auc_statistic as label_aucs
 from benchmark.stats.bootstrap import bootstrap_difference, interval, numbered, p_of_zero, replicated, resampled
-from benchmark.stats.formulas import auc
-from benchmark.stats.resampled_auc import bootstrap_auc, jackknife_auc
+from benchmark.stats.resampled_auc import auc, bootstrap_auc, jackknife_auc
 from benchmark.tasks.kinds import KINDS as TASK_KINDS
 from benchmark.tasks.spec import ScoringRules
 
@@ -67,6 +66,20 @@ def predicted(kind, seed=0, num=40, columns=("a", "b", "c", "Other"), model=0):
         truth=truth,
         score=score,
     )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=4, max_size=60))
+def test_auc_is_scikit_learns_ties_included(pairs):
+    truth, score = np.array([p[0] for p in pairs], dtype=float), np.array([p[1] for p in pairs]) / 5
+
+    if len(set(truth)) == 2:
+        assert auc(truth, score) == pytest.approx(roc_auc_score(truth, score), abs=1e-12)
+    else:
+        assert math.isnan(auc(truth, score))
+
+
+def test_auc_leaves_out_what_is_not_labelled():
+    assert auc([1, 0, np.nan, 1], [0.9, 0.1, 0.0, 0.8]) == 1.0
 
 
 @settings(max_examples=30, deadline=None)  # scikit-learn takes a millisecond and more for each

@@ -20,6 +20,7 @@ from benchmark.stats.significance import (
     hedges_g_interval,
     independent_t,
     paired_t,
+    sample_sd,
     smallest_effect,
     t_from_moments,
     t_interval,
@@ -257,3 +258,38 @@ def test_corrections_by_hand():
     assert p[0, 0] == 0.04
     with pytest.raises(ValueError, match=r"0\.\.1"):
         holm([1.2])
+
+
+def test_t_test_agrees_with_statsmodels():
+    rng = np.random.default_rng(1)
+    one, two = rng.normal(0.90, 0.010, 10), rng.normal(0.89, 0.015, 8)
+
+    found = independent_t(one, two)
+
+    compared = CompareMeans(DescrStatsW(one), DescrStatsW(two))
+    assert found.p == pytest.approx(compared.ttest_ind(usevar="pooled")[1], rel=1e-9)
+    assert (found.low, found.high) == pytest.approx(compared.tconfint_diff(usevar="pooled"), rel=1e-9)
+    assert found.mean == pytest.approx(one.mean() - two.mean())
+
+
+def test_t_test_by_hand():
+    """1, 2, 3 against 2, 4, 6: pooled variance (1 + 4) / 2, t = -2 / sqrt(2.5 * 2 / 3), 4 degrees of freedom."""
+    found = independent_t([1, 2, 3], [2, 4, 6])
+
+    assert found.mean == -2
+    # two-sided p of |t| = 1.5492 with 4 degrees of freedom, from the closed form of that distribution
+    x = 1.5492 / math.sqrt(4 + 1.5492**2)
+    assert found.p == pytest.approx(1 - 1.5 * x * (1 - x**2 / 3), abs=1e-4)
+
+
+@pytest.mark.parametrize(("one", "two"), [([1.0], [2.0, 3.0]), ([1.0, 1.0], [2.0, 2.0])])
+def test_no_variance_no_p(one, two):
+    found = independent_t(one, two)
+
+    assert found.mean == pytest.approx(np.mean(one) - np.mean(two))
+    assert math.isnan(found.p)
+
+
+def test_sd_has_n_minus_one():
+    assert sample_sd([1, 2, 3, 4]) == pytest.approx(math.sqrt(5 / 3))
+    assert math.isnan(sample_sd([1.0]))
