@@ -1,8 +1,8 @@
-"""A TensorFlow checkpoint, NAME.index beside NAME.data-00000-of-00001 -> tensors by name. TensorFlow is not needed.
+"""Reads a TensorFlow checkpoint, NAME.index and NAME.data-00000-of-00001, into tensors by name, without TensorFlow.
 
-The index is a LevelDB table of sorted names, each told by what it shares with the one before; a value says a tensor's
-type, shape and place in the data. Nothing in either file runs. Names, their number and the index are bounded, no more
-is read of the data than there is, and every checksum is looked at. Source: tensorflow/core/util/tensor_bundle
+The index is a LevelDB table of sorted names, each written as what differs from the one before; a value says a tensor's
+type, shape and position in the data. Nothing in either file runs. Names, their number and the index are bounded, no more
+is read of the data than there is, and every checksum (CRC-32C) is compared. Source: tensorflow/core/util/tensor_bundle
 (tensor_bundle.cc), core/protobuf/tensor_bundle.proto, core/lib/io (format.cc, block.cc), protobuf's "Encoding".
 """
 
@@ -12,10 +12,10 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmark.errors import BenchmarkError
-from benchmark.zoo.crc32c import crc32c
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER = 48  # bytes: two places of blocks, padded, and the magic
@@ -35,9 +35,10 @@ Fields = dict[int, int | bytes]
 
 
 def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Tensors by name, and the names of what holds no numbers (texts). `data` are all the data files, in order.
+    """Returns tensors by name, and the names of entries without numbers (texts). `data` are all data files, in order.
 
-    Raises BenchmarkError for what is not read here, ValueError and LookupError for what is damaged.
+    Raises BenchmarkError where the extra for TensorFlow is not installed and for what is not read here, ValueError and
+    LookupError for what is damaged.
     """
     if index.stat().st_size > MAX_INDEX_SIZE:
         raise ValueError(f"an index of {index.stat().st_size:,} bytes")
@@ -48,14 +49,14 @@ def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor],
     left = sum(file.stat().st_size for file in data)
     tensors, others = {}, []
     for key, value in entries[1:]:
-        name, told = key.decode(), dict(_fields(value))
-        if 7 in told:
+        name, fields = key.decode(), dict(_fields(value))
+        if 7 in fields:
             raise BenchmarkError(f"{name} lies in slices, which is not read here: save the checkpoint anew, unsliced")
-        left -= _number(told, 5)
-        if left < 0:  # one piece of data, told many times over
+        left -= _number(fields, 5)
+        if left < 0:  # one piece of data, named many times over
             raise ValueError("its tensors are larger than its data")
-        if _number(told, 1) in DTYPES:
-            tensors[name] = _tensor(name, told, data)
+        if _number(fields, 1) in DTYPES:
+            tensors[name] = _tensor(name, fields, data)
         else:
             others.append(name)
     return tensors, others
@@ -63,30 +64,30 @@ def read_bundle(index: Path, data: list[Path]) -> tuple[dict[str, torch.Tensor],
 
 def _check_header(header: Fields, num_files: int) -> None:
     if _number(header, 1) != num_files:
-        raise ValueError(f"its index tells of {_number(header, 1):,} data files, found {num_files}")
+        raise ValueError(f"its index names {_number(header, 1):,} data files, found {num_files}")
     if _number(header, 2):
         raise BenchmarkError("written on a big-endian machine, which is not read here")
     if (least := _number(dict(_fields(_text(header, 3))), 2)) > VERSION:
         raise BenchmarkError(f"its format is of version {least:,}, newer than {VERSION}, which is read here")
 
 
-def _tensor(name: str, told: Fields, data: list[Path]) -> torch.Tensor:
-    kind = DTYPES[_number(told, 1)]
-    shape = [axis for number, axis in _fields(_text(told, 2)) if number == 2 and isinstance(axis, bytes)]
+def _tensor(name: str, fields: Fields, data: list[Path]) -> torch.Tensor:
+    dtype = DTYPES[_number(fields, 1)]
+    shape = [axis for number, axis in _fields(_text(fields, 2)) if number == 2 and isinstance(axis, bytes)]
     axes = [_number(dict(_fields(axis)), 1) for axis in shape]
-    place, size, file = _number(told, 4), _number(told, 5), data[_number(told, 3)]
-    if len(axes) > MAX_AXES or prod(axes) * kind.itemsize != size:
-        raise ValueError(f"{name} is told to be {axes[:MAX_AXES]} of {kind}, and has {size:,} bytes")
-    if place + size > file.stat().st_size:
-        raise ValueError(f"{name} ends at byte {place + size:,} of {file.stat().st_size:,}")
-    content = np.fromfile(file, np.uint8, count=size, offset=place)
-    if _masked(crc32c(content)) != _number(told, 6):
-        raise ValueError(f"{name} has another checksum than its index tells")
-    return torch.from_numpy(content).view(kind).reshape(axes) if size else torch.empty(axes, dtype=kind)
+    offset, size, file = _number(fields, 4), _number(fields, 5), data[_number(fields, 3)]
+    if len(axes) > MAX_AXES or prod(axes) * dtype.itemsize != size:
+        raise ValueError(f"{name} should be {axes[:MAX_AXES]} of {dtype}, and has {size:,} bytes")
+    if offset + size > file.stat().st_size:
+        raise ValueError(f"{name} ends at byte {offset + size:,} of {file.stat().st_size:,}")
+    content = np.fromfile(file, np.uint8, count=size, offset=offset)
+    if _checksum(content) != _number(fields, 6):
+        raise ValueError(f"{name} has another checksum than its index says")
+    return torch.from_numpy(content).view(dtype).reshape(axes) if size else torch.empty(axes, dtype=dtype)
 
 
 def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of the table, in order."""
+    """Yields keys and values of the table, in order."""
     if len(content) < FOOTER or not content.endswith(MAGIC):
         raise ValueError("its index has no end")
     footer = content[-FOOTER:]
@@ -97,8 +98,8 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     for block, (_, value) in enumerate(_block(content, *place)):
         (at, size), _ = _handle(value, 0)
         left -= size
-        if left < 0 or block >= MAX_BLOCKS:  # one block, told many times over
-            raise ValueError("its index tells of more blocks than there are")
+        if left < 0 or block >= MAX_BLOCKS:  # one block, named many times over
+            raise ValueError("its index names more blocks than there are")
         for key, entry in _block(content, at, size):
             number += 1
             if (last is not None and key <= last) or number > MAX_TENSORS:
@@ -111,8 +112,8 @@ def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes
     if place + size + TRAILER > len(content) - FOOTER:
         raise ValueError(f"a block of its index ends at byte {place + size:,} of {len(content):,}")
     kind, checksum = struct.unpack_from("<BI", content, place + size)
-    if _masked(crc32c(content[place : place + size + 1])) != checksum:
-        raise ValueError("a block of its index has another checksum than told")
+    if _checksum(content[place : place + size + 1]) != checksum:
+        raise ValueError("a block of its index has another checksum than it says")
     if kind:
         raise BenchmarkError(
             "its index is compressed, which is not read here: save the checkpoint anew with TensorFlow 1.2 or later"
@@ -125,17 +126,17 @@ def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes
     at, key = 0, b""
     while at < end:
         shared, at = _varint(block, at)
-        fresh, at = _varint(block, at)
+        added, at = _varint(block, at)
         length, at = _varint(block, at)
         if (
             shared > len(key)
-            or shared + fresh > MAX_NAME_LENGTH
+            or shared + added > MAX_NAME_LENGTH
             or length > MAX_ENTRY_LENGTH
-            or at + fresh + length > end
+            or at + added + length > end
         ):
             raise ValueError("an entry of its index is longer than it can be")
-        key = key[:shared] + block[at : at + fresh]
-        yield key, block[at + fresh : at + fresh + length]
+        key = key[:shared] + block[at : at + added]
+        yield key, block[at + added : at + added + length]
         at += fresh + length
 
 
@@ -146,7 +147,7 @@ def _handle(content: bytes, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """A protobuf message's fields: numbers, and bytes for what is nested."""
+    """Yields a protobuf message's fields: numbers, and bytes for what is nested."""
     at = 0
     while at < len(content):
         tag, at = _varint(content, at)
@@ -188,6 +189,14 @@ def _text(fields: Fields, number: int) -> bytes:
     return value
 
 
-def _masked(checksum: int) -> int:
-    """As LevelDB keeps checksums, lest those of data that hold checksums come out as constants."""
+def _checksum(content: bytes | npt.NDArray[np.uint8]) -> int:
+    """Returns the CRC-32C, masked as LevelDB stores it, so that data that hold checksums do not come out as constants."""
+    try:
+        import google_crc32c
+    except ImportError as error:
+        raise BenchmarkError(
+            "a TensorFlow checkpoint is read with google-crc32c, which is not installed: install this project with its extra "
+            "`tensorflow`"
+        ) from error
+    checksum = int(google_crc32c.value(content))
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
