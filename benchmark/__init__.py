@@ -1,3 +1,74 @@
-"""Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast."""
+"""Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast.
+
+The functions here are the verbs of the command line; each is imported when it is first used, so `import benchmark` is
+quick and imports neither torch nor pandas.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark import stats
+    from benchmark.api.checkpoints import add_checkpoint
+    from benchmark.api.compare import Comparison, compare
+    from benchmark.api.loading import TaskSplits, load_encoder, load_task
+    from benchmark.api.progress import Progress
+    from benchmark.api.results import load_results, summary
+    from benchmark.api.run import Plan, RunOutcome, plan, run
+    from benchmark.api.status import Status, status
+    from benchmark.errors import BenchmarkError
 
 __version__ = "0.1.0"
+__all__ = [
+    "BenchmarkError",
+    "Comparison",
+    "Plan",
+    "Progress",
+    "RunOutcome",
+    "Status",
+    "TaskSplits",
+    "add_checkpoint",
+    "compare",
+    "load_encoder",
+    "load_results",
+    "load_task",
+    "plan",
+    "run",
+    "stats",
+    "status",
+    "summary",
+]
+
+# name -> the module that defines it
+_MODULES = {
+    "BenchmarkError": "benchmark.errors",
+    "Comparison": "benchmark.api.compare",
+    "Plan": "benchmark.api.run",
+    "Progress": "benchmark.api.progress",
+    "RunOutcome": "benchmark.api.run",
+    "Status": "benchmark.api.status",
+    "TaskSplits": "benchmark.api.loading",
+    "add_checkpoint": "benchmark.api.checkpoints",
+    "compare": "benchmark.api.compare",
+    "load_encoder": "benchmark.api.loading",
+    "load_results": "benchmark.api.results",
+    "load_task": "benchmark.api.loading",
+    "plan": "benchmark.api.run",
+    "run": "benchmark.api.run",
+    "status": "benchmark.api.status",
+    "summary": "benchmark.api.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what stands under a name when it is first used (PEP 562)."""
+    if name == "stats":
+        return importlib.import_module("benchmark.stats")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

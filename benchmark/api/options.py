@@ -21,12 +21,8 @@ Values = Mapping[str, Any] | Sequence[str]  # recipe field -> the values that ar
 
 def find_places(results: PathLike | None, data: PathLike | None, project: PathLike | None) -> Workspace:
     """Returns the workspace that these folders, the BENCHMARK_* variables and the current folder give."""
-    return find_workspace(
-        **{
-            name: None if path is None else Path(path).expanduser()
-            for name, path in (("results", results), ("data", data), ("project", project))
-        }
-    )
+    folders = [None if path is None else Path(path).expanduser() for path in (results, data, project)]
+    return find_workspace(results=folders[0], data=folders[1], project=folders[2])
 
 
 def join_names(names: Names | None) -> str | None:

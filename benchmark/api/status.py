@@ -37,7 +37,10 @@ def status(
     results: PathLike | None = None,
     project: PathLike | None = None,
 ) -> Status:
-    """Returns how many cells of each task, model and protocol are done, running, interrupted and failed, and why."""
+    """Returns how many cells of each task, model and protocol are done, running, interrupted and failed, and why.
+
+    >>> bm.status(tasks="TXC").counts  # doctest: +SKIP
+    """
     from benchmark.results.store import Store
 
     workspace = find_places(results, None, project)

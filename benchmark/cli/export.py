@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import Models, Project, Results, Tasks, workspace_of
+from benchmark.cli.options import Models, Project, Results, Tasks
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import plural
 
@@ -26,22 +26,10 @@ def export(
     results: Results = None,
     project: Project = None,
 ) -> None:
-    """The finished cells as a tidy table for other programs, by a schema that has a version."""
-    from benchmark.experiment.selection import select
+    """Write the finished cells as a tidy table for other programs, by a schema that has a version."""
+    from benchmark.api.results import load_results
     from benchmark.files import write_whole
-    from benchmark.report.export import (
-        CELLS,
-        SCORES,
-        cells_frame,
-        documentation,
-        scores_frame,
-        to_csv,
-        to_json,
-        to_parquet,
-    )
-    from benchmark.results.store import Store
-    from benchmark.tasks.registry import known_tasks
-    from benchmark.zoo.catalog import read_catalog
+    from benchmark.report.export import CELLS, SCORES, documentation, to_csv, to_json, to_parquet
 
     if format not in FORMATS:
         raise BenchmarkError(f"--format {format}: {did_you_mean(format, FORMATS)}")
@@ -51,23 +39,9 @@ def export(
         return
     if format == "parquet" and output == "-" and sys.stdout.isatty():
         raise BenchmarkError("--format parquet is binary: name a file with --output, or pipe it")
-    workspace = workspace_of(results=results, project=project)
-    known = known_tasks(workspace)
-    catalog = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
-    families = {entry.name: entry.family for entry in catalog.values()}
-    records, unread = Store(workspace.results).records()
-    for line in unread:
+    frame = load_results(results, tasks=tasks, models=models, long=long, project=project)
+    for line in frame.attrs["unread"]:
         typer.echo(f"left out: {line}", err=True)
-    frame = (scores_frame if long else cells_frame)(records, known, families)
-    if frame.empty:
-        raise BenchmarkError(f"no finished cell in {workspace.results}: benchmark run … first")
-    kinds = {task: known[task].kind if task in known else "" for task in dict.fromkeys([*known, *frame["task"]])}
-    frame = frame[frame["task"].isin(select(tasks or "all", kinds, noun="task"))]
-    if models and len(frame):
-        names = {name: families.get(name, "") for name in dict.fromkeys(frame["model"])}
-        frame = frame[frame["model"].isin(select(models, names, noun="model with results"))]
-    if frame.empty:
-        raise BenchmarkError(f"no finished cell of {tasks} in {workspace.results}")
     content = (
         to_csv(frame)
         if format == "csv"

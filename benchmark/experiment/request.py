@@ -1,7 +1,12 @@
 """What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
 
 import itertools
+import re
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,8 @@ from benchmark.text import first_few
 from benchmark.workspace import Workspace
 from benchmark.zoo.architectures import check_architecture
 from benchmark.zoo.catalog import ZooEntry, default_models, find_entry, read_catalog
+
+WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl", ".tar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +109,18 @@ class RunRequest:
             )
         families = {entry.name: entry.family for entry in entries.values()}
         study = default_models(workspace.project / "model_zoo.yaml")
-        chosen = select(self.models, families, noun="model", everything=study, coin=_coined)
-        models = [tuple(find_entry(name, entries) for name in model.split("+")) for model in chosen]
         known = known_tasks(workspace)
-        named = select(self.tasks, {task.name: task.kind for task in known.values()}, noun="task")
-        protocols = select(self.protocol, dict.fromkeys(PROTOCOLS, ""), noun="protocol")
+        kinds = {task.name: task.kind for task in known.values()}
+        hint = partial(_hint_for_model, home=workspace.home)
+        faults: list[str] = []
+        chosen = _collect(
+            faults, select, self.models, families, noun="model", everything=study, coin=_coined, hint=hint
+        )
+        models = _collect(faults, _find_members, chosen, entries)
+        named = _collect(faults, select, self.tasks, kinds, noun="task")
+        protocols = _collect(faults, select, self.protocol, dict.fromkeys(PROTOCOLS, ""), noun="protocol")
+        if faults:
+            raise BenchmarkError("; ".join(faults))
         if faults := unfit_ones(chosen, [known[name] for name in named], protocols):
             raise BenchmarkError("; ".join(faults))
         search = searched(self.search)
@@ -199,6 +213,30 @@ def check_frozen(task: str, protocol: str, recipe: Recipe) -> None:
         if (found := getattr(recipe, name)) not in allowed:
             wanted = " or ".join(str(value).lower() for value in allowed)
             raise BenchmarkError(f"{task}: --protocol {protocol} takes {name}={wanted}, not {found}")
+
+
+def _collect(faults: list[str], function: Callable[..., list[Any]], *arguments: Any, **options: Any) -> list[Any]:
+    """Returns what the function returns; where it raises BenchmarkError, adds that to `faults` and returns nothing."""
+    try:
+        return function(*arguments, **options)
+    except BenchmarkError as fault:
+        faults.append(str(fault))
+        return []
+
+
+def _find_members(models: list[str], entries: dict[str, ZooEntry]) -> list[tuple[ZooEntry, ...]]:
+    return [tuple(find_entry(name, entries) for name in model.split("+")) for model in models]
+
+
+def _hint_for_model(name: str, home: Path) -> str:
+    """Returns what a name that no model has probably means: a file of weights, or an architecture; nothing otherwise."""
+    if Path(name).suffix in WEIGHT_SUFFIXES:
+        return f"a file of weights becomes a model by `benchmark zoo add {shlex.quote(name)} --name NAME`"
+    if re.fullmatch(r"[\w.]+", name):
+        with suppress(BenchmarkError):
+            check_architecture(name, home)
+            return f"an architecture with random weights is scratch:{name}"
+    return ""
 
 
 def _coined(name: str) -> str | None:

@@ -21,13 +21,15 @@ def select(
     noun: str,
     everything: list[str] | None = None,
     coin: Callable[[str], str | None] = lambda _: None,
+    hint: Callable[[str], str] = lambda _: "",
 ) -> list[str]:
     """Names chosen by `text`, in the order in which they are named, each once.
 
     `known` maps names to families; `text` is a comma-separated list of names, `all` (`everything`, or all that is
     known), `family:NAME`, wildcards (`moco*`) and negations of any of these (`!moco-v1`). What is negated is left out,
     wherever in the list the negation stands; a negation alone means all but it. `coin` may accept a name that is not
-    listed (`scratch:resnet18`). Raises BenchmarkError for what matches nothing.
+    listed (`scratch:resnet18`); `hint` may say what an unknown name probably means. Raises one BenchmarkError for all terms
+    that match nothing.
     """
     everything = list(known) if everything is None else everything
     terms = [t.strip() for t in text.split(",") if t.strip()]
@@ -35,12 +37,21 @@ def select(
         raise BenchmarkError(f"no {noun} named: wanted a list such as {', '.join(everything[:2])}, or `all`")
     wanted: list[str] = []
     unwanted: set[str] = set()
+    faults: list[str] = []
     for term in terms:
-        matched = _matches(term.removeprefix("!").strip(), known, everything, noun, coin)
+        name = term.removeprefix("!").strip()
+        try:
+            matched = _matches(name, known, everything, noun, coin)
+        except BenchmarkError as fault:
+            meant = hint(name) if name not in known else ""
+            faults.append(f"no {noun} {name!r}: {meant}" if meant else str(fault))
+            continue
         if term.startswith("!"):
             unwanted.update(matched)
         else:
             wanted += matched
+    if faults:
+        raise BenchmarkError("; ".join(dict.fromkeys(faults)))
     if all(term.startswith("!") for term in terms):
         wanted = everything
     chosen = [name for name in dict.fromkeys(wanted) if name not in unwanted]

@@ -1,5 +1,7 @@
 """Arrays in, numbers out: tests, intervals, rankings and corrections, with numpy and scipy alone."""
 
+from benchmark.stats.bootstrap import bootstrap_difference
+from benchmark.stats.bootstrap import interval as bootstrap_interval
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 from benchmark.stats.ranking import (
     critical_distance,
@@ -25,6 +27,8 @@ from benchmark.stats.significance import (
 
 __all__ = [
     "benjamini_hochberg",
+    "bootstrap_difference",
+    "bootstrap_interval",
     "critical_distance",
     "friedman",
     "hedges_g",

@@ -196,7 +196,7 @@ def test_yes_takes_the_proposal_and_says_what_it_was(cli, workspace, saved):
     assert added.code == 0
     assert "naming plain (" in added.text
     assert "would give the same" in added.text
-    assert "--pretrained-on was not told" in added.text
+    assert "--pretrained-on was not given" in added.text
     assert own_entries(workspace)["mine"].naming == "plain"
 
 
