@@ -137,7 +137,7 @@ def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes
             raise ValueError("an entry of its index is longer than it can be")
         key = key[:shared] + block[at : at + added]
         yield key, block[at + added : at + added + length]
-        at += fresh + length
+        at += added + length
 
 
 def _handle(content: bytes, at: int) -> tuple[tuple[int, int], int]:
