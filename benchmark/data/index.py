@@ -212,6 +212,18 @@ def readable(path: Path) -> Iterator[None]:
         raise BenchmarkError(f"{path}: unreadable table ({reason}): copy it again from its source") from error
 
 
+def read_table(path: Path, columns: Iterable[str], task: str, remedy: str) -> pd.DataFrame:
+    """Returns a CSV file as a table of text, blank cells as "".
+
+    Raises BenchmarkError for a file that is missing or not a table, and for one without some of the `columns`.
+    """
+    with readable(required(path, task, remedy)):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if missing := [name for name in columns if name not in rows]:
+        raise BenchmarkError(f"{path}: no column {first_few(missing)}; found {first_few(rows.columns, 6)}")
+    return rows
+
+
 def paths_of(names: pd.Series, files: dict[str, str], *, task: str, root: Path, remedy: str) -> pd.Series:
     """Returns the path of each named file. Raises BenchmarkError where files are missing: how many, which, and the remedy."""
     paths = names.map(files)

@@ -37,21 +37,6 @@ def test_montgomery_readings_tell_sex_and_age_where_they_do(tasks, damaged, tmp_
     assert (row["sex"], row["age"]) == (sex, age)
 
 
-@pytest.mark.parametrize("side", ["leftMask", "rightMask"])
-def test_montgomery_with_a_mask_missing_names_it(damaged, refused, side):
-    gone = sorted((damaged("LXS") / "ManualMask" / side).iterdir())[2]
-    gone.unlink()
-
-    assert str(gone) in refused("LXS")
-
-
-def test_montgomery_without_its_masks_says_what_to_unpack(damaged, refused):
-    root = damaged("LXS")
-    (root / "ManualMask").rename(root / "masks")
-
-    assert "unpack the data set's ManualMask folder" in refused("LXS")
-
-
 def test_kermany_keeps_a_patients_images_together_whatever_their_cause(tasks, damaged, tmp_path):
     root = damaged("PneumoniaCXR")
     folder = root / "train" / "PNEUMONIA"

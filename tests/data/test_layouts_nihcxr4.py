@@ -26,16 +26,6 @@ def rewrite(path, change):
     table.to_csv(path, index=False)
 
 
-def cell(row, column, value):
-    """A change of one cell."""
-
-    def change(table):
-        table.loc[row, column] = value
-        return table
-
-    return change
-
-
 def test_an_image_is_of_its_one_finding_or_other(tasks, phantoms):
     index = read_index(tasks["NIHCXR4"], phantoms)
     written = pd.concat(pd.read_csv(index.root / name) for name in ("validation_labels.csv", "test_labels.csv"))
@@ -101,63 +91,6 @@ def test_images_are_looked_for_in_chestxray14_where_there_are_none_here(tasks, p
     assert there.table["image"].tolist() == [f"../ChestX-ray14/images_001/images/{name}" for name in there.table["id"]]
     assert all((there.root / image).is_file() for image in there.table["image"])
     pd.testing.assert_frame_equal(here.table.drop(columns="image"), there.table.drop(columns="image"))
-
-
-def test_without_images_both_places_are_named(damaged, refused):
-    root = damaged("NIHCXR4")
-    shutil.rmtree(root / "images")
-    message = refused("NIHCXR4")
-
-    assert f"NIHCXR4: no images*/ folder in {root} and none in {root}/../ChestX-ray14: " in message
-    assert "https://nihcc.app.box.com/v/ChestXray-NIHCC" in message
-
-
-@pytest.mark.parametrize("value", ["HEDGE", "1", ""])
-def test_another_answer_names_its_row(damaged, refused, value):
-    path = damaged("NIHCXR4") / "test_labels.csv"
-    rewrite(path, cell(2, "Airspace opacity", value))
-
-    assert f"{path}: row 4: found {value!r} as Airspace opacity: wanted YES or NO" == refused("NIHCXR4")
-
-
-@pytest.mark.parametrize("column", ["Image Index", "Patient ID", "Nodule or mass"])
-def test_a_missing_column_is_named(damaged, refused, column):
-    path = damaged("NIHCXR4") / "validation_labels.csv"
-    path.write_text(path.read_text().replace(column, "other"))
-
-    assert f"{path}: no column {column}; found " in refused("NIHCXR4")
-
-
-def test_a_heading_too_few_is_refused(damaged, refused):
-    path = damaged("NIHCXR4") / "validation_labels.csv"
-    path.write_text(path.read_text().replace(",Follow-up #", "", 1))
-
-    assert f"{path}: row 2 has 16 values under 15 headings" in refused("NIHCXR4")
-
-
-def test_missing_images_are_counted(damaged, refused):
-    root = damaged("NIHCXR4")
-    for file in sorted((root / "images").iterdir())[:3]:
-        file.unlink()
-
-    assert f"3 of 48 images are missing under {root}" in refused("NIHCXR4")
-
-
-def test_a_truncated_table_is_refused(damaged, refused):
-    path = damaged("NIHCXR4") / "test_labels.csv"
-    text = path.read_text().rstrip()
-    path.write_text(text[: text.rindex("YES") - 2])
-
-    message = refused("NIHCXR4")
-
-    assert str(path) in message
-    assert "wanted YES or NO" in message
-
-
-def test_a_missing_table_is_named(damaged, refused):
-    (damaged("NIHCXR4") / "test_labels.csv").unlink()
-
-    assert "test_labels.csv is missing: it comes with the adjudicated labels" in refused("NIHCXR4")
 
 
 def test_a_repeated_row_is_read_once_and_noted(tasks, phantoms, damaged, tmp_path):

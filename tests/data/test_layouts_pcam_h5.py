@@ -73,14 +73,6 @@ def test_without_the_tables_of_slides_each_patch_is_its_own_and_a_note_says_so(t
     )
 
 
-def test_the_images_files_are_not_opened_for_the_index(tasks, root):
-    before = read_index(tasks[TASK], root.parent).table
-    for path in root.glob("*_x.h5"):
-        path.write_bytes(b"")
-
-    pd.testing.assert_frame_equal(before, read_index(tasks[TASK], root.parent).table)
-
-
 def test_the_digest_is_of_the_sampled_rows_not_of_their_file(tasks, root):
     """Of 40 rows eight are sampled: the first in the order of ids is, the second is not."""
     first = read_index(tasks[TASK], root.parent).digest
@@ -149,41 +141,6 @@ def test_a_file_without_its_dataset_is_refused(root, refused):
     write_dataset(path, "x", np.zeros((8, 1, 1, 1), np.uint8))
 
     assert f'{path}: no dataset "y"; found x' in refused(TASK)
-
-
-def test_a_truncated_file_of_labels_is_one_line(root, refused):
-    path = root / f"{NAME}test_y.h5"
-    path.write_bytes(path.read_bytes()[:700])
-
-    assert refused(TASK).startswith(f"{path}: unreadable HDF5 (")
-
-
-def test_slides_for_another_number_of_patches_are_refused(root, refused):
-    path = root / f"{NAME}test_meta.csv"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-
-    assert f"{path}: 7 rows for 8 labels" in refused(TASK)
-
-
-def test_a_table_without_slides_is_refused(root, refused):
-    path = root / f"{NAME}test_meta.csv"
-    path.write_text(path.read_text().replace("wsi", "slide"))
-
-    assert f"{path}: no column wsi; found" in refused(TASK)
-
-
-def test_a_patch_without_its_slide_names_its_row(root, refused):
-    path = root / f"{NAME}test_meta.csv"
-    path.write_text(path.read_text().replace("phantom_test_001", "", 1))
-
-    assert f"{path}: row 2: found no wsi" in refused(TASK)
-
-
-def test_a_slide_in_two_parts_is_refused(root, refused):
-    path = root / f"{NAME}test_meta.csv"
-    path.write_text(path.read_text().replace("phantom_test_001", "phantom_train_001"))
-
-    assert "1 patient in more than one split (phantom_train_001)" in refused(TASK)
 
 
 def test_files_of_other_lengths_are_met_when_the_image_is_opened(tasks, root):

@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.index import ReaderResult, listing, paths_of, read_table, required
 from benchmark.errors import BenchmarkError
 from benchmark.results.predictions import Predictions
 from benchmark.tasks.spec import TaskSpec
-from benchmark.text import first_few
 
 TEST = "test.csv"
 REMEDY = "unpack the competition's {} folder again"
@@ -26,8 +25,9 @@ REMEDY = "unpack the competition's {} folder again"
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per photograph; whose eyes they are, the competition does not tell."""
-    train = _rows(required(root / "train.csv", task.name, "it comes with the competition's data"))
-    test = _rows(root / TEST) if (root / TEST).is_file() else None
+    remedy = "it comes with the competition's data"
+    train = read_table(root / "train.csv", ("id_code", "diagnosis"), task.name, remedy)
+    test = read_table(root / TEST, ["id_code"], task.name, remedy) if (root / TEST).is_file() else None
     if test is not None and "diagnosis" in test:
         parts = [_labelled(train, root, "train", task), _labelled(test, root, "test", task)]
         return ReaderResult(table=pd.concat(parts, ignore_index=True))
@@ -35,18 +35,8 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     return ReaderResult(table=_labelled(train, root, "train", task).assign(part=""), unlabelled=unlabelled, notes=notes)
 
 
-def _rows(path: Path) -> pd.DataFrame:
-    with readable(path):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if "id_code" not in rows:
-        raise BenchmarkError(f"{path}: no column id_code; found {first_few(rows.columns, 6)}")
-    return rows
-
-
 def _labelled(rows: pd.DataFrame, root: Path, part: str, task: TaskSpec) -> pd.DataFrame:
     path, folder = root / f"{part}.csv", f"{part}_images"
-    if "diagnosis" not in rows:
-        raise BenchmarkError(f"{path}: no column diagnosis; found {first_few(rows.columns, 6)}")
     grades = {str(grade): grade for grade in range(len(task.labels))}
     if (odd := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
         raise BenchmarkError(
@@ -67,10 +57,8 @@ def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | N
     folder = root / "test_images"
     files = listing(folder, [".png"]) if folder.is_dir() else {}
     if rows is None:
-        notes = [f"{folder.name} holds {len(files):,} images but {TEST} is missing: they are not predicted"] * bool(
-            files
-        )
-        return None, tuple(notes)
+        note = f"{folder.name} holds {len(files):,} images but {TEST} is missing: they are not predicted"
+        return None, (note,) if files else ()
     images = (rows["id_code"] + ".png").map(files)
     if gone := int(images.isna().sum()):
         return None, (f"{gone:,} of {len(rows):,} images of {TEST} are missing: that test is not predicted",)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.index import ReaderResult, listing, paths_of, read_table, required
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -25,13 +25,8 @@ REMEDY = "download the missing images_0NN.tar.gz from https://nihcc.app.box.com/
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of the table; parts by the official lists."""
     entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
-    required(entry, task.name, "it comes with the data set")
-    with readable(entry):
-        rows = pd.read_csv(entry, dtype=str, usecols=lambda c: not c.startswith("Unnamed"))
-    for column in ("Image Index", "Finding Labels", "Patient ID"):
-        if column not in rows:
-            raise BenchmarkError(f"{entry}: no column {column!r}, found {first_few(rows.columns, 6)}")
-    names = rows["Image Index"]
+    rows = read_table(entry, ("Image Index", "Finding Labels", "Patient ID"), task.name, "it comes with the data set")
+    names, blank = rows["Image Index"], pd.Series("", index=rows.index)
     findings = _findings(rows["Finding Labels"], task.labels, entry)
     table = pd.DataFrame(
         {
@@ -39,20 +34,17 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
             "image": paths_of(names, listing(root, [".png"]), task=task.name, root=root, remedy=REMEDY),
             "patient": rows["Patient ID"].str.strip(),
             "part": _parts(names, root, task.name),
-            "sex": rows.get("Patient Gender", pd.Series("", index=rows.index)).fillna(""),
+            "sex": rows.get("Patient Gender", blank),
             # older tables write "058Y"
-            "age": rows.get("Patient Age", pd.Series("", index=rows.index))
-            .fillna("")
-            .str.extract(r"(\d+)")[0]
-            .fillna(""),
-            "view": rows.get("View Position", pd.Series("", index=rows.index)).fillna(""),
+            "age": rows.get("Patient Age", blank).str.extract(r"(\d+)")[0].fillna(""),
+            "view": rows.get("View Position", blank),
         }
     )
     return ReaderResult(table=pd.concat([table, findings], axis=1))
 
 
 def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.DataFrame:
-    said = written.fillna("").str.split("|")
+    said = written.str.split("|")
     vocabulary = {*labels, NO_FINDING}
     if unknown := {finding for row in said for finding in row} - vocabulary:
         finding = min(unknown)

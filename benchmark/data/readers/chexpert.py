@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from benchmark.data.index import UNCERTAIN, ReaderResult, readable, required
+from benchmark.data.index import UNCERTAIN, ReaderResult, read_table
 from benchmark.errors import BenchmarkError
 from benchmark.strict import StrictModel, explain
 from benchmark.tasks.spec import TaskSpec
@@ -53,11 +53,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
-    required(path, task.name, REMEDY)
-    with readable(path):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if absent := [name for name in ("Path", *GROUPS.values(), *task.labels) if name not in rows]:
-        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+    rows = read_table(path, ("Path", *GROUPS.values(), *task.labels), task.name, REMEDY)
     image = rows["Path"].str.partition("/")[2]
     parts = image.str.extract(r"^(?:train|valid)/(patient\d+)/(study\d+)/[^/]+$")
     if (odd := rows["Path"][parts[0].isna()]).size:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.data.index import ReaderResult, listing, paths_of, readable, required
+from benchmark.data.index import ReaderResult, listing, paths_of, read_table, required
 from benchmark.errors import BenchmarkError
 from benchmark.results.predictions import Predictions
 from benchmark.tasks.spec import TaskSpec
-from benchmark.text import first_few
 
 TABLE = "train_labels.csv"
 REMEDY = "unpack the competition's train folder again"
@@ -23,11 +22,8 @@ REMEDY = "unpack the competition's train folder again"
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch of the table; whose patch it is, the competition does not tell."""
-    path = required(root / TABLE, task.name, "it comes with the competition's data")
-    with readable(path):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if absent := [name for name in ("id", "label") if name not in rows]:
-        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+    path = root / TABLE
+    rows = read_table(path, ("id", "label"), task.name, "it comes with the competition's data")
     if (odd := rows.index[~rows["label"].isin(["0", "1"])]).size:
         raise BenchmarkError(f"{path}: row {odd[0] + 2}: found the label {rows['label'][odd[0]]!r}: wanted 0 or 1")
     files = listing(required(root / "train", task.name, REMEDY), [".tif"])

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.data import hdf5
-from benchmark.data.index import ReaderResult, readable, required
+from benchmark.data.index import ReaderResult, read_table, required
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
@@ -44,7 +44,7 @@ def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.Da
         {
             "id": names,
             "image": f"{NAME}{split}_x.h5#" + rows,
-            "patient": _slides(root / f"{NAME}{split}_meta.csv", len(labels)) if with_slides else names,
+            "patient": _slides(root / f"{NAME}{split}_meta.csv", len(labels), task.name) if with_slides else names,
             "part": SPLITS[split],
         }
     )
@@ -64,11 +64,8 @@ def _labels(path: Path) -> NDArray[np.uint8]:
     return labels
 
 
-def _slides(path: Path, num: int) -> pd.Series:
-    with readable(path):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if SLIDE not in rows:
-        raise BenchmarkError(f"{path}: no column {SLIDE}; found {first_few(rows.columns, 6)}")
+def _slides(path: Path, num: int, task: str) -> pd.Series:
+    rows = read_table(path, [SLIDE], task, "get the table of slides again")
     if len(rows) != num:
         raise BenchmarkError(
             f"{path}: {len(rows):,} rows for {num:,} labels: they are not of one copy; get the table again"

@@ -42,9 +42,9 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     table["patient"] = table["patient"].where(table["patient"] != "", table["id"])
     table["part"] = ""
     table["mask"] = [pixels.RLE + encodings[name] for name in names]
-    unread = len(files) - len(names)
-    notes = [f"{unread:,} images have no row in {table_path.name} and are left out"] * bool(unread)
-    return ReaderResult(table=table, notes=tuple(notes))
+    unlisted = len(files) - len(names)
+    note = f"{unlisted:,} images have no row in {table_path.name} and are left out"
+    return ReaderResult(table=table, notes=(note,) if unlisted else ())
 
 
 def _encodings(path: Path) -> dict[str, str]:
