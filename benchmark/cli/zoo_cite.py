@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from benchmark.zoo.catalog import ZooEntry
 
 NOT_TOLD = {"", "–", "not told"}
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    }
-)
 
 
 def cite(
@@ -38,7 +30,8 @@ def cite(
 ) -> None:
     """Citations of entries as BibTeX; with --run (or --results), of all models and tasks that were run.
 
-    A citation that is told in prose becomes a @misc with that prose as its note.
+    Authors, title, venue, year, DOI and arXiv number are those that the citation states; one without such a form becomes the
+    note of a @misc.
     """
     from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
@@ -68,6 +61,8 @@ def bibliography(
 
     An entry that was made here is cited by what it was made from: its start and its task.
     """
+    from benchmark.zoo.citations import bibtex_of
+
     comments: list[str] = []
     cited: dict[str, tuple[list[str], str]] = {}  # text of the citation -> who has it, BibTeX where it was given
 
@@ -95,7 +90,7 @@ def bibliography(
     written, keys = [], set[str]()
     for text, (names, bibtex) in cited.items():
         who = f"% {', '.join(names)}"
-        written.append(f"{who}\n{bibtex or _misc(_free(names[0], keys), text)}\n")
+        written.append(f"{who}\n{bibtex or bibtex_of(_free(names[0], keys), text)}\n")
     return comments + written
 
 
@@ -123,10 +118,6 @@ def _run(workspace: "Workspace") -> tuple[list[str], list[str]]:
         typer.echo(f"% {plural(len(unread), 'record')} could not be read: what they were made with is not cited")
     models = sorted({weights.name for cell in done for weights in cell.weights})
     return models, sorted({cell.task for cell in done})
-
-
-def _misc(key: str, prose: str) -> str:
-    return f"@misc{{{key},\n  note = {{{prose.translate(_LATEX)}}}\n}}"
 
 
 def _free(name: str, keys: set[str]) -> str:

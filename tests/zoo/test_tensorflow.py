@@ -162,8 +162,8 @@ WHOLE = entry(1, (2, 3), 0, 24, masked(bytes(24)))
     [
         (holding(entry(1, (2, 3), 8, 24, masked(bytes(24)))), "ends at byte 32 of 24"),
         (holding(entry(1, (2, 3), 2**63, 24, 0)), "ends at byte"),
-        (holding(entry(1, (2, 3), 0, 24, 1)), "w has another checksum than its index tells"),
-        (holding(entry(1, (2, 4), 0, 24, 0)), "w is told to be [2, 4] of torch.float32, and has 24 bytes"),
+        (holding(entry(1, (2, 3), 0, 24, 1)), "w has another checksum than its index says"),
+        (holding(entry(1, (2, 4), 0, 24, 0)), "w should be [2, 4] of torch.float32, and has 24 bytes"),
         (holding(entry(1, (2**40, 2**40), 0, 24, 0)), "has 24 bytes"),
         (holding(entry(1, (1,) * 30 + (6,), 0, 24, 0)), "has 24 bytes"),
         (holding(entry(1, (0, 2**62, 2**62), 0, 0, 0)), "cut off or damaged"),
@@ -176,7 +176,7 @@ WHOLE = entry(1, (2, 3), 0, 24, masked(bytes(24)))
         (holding(field(1, 1) + field(2, 3)), "field 2 is a number"),
         (made(table([(b"w", WHOLE)])), "its index has no header"),
         (made(table([])), "its index has no header"),
-        (made(table([(b"", header(2))])), "its index tells of 2 data files, found 1"),
+        (made(table([(b"", header(2))])), "its index names 2 data files, found 1"),
         (made(table([(b"", header()), (b"b", WHOLE), (b"a", WHOLE)]), bytes(24)), "its index is not in order"),
         (made(table([(b"", header()), (b"x" * 2000, WHOLE)])), "an entry of its index is longer than it can be"),
         (made(table([(b"", header()), (b"\xff\xfe", WHOLE)]), bytes(24)), "cut off or damaged"),
@@ -184,7 +184,7 @@ WHOLE = entry(1, (2, 3), 0, 24, masked(bytes(24)))
         (made(table([(b"", header())])[:-9]), "its index has no end"),
         (made(ended(b"", [(b"", varint(2**40) + varint(5))])), "a block of its index ends at byte"),
         (made(ended(sealed(struct.pack("<I", 2**31)), [(b"", varint(0) + varint(4))])), "a block of its index has no end"),
-        (made(table([(b"", header())]).replace(header(), header()[:-1] + b"\x02")), "another checksum than told"),
+        (made(table([(b"", header())]).replace(header(), header()[:-1] + b"\x02")), "another checksum than it says"),
     ],
 )  # fmt: skip
 def test_a_damaged_checkpoint_is_refused_with_what_is_wrong(written, content, said):

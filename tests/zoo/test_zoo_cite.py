@@ -10,6 +10,7 @@ from benchmark.cli.zoo_cite import bibliography
 from benchmark.results.store import Store
 from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo, scratch
+from benchmark.zoo.citations import bibtex_of
 
 GIVEN = "@inproceedings{doe2020,\n  author = {Doe, Jane},\n  title = {Nets & more},\n  year = 2020\n}"
 
@@ -48,6 +49,30 @@ def test_prose_becomes_a_note_whose_special_signs_are_latexs():
         "mine": r"note = {Doe \& Roe. 50\% of \{nets\}\_1 \#2 \textasciitilde{} \textasciicircum{} "
         r"\textbackslash{}x \$3. doi 10.1/a\_b}"
     }
+
+
+@pytest.mark.parametrize(
+    ("citation", "kind", "fields"),
+    [
+        (
+            "He K, van der Maaten L, et al. What is it? CVPR 2020. arXiv:1911.05722",
+            "inproceedings",
+            {"author": "He, K. and van der Maaten, L. and others", "title": "What is it?", "year": "2020"},
+        ),
+        (
+            "Mac Aodha O. A title. Medical Image Analysis 2025;102(3):10-19, doi 10.1/a_b",
+            "article",
+            {"journal": "Medical Image Analysis", "volume": "102", "number": "3", "pages": "10--19", "doi": "10.1/a_b"},
+        ),
+        ("He K. A title. arXiv:2003.04297 (2020)", "misc", {"year": "2020", "eprint": "2003.04297"}),
+        ("He K. A title. Data in Brief 2020; doi 10.2/c", "article", {"note": "Data: doi 10.2/c"}),
+    ],
+)
+def test_a_citation_in_prose_gives_the_fields_that_it_states(citation, kind, fields):
+    entry = bibtex_of("key", citation)
+
+    assert entry.startswith(f"@{kind}{{key,")
+    assert fields.items() <= dict(re.findall(r"^  (\w+) = \{(.*)\},?$", entry, re.MULTILINE)).items()
 
 
 def test_bibtex_that_an_entry_gives_is_printed_as_it_is():
@@ -105,6 +130,9 @@ def test_every_shipped_entry_and_task_gives_bibtex(cli, workspace, tasks):
 
     works = {e.bibtex or e.cite for e in entries.values() if not e.is_scratch} | {t.cite for t in tasks.values()}
     assert len(parsed(text)) == len(works)
+    in_prose = {entry for entry in parsed(text).values() if entry.startswith("note = ")}
+    assert len(in_prose) == 3  # Kaggle's two competitions, and three works in one line
+    assert all("author = " in entry and "title = " in entry for entry in set(parsed(text).values()) - in_prose)
     assert printed.code == 0
     assert "imagenet" in parsed(printed.out)
     assert "TXC" not in parsed(printed.out)
