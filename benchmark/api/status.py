@@ -20,13 +20,15 @@ STATES = ("done", "running", "interrupted", "failed")
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """How far a grid is. `counts`: rows of task, model, protocol and the numbers of cells in each state; `failures`: a line
-    for each failed cell; `unread`: a line for each record that could not be read; `is_empty`: nothing was run yet.
+    for each failed cell; `unread`: a line for each record that could not be read;
+    `outdated`: how many records were scored by other metrics than today's; `is_empty`: nothing was run yet.
     """
 
     results: Path
     counts: list[dict[str, Any]]
     failures: list[str]
     unread: list[str]
+    outdated: int
     is_empty: bool
 
 
@@ -45,7 +47,7 @@ def status(
 
     workspace = find_places(results, None, project)
     store = Store(workspace.results)
-    cells, failed, unread = _cells_of(store)
+    cells, failed, unread, outdated = _cells_of(store)
     wanted = _is_wanted([cell for cell, _ in cells], workspace, join_names(tasks), join_names(models))
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     for cell, state in cells:
@@ -59,12 +61,18 @@ def status(
         ],
         failures=[line for cell, line in failed if wanted(cell)],
         unread=unread,
+        outdated=sum(wanted(cell) for cell in outdated),
         is_empty=not cells,
     )
 
 
-def _cells_of(store: "Store") -> "tuple[list[tuple[Cell, str]], list[tuple[Cell, str]], list[str]]":
-    """Returns all cells with their state, the failed ones with a line about each, and a line for each unreadable record."""
+def _cells_of(store: "Store") -> "tuple[list[tuple[Cell, str]], list[tuple[Cell, str]], list[str], list[Cell]]":
+    """Returns all cells with their state, the failed ones with a line about each, a line for each unreadable record, and the
+    cells that were scored by other metrics than today's.
+    """
+    from benchmark.scoring.rescore import is_outdated
+
+    outdated: list[Cell] = []
     cells: list[tuple[Cell, str]] = []
     failed: list[tuple[Cell, str]] = []
     unread: list[str] = []
@@ -73,11 +81,13 @@ def _cells_of(store: "Store") -> "tuple[list[tuple[Cell, str]], list[tuple[Cell,
             unread.append(record)
             continue
         cells.append((record.cell, record.status))
+        if is_outdated(record):
+            outdated.append(record.cell)
         if record.status == "failed":
             failed.append((record.cell, f"{record.cell.title} (attempt {record.attempt}): {record.error}"))
     begun, damaged = store.unfinished()
     cells += [(cell, "running" if running else "interrupted") for cell, running in begun]
-    return cells, failed, [*unread, *damaged]
+    return cells, failed, [*unread, *damaged], outdated
 
 
 def _is_wanted(

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from benchmark import __version__
-from benchmark.cli import compare, data, export, merge, pretrain, report, run, tasks, zoo
+from benchmark.cli import compare, data, export, judge, merge, pretrain, report, run, tasks, zoo
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.logs import warnings_hidden
@@ -28,6 +28,7 @@ app.command()(run.status)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(merge.merge)
+app.command()(judge.judge)
 app.command()(export.export)
 app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
 

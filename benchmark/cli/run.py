@@ -179,6 +179,7 @@ def status(
     from benchmark.api.status import STATES
     from benchmark.api.status import status as read_status
     from benchmark.cli.console import out, print_json, table_of
+    from benchmark.scoring.rescore import outdated_note
 
     found = read_status(tasks=tasks, models=models, results=results, project=project)
     if as_json:
@@ -197,6 +198,8 @@ def status(
         out().print(table)
     for line in (*(f"failed: {line}" for line in found.failures), *(f"left out: {line}" for line in found.unread)):
         typer.echo(printable(line))
+    if note := outdated_note(found.outdated):
+        typer.echo(note)
 
 
 def _duration(hours: float | None) -> str:

@@ -48,7 +48,8 @@ class RunRecord(StrictModel):
 
     `scores` are named by `evaluate`; `per_label` has them per label, `per_group` per group and its values. Seconds are
     wall time; `images_per_second` is training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell
-    what a reader must know. `files`: the predictions and what else the store keeps beside the record, by their names.
+    what a reader must know. `judging`: the digest of the metrics that gave the scores (empty in older records). `files`:
+    the predictions and what else the store keeps beside the record, by their names.
     """
 
     format: Literal[2] = 2
@@ -62,6 +63,7 @@ class RunRecord(StrictModel):
     search: list[SearchTrial] = []
     per_label: dict[str, dict[str, float | None]] = {}
     per_group: dict[str, dict[str, dict[str, float | None]]] = {}
+    judging: str = ""
     num_examples: dict[str, int] = {}
     data_status: DataStatus | None = None
     num_images: int | None = None

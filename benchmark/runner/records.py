@@ -15,6 +15,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.results.record import DataStatus, RunRecord, SearchTrial
 from benchmark.runner.environment import environment_of, peak_memory
 from benchmark.scoring.evaluate import group_scores, scores_of, unscored
+from benchmark.scoring.metrics.registry import JUDGING
 from benchmark.tasks.spec import ScoringRules
 from benchmark.text import first_few, plural
 from benchmark.training.interface import TestOutput, TrainingResult
@@ -94,6 +95,7 @@ def record_of(
         validation=result.validation,
         search=told.search,
         per_label=per_label,
+        judging=JUDGING,
         per_group=group_scores(output.predictions, judging),
         num_examples=told.num_examples,
         data_status=told.data_status,

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
+from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit
 from benchmark.training.outputs import assembled
@@ -142,12 +143,14 @@ def _chosen(
         started = time.perf_counter()
         predictions = predicted(inputs.test)
         seconds = time.perf_counter() - started
+        predictions.validation = validated
         unlabelled = None if inputs.unlabelled is None else predicted(inputs.unlabelled)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    validated, _ = scores_of(predicted(validation), inputs.judging)
+    validated = predicted(validation)
+    scores, _ = scores_of(validated, inputs.judging, names=KINDS[inputs.kind].metrics)
     note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
-    return TrainingResult(fit=run, validation=validated, test=test, notes=(note,))
+    return TrainingResult(fit=run, validation=scores, test=test, notes=(note,))
 
 
 def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> float:

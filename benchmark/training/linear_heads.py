@@ -20,6 +20,7 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
+from benchmark.tasks.kinds import KINDS
 from benchmark.training.batched_heads import Heads, block_losses
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Diverged, Fit
@@ -178,12 +179,14 @@ def _answer(head: _Head) -> TrainingResult:
         started = time.perf_counter()
         predictions = _predicted(inputs, _vectors(inputs.test), best)
         seconds = time.perf_counter() - started
+        predictions.validation = validated
         unlabelled = None
         if inputs.unlabelled is not None:
             unlabelled = _predicted(inputs, _vectors(inputs.unlabelled), best)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    validation, _ = scores_of(_predicted(inputs, _vectors(inputs.validation), best), inputs.judging)
+    validated = _predicted(inputs, _vectors(inputs.validation), best)
+    validation, _ = scores_of(validated, inputs.judging, names=KINDS[inputs.kind].metrics)
     trained = sum(tensor.numel() for tensor in best)
     return TrainingResult(fit=head.run, validation=validation, trained=trained, test=test)
 

@@ -7,19 +7,24 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.results.predictions import Predictions
+from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import SplitData, TrainingInput
 
 
 def num_outputs(inputs: TrainingInput) -> int:
     """How many logits a classifier gives: one a label, or two where cross-entropy asks for both answers of one."""
-    return 2 if inputs.kind == "binary" and inputs.recipe.loss == "ce" else len(inputs.columns)
+    return 2 if _is_one_label(inputs) and inputs.recipe.loss == "ce" else len(inputs.columns)
 
 
 def probability_of(inputs: TrainingInput, logits: torch.Tensor) -> torch.Tensor:
     """Probabilities of the columns, ... x columns (segmentation: of each pixel)."""
     if inputs.recipe.loss != "ce":
         return logits.sigmoid()
-    return logits.softmax(1)[:, 1:] if inputs.kind == "binary" else logits.softmax(1)
+    return logits.softmax(1)[:, 1:] if _is_one_label(inputs) else logits.softmax(1)
+
+
+def _is_one_label(inputs: TrainingInput) -> bool:
+    return KINDS[inputs.kind].one_label and not KINDS[inputs.kind].masks
 
 
 def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
@@ -33,13 +38,12 @@ def assembled(inputs: TrainingInput, part: SplitData, gathered: list[tuple[NDArr
     """Predictions on a part from its batches' truth and score."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
-    if inputs.kind != "segmentation":
-        kind = inputs.kind if inputs.kind in ("multiclass", "ordinal") else "classification"
-        columns = inputs.columns
-    else:
-        kind = "segmentation"
+    kind, columns = KINDS[inputs.kind], inputs.columns
+    if kind.masks:
         held = references(inputs.columns)
         for place, (name, _) in enumerate(held):
             truth[~part.present[name], place] = np.nan  # this image has no such reference
         columns = tuple(name + (" in field of view" if within else "") for name, within in held)
-    return Predictions(kind=kind, ids=part.ids, groups=part.groups, columns=columns, truth=truth, score=score)  # type: ignore[arg-type]
+    return Predictions(
+        kind=kind.predictions, ids=part.ids, groups=part.groups, columns=columns, truth=truth, score=score
+    )

@@ -17,6 +17,7 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
+from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit, Length, fit
 from benchmark.training.losses import LOSSES
@@ -62,6 +63,8 @@ def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
         started = time.perf_counter()
         predictions = _predict(inputs, inputs.test, _evaluator(inputs, model), recipe.test_crops)
         seconds = time.perf_counter() - started
+        if not KINDS[inputs.kind].masks:
+            predictions.validation = _predict(inputs, inputs.validation, _evaluator(inputs, model), recipe.test_crops)
         unlabelled = None
         if inputs.unlabelled is not None:
             unlabelled = _predict(inputs, inputs.unlabelled, _evaluator(inputs, model), recipe.test_crops)
@@ -96,7 +99,7 @@ def _arithmetic(inputs: TrainingInput) -> Callable[[], Any]:
 def _targets(inputs: TrainingInput, batch: Any) -> torch.Tensor:
     """What the loss sees: labels, or the first observer's mask."""
     targets: torch.Tensor = batch.targets
-    return targets[:, :1] if inputs.kind == "segmentation" else targets
+    return targets[:, :1] if KINDS[inputs.kind].masks else targets
 
 
 def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -128,7 +131,8 @@ def _validate(inputs: TrainingInput, model: Callable[[torch.Tensor], torch.Tenso
         total += float(loss_of(logits, _targets(inputs, batch))) * len(batch)
         seen += len(batch)
         gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
-    scores, _ = scores_of(assembled(inputs, inputs.validation, gathered), inputs.judging)
+    predictions = assembled(inputs, inputs.validation, gathered)
+    scores, _ = scores_of(predictions, inputs.judging, names=KINDS[inputs.kind].metrics)
     return {"loss": total / seen} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }
@@ -139,7 +143,7 @@ def _predict(
 ) -> Predictions:
     """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
     gathered = []
-    if inputs.kind == "segmentation" or crops == 1:
+    if KINDS[inputs.kind].masks or crops == 1:
         for batch, logits in _evaluated(inputs, part, model):
             gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
         return assembled(inputs, part, gathered)
@@ -156,14 +160,14 @@ def _evaluated(
 ) -> Iterator[tuple[Any, torch.Tensor]]:
     for batch in part.batches(inputs.micro_batch):
         images = batch.images
-        if inputs.kind != "segmentation" and images.ndim == 4:  # vectors have no centre
+        if not KINDS[inputs.kind].masks and images.ndim == 4:  # vectors have no center
             images = center_crop(images, inputs.recipe.image_size)
         yield batch, model(images)
 
 
 def _judged(inputs: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     """A batch's truth and score, in the shapes of Predictions."""
-    if inputs.kind != "segmentation":
+    if not KINDS[inputs.kind].masks:
         return batch.targets.cpu().numpy(), probability.float().cpu().numpy()
     marked = probability > 0.5
     masks = batch.targets.bool()
