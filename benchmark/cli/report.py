@@ -1,6 +1,7 @@
 """`benchmark report`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,12 +12,12 @@ from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import first_few, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import pandas as pd
 
-    from benchmark.cell import Cell
     from benchmark.experiment.suite import Suite
+    from benchmark.report.data import ReportData
     from benchmark.report.table_writers import PrintedTable
     from benchmark.results.record import RunRecord
     from benchmark.results.store import Store
@@ -67,12 +68,14 @@ def report(
 
     Writes report.html, CSV, Markdown, LaTeX, PNG and SVG; with --table or --figure, those of the suite's paper alone.
     """
-    from benchmark.experiment.suite import read_suite, read_suites
-    from benchmark.report.frame import frame_of, model_notes
+    from benchmark.experiment.suite import read_suite
+    from benchmark.report.data import read_report_data
+    from benchmark.report.frame import model_notes
+    from benchmark.report.replicates import with_answers_of_one_run, with_replicates
+    from benchmark.report.report_files import paper_report, printed_tables, whole_report
     from benchmark.report.tables import default_baseline, summary
     from benchmark.results.store import Store
-    from benchmark.tasks.registry import known_tasks
-    from benchmark.zoo.catalog import default_models, read_catalog
+    from benchmark.scoring.rescore import is_outdated, outdated_note
 
     workspace = workspace_of(results=results, project=project)
     folder = workspace.project / "tasks" / "suites"
@@ -83,69 +86,44 @@ def report(
     if grid and "list" in asked:
         _list(grid)
         return
-    known, zoo = known_tasks(workspace), workspace.project / "model_zoo.yaml"
-    entries = read_catalog(zoo, workspace.own_zoo)
-    store = Store(workspace.results)
-    records, unread = store.records()
-    families = {entry.name: entry.family for entry in entries.values()}
-    frame = frame_of(records, known, families)
+    data = read_report_data(workspace, grid)
+    frame = data.frame
     if grid and not asked:
         tasks = tasks or grid.tasks
-        frame = frame if models else _of_suite(frame, grid, families)
+        frame = frame if models else _of_suite(frame, grid, data.entries)
     if not (frame.empty and table):  # what the paper printed can be shown before anything is run
-        frame = _selected(frame, tasks, models, known, workspace.results)
+        frame = _selected(frame, tasks, models, data.tasks, workspace.results)
     run = set(frame["model"])
     if baseline and baseline not in run:
         raise BenchmarkError(f"--baseline {baseline}: no finished cell of it here: {did_you_mean(baseline, run)}")
     baseline = baseline or (grid.baseline if grid else "")
-    baseline = baseline if baseline in run else default_baseline(frame)
-
-    from benchmark.report.artifacts import attention_of, features_of
-    from benchmark.report.files import ReportData, of_paper, printed_grids, whole_report
-    from benchmark.report.published import read_published
-
-    by_key = {record.key: record for record in records}
-    cells = {record.key: record.cell for record in records}
-    held = ReportData(
-        frame=frame,
-        records=by_key,
-        unread=unread,
-        tasks=known,
-        entries=entries,
-        everything=default_models(zoo) if grid else None,
-        published=read_published(workspace.project / "results" / "published"),
-        suites=read_suites(folder),
-        answer=lambda key: store.predictions(cells[key]),
-        features=lambda key: features_of(by_key[key], store, workspace.features),
-        attention=lambda key: attention_of(by_key[key], store),
-        suite=grid,
-    )
-    shown = set(frame["key"])
-    beside = model_notes([cell for key, cell in cells.items() if key in shown])
-    beside += [f"left out: {line}" for line in unread]
+    data = replace(data, frame=frame, baseline=baseline if baseline in run else default_baseline(frame))
+    store = Store(workspace.results)
+    notes = model_notes([record.cell for record in data.frame_records])
+    notes += [f"left out: {line}" for line in data.unread]
+    if outdated := outdated_note(sum(map(is_outdated, data.frame_records))):
+        notes.append(outdated)
     if grid and asked:
-        made = of_paper(held, grid, table or [], figure or [], baseline)
-        _print(made.grids)
-        _tell([*made.untold, *beside], made.files, _write(store, output, name or grid.name, made.files))
+        made = paper_report(data, grid, table or [], figure or [])
+        _print(made.tables)
+        _tell([*made.not_drawn, *notes], made.files, _write(store, output, name or grid.name, made.files))
         return
-    rows = summary(frame, baseline, test)
+    rows = summary(frame, data.baseline, test)
     if rows.empty:
         raise BenchmarkError(f"no cell of {tasks or 'these tasks'} in {workspace.results} has a score to report")
-    from benchmark.report.replicates import with_answers_of_one_run, with_replicates
-
     if bootstrap:
-        rows = with_replicates(rows, frame, held.answer, known, bootstrap)
+        rows = with_replicates(rows, frame, data.predictions, data.tasks, bootstrap)
     else:
-        rows = with_answers_of_one_run(rows, frame, held.answer, known)
-    failed = [r.cell.title for r in records if r.status == "failed" and r.cell.task in set(frame["task"])]
-    if failed:
-        beside.insert(0, f"{plural(len(failed), 'failed cell')} left out: {first_few(failed)}")
-    files = whole_report(held, rows, beside, _bibtex(frame, cells.values(), held.entries, known))
+        rows = with_answers_of_one_run(rows, frame, data.predictions, data.tasks)
+    if data.failed:
+        failed = [record.cell.title for record in data.failed]
+        notes.insert(0, f"{plural(len(failed), 'failed cell')} left out: {first_few(failed)}")
+    files = whole_report(data, rows, notes, _bibtex(data))
     if submission:
-        files |= _submissions(frame, records, store, known)
+        files |= _submissions(data.frame_records, store, data.tasks)
     where = _write(store, output, name or (grid.name if grid else "+".join(dict.fromkeys(frame["task"]))), files)
-    _print(printed_grids(held, rows))
-    _tell(beside, files, where)
+    _print(printed_tables(data, rows))
+    _tell(notes, files, where)
     if grid and grid.tables:
         typer.echo(f"tables of the paper: benchmark report --suite {suite} --table all (or {', '.join(grid.tables)})")
 
@@ -185,13 +163,14 @@ def _selected(
     return kept
 
 
-def _of_suite(frame: "pd.DataFrame", grid: "Suite", families: dict[str, str]) -> "pd.DataFrame":
+def _of_suite(frame: "pd.DataFrame", grid: "Suite", entries: "Mapping[str, ZooEntry]") -> "pd.DataFrame":
     """The rows of the suite's models: those of them that were run."""
     from benchmark.experiment.selection import select
 
     if grid.models == "all":
         return frame
     entry = frame["members"].map("+".join)
+    families = {name: listed.family for name, listed in entries.items()}
     wanted = select(grid.models, dict.fromkeys(entry, "") | families, noun="model", coin=lambda name: name)
     return frame[entry.isin(wanted)]
 
@@ -215,14 +194,11 @@ def _with_tables(folder: "Path") -> str:
     return ", ".join(suite.name for suite in suites if suite.tables or suite.figures) or "none has any"
 
 
-def _bibtex(
-    frame: "pd.DataFrame", cells: "Iterable[Cell]", entries: "Mapping[str, ZooEntry]", known: "Mapping[str, TaskSpec]"
-) -> str:
+def _bibtex(data: "ReportData") -> str:
     from benchmark.cli.zoo_cite import bibliography
 
-    shown = set(frame["key"])
-    models = sorted({weights.name for cell in cells if cell.key in shown for weights in cell.weights})
-    return "\n".join(bibliography(models, sorted(set(frame["task"])), entries, known))
+    models = sorted({weights.name for record in data.frame_records for weights in record.cell.weights})
+    return "\n".join(bibliography(models, sorted(set(data.frame["task"])), data.entries, data.tasks))
 
 
 def _print(grids: "list[PrintedTable]") -> None:
@@ -242,16 +218,13 @@ def _tell(lines: list[str], files: dict[str, bytes], folder: "Path") -> None:
         typer.echo(line)
 
 
-def _submissions(
-    frame: "pd.DataFrame", records: "list[RunRecord]", store: "Store", tasks: "dict[str, TaskSpec]"
-) -> dict[str, bytes]:
-    """A file for each cell that predicted images without labels; Raises BenchmarkError where none did."""
+def _submissions(records: "list[RunRecord]", store: "Store", tasks: "Mapping[str, TaskSpec]") -> dict[str, bytes]:
+    """Returns a file for each cell that predicted images without labels; raises BenchmarkError where none did."""
     from benchmark.data.registry import submission_of
 
-    cells = {record.key: record.cell for record in records}
     files = {}
-    for key in frame["key"]:
-        cell = cells[key]
+    for record in records:
+        cell = record.cell
         predictions = store.unlabelled(cell)
         written = submission_of(tasks[cell.task]) if cell.task in tasks else None
         if predictions is not None and written is not None:

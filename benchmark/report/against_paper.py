@@ -16,13 +16,12 @@ from scipy import stats
 
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.suite import Suite, suite_recipe
+from benchmark.experiment.suite import suite_recipe
+from benchmark.report.data import ReportData
+from benchmark.report.format import known
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS, tables_in
-from benchmark.report.replicates import Load
-from benchmark.results.record import RunRecord
 from benchmark.scoring.resampling import sd_over_test_sets
 from benchmark.stats.significance import CONFIDENCE, Difference
-from benchmark.tasks.spec import TaskSpec
 
 COUNTED = (EPOCHS, PARAMETERS)  # what is printed of a training, not of its test
 
@@ -50,54 +49,50 @@ class PaperComparison:
     difference: Difference
     other_test_part: bool
 
+    @property
+    def note(self) -> str:
+        """What a reader must know of the comparison, in a sentence or two."""
+        notes = []
+        if self.differs:
+            notes.append(f"not tested, ours differ: {'; '.join(self.differs)}")
+        elif self.other_test_part:
+            notes.append("another random split: the error allows for other test images")
+        if isinstance(self.printed["note"], str) and self.printed["note"]:
+            notes.append(self.printed["note"])
+        return ". ".join(notes)
 
-@dataclass(frozen=True, kw_only=True)
-class Papers:
-    """What the comparison needs to know: the papers' suites by name, the tasks, the records by key, and how the
-    predictions of a record are read.
-    """
 
-    suites: Mapping[str, Suite]
-    tasks: Mapping[str, TaskSpec]
-    records: Mapping[str, RunRecord]
-    load: Load
-
-
-def compare_with_papers(
-    rows: pd.DataFrame, frame: pd.DataFrame, published: pd.DataFrame, papers: Papers
-) -> list[PaperComparison]:
+def compare_with_papers(rows: pd.DataFrame, data: ReportData) -> list[PaperComparison]:
     """Returns one comparison for each printed number of the same task, model, protocol, share and metric as a row of
-    `summary`. Phantoms stand beside nothing.
+    `summary`. Phantoms are compared with nothing.
     """
-    if published.empty or rows.empty:
+    if data.published.empty or rows.empty:
         return []
     columns = ["task", "model", "protocol", "subset", "metric"]
     printed: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
-    for row in published.to_dict("records"):
+    for row in data.published.to_dict("records"):
         printed.setdefault(tuple(str(row[name]) for name in columns), []).append(row)
-    runs = {name: list(of["key"]) for name, of in frame.groupby(["block", "model_id"], sort=False)}
-    share = dict(zip(frame["block"], frame["share"], strict=True))
-    found = []
-    for ours in rows.to_dict("records"):
-        if ours["data"] == "phantom":
-            continue
+    keys_of_runs = {name: list(runs["key"]) for name, runs in data.frame.groupby(["block", "model_id"], sort=False)}
+    shares = dict(zip(data.frame["block"], data.frame["share"], strict=True))
+    comparisons = []
+    for ours in rows[rows["data"] != "phantom"].to_dict("records"):
         members = "+".join(sorted(ours["members"]))
-        place = (ours["task"], members, ours["protocol"], share[ours["block"]], ours["metric"])
-        keys = runs[ours["block"], ours["model_id"]]
-        found += [compared(ours, row, keys, papers) for row in printed.get(place, [])]
-    return found
+        result = (ours["task"], members, ours["protocol"], shares[ours["block"]], ours["metric"])
+        keys = keys_of_runs[ours["block"], ours["model_id"]]
+        comparisons += [compare_with_printed(ours, row, keys, data) for row in printed.get(result, [])]
+    return comparisons
 
 
-def compared(
-    ours: Mapping[Any, Any], printed: Mapping[Any, Any], keys: Sequence[str], papers: Papers
+def compare_with_printed(
+    ours: Mapping[Any, Any], printed: Mapping[Any, Any], keys: Sequence[str], data: ReportData
 ) -> PaperComparison:
     """Returns one result of ours beside one printed number. `ours` has mean, sd, n, task, metric and data; `keys` name its
     records.
     """
-    cell = papers.records[keys[0]].cell
-    task = papers.tasks.get(cell.task)
-    differs = differences(cell, ours, printed, papers)
-    mean = _number(printed["mean"])
+    cell = data.records[keys[0]].cell
+    task = data.tasks.get(cell.task)
+    differs = differences(cell, ours, printed, data)
+    mean = known(printed["mean"])
     gap = Difference(mean=math.nan if mean is None else float(ours["mean"]) - mean)
     other_test_part = task is not None and task.split.method == "random"
     theirs = printed_moments(printed)
@@ -106,7 +101,7 @@ def compared(
         over_test_sets = 0.0
         try:
             if other_test_part and str(ours["metric"]) not in COUNTED:
-                predictions = [papers.load(key) for key in keys]
+                predictions = [data.predictions(key) for key in keys]
                 over_test_sets = sd_over_test_sets(predictions, task.judging, str(ours["metric"]))
             gap = welch_with_test_sets(own, theirs, over_test_sets)
         except BenchmarkError:  # damaged or deleted: what the test part's size can carry is not known
@@ -120,9 +115,9 @@ def compared(
     )
 
 
-def differences(cell: Cell, ours: Mapping[Any, Any], printed: Mapping[Any, Any], papers: Papers) -> tuple[str, ...]:
+def differences(cell: Cell, ours: Mapping[Any, Any], printed: Mapping[Any, Any], data: ReportData) -> tuple[str, ...]:
     """Returns what of a cell is not as in the paper whose number is `printed`, in a few words each."""
-    task, suite = papers.tasks.get(cell.task), papers.suites.get(str(printed["paper"]))
+    task, suite = data.tasks.get(cell.task), data.suites.get(str(printed["paper"]))
     if task is None or suite is None:
         return ("the paper's own setting is not described here",)
     found = []
@@ -155,10 +150,10 @@ def printed_moments(printed: Mapping[Any, Any]) -> Moments | None:
     """Returns a printed mean, its sd over n - 1 (one of unknown divisor is taken for that), and n; None where one is
     missing.
     """
-    mean, sd, n = (_number(printed[name]) for name in ("mean", "sd", "n"))
+    mean, sd, n = (known(printed[name]) for name in ("mean", "sd", "n"))
     if mean is None or sd is None or n is None or n < 2:
         return None
-    return Moments(mean=mean, sd=sd * math.sqrt(n / (n - 1)) if _number(printed["ddof"]) == 0 else sd, n=int(n))
+    return Moments(mean=mean, sd=sd * math.sqrt(n / (n - 1)) if known(printed["ddof"]) == 0 else sd, n=int(n))
 
 
 def welch_with_test_sets(ours: Moments, theirs: Moments, sd_over_test_sets: float = 0.0) -> Difference:
@@ -176,10 +171,6 @@ def welch_with_test_sets(ours: Moments, theirs: Moments, sd_over_test_sets: floa
     freedom = error**4 / of_seeds if of_seeds else math.inf
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     return Difference(mean=mean, low=mean - half, high=mean + half, p=float(2 * stats.t.sf(abs(mean) / error, freedom)))
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)
 
 
 def _folds(folds: int | None) -> str:

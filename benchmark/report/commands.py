@@ -19,9 +19,7 @@ def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Ma
         own = own_recipe(tasks.get(cell.task), cell.protocol)
         search = cell.search or {}
         options = [
-            f"--set {shlex.quote(f'{name}={value}')}"
-            for name, value in changes_of(cell.recipe, own)
-            if name not in search
+            f"--set {shlex.quote(str(change))}" for change in changes_of(cell.recipe, own) if change.name not in search
         ]
         options += [
             f"--search {shlex.quote(f'{name}=' + ','.join(map(str, values)))}" for name, values in search.items()

@@ -1,14 +1,15 @@
-"""Records -> one tidy frame, the only join of what reports are made from.
+"""Records -> one tidy frame, from which all tables and figures are made.
 
-A row is a done cell. `block` is what must be alike for two rows to stand in one table: task, kind of data and its
-digest, protocol, recipe, search and fraction; so other hyper-parameters or other images never mix into one mean, and
-phantoms never meet official images. `model_id` is what must be alike for two rows to be runs of one model: the whole
-description of the weights (files, how they are read, what the encoder is fed). `model` is the name that is shown: within
-a block it stands for one `model_id`, and no code reads anything out of it.
+A row is a finished cell. Rows with the same `block` may be compared in one table: they have the same task, kind of data,
+data digest, protocol, recipe, search and fraction; so runs with other hyper-parameters or other images never enter one
+mean. Rows with the same `model_id` are runs of one model: their weights have the same files, which are read in the same
+way and fed the same input. `model` is the name that is shown: within a block it stands for one `model_id`, and no code
+reads anything out of it.
 """
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -63,11 +64,12 @@ def frame_of(
 ) -> pd.DataFrame:
     """Returns the done records as rows of COLUMNS, ordered by task, model and seed.
 
-    `score` is the task's primary metric on the test part, `validation` the same on the validation part (in 0..1);
-    `data` the record's data status (`record.DataStatus`), with `num_images` of `num_published` images here; `overlap`
-    whether the weights had seen the task's images; `is_deterministic` whether another seed would give the same answer;
-    `members` the zoo's names of the weights; `share` how much of the training part was used in the words of the published
-    numbers (`published_share`). `families` maps zoo entries to families; those of several entries are joined by +.
+    `score` is the task's primary metric on the test split, `validation` the same on the validation split (in 0..1);
+    `data` is the record's data status (`record.DataStatus`), with `num_images` of `num_published` images here; `overlap`
+    says whether the weights were trained on images of the task; `is_deterministic` whether another seed would give the
+    same answer; `members` are the zoo's names of the weights; `share` is how much of the training split was used, in the
+    words of the published numbers (`published_share`). `families` maps zoo entries to families; those of several entries
+    are joined by +.
     """
     done = [record for record in records if record.status == "done"]
     names = model_names([record.cell for record in done])
@@ -78,7 +80,7 @@ def frame_of(
         cell = record.cell
         task = tasks.get(cell.task)
         metric = task.metric if task else next(iter(record.scores), "")
-        changed = written(cell_changes(cell, own[cell.task, cell.protocol]))
+        changed = ", ".join(map(str, cell_changes(cell, own[cell.task, cell.protocol])))
         row = {
             "block": block_of(cell),
             "task": cell.task,
@@ -176,7 +178,7 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def _files_of(cell: Cell) -> str:
-    """A digest of the weights' names, files and how these are read, whatever the encoder is fed."""
+    """Returns a digest of the weights' names, files and how these are read, whatever images the encoder is fed."""
     return digest_of([[w.name, w.architecture, w.sha256, w.naming] for w in cell.weights])
 
 
@@ -191,38 +193,58 @@ def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[positions.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
-Changes = tuple[tuple[str, str], ...]  # recipe fields that differ from the task's own, with their values
+@dataclass(frozen=True)
+class RecipeChange:
+    """A recipe field that differs from the task's own recipe: its value as text, or how many values a search tries."""
+
+    name: str
+    value: str = ""
+    num_candidates: int = 0
+
+    def __str__(self) -> str:
+        if self.num_candidates:
+            return f"{self.name} chosen on validation of {self.num_candidates}"
+        return f"{self.name}={self.value}"
+
+
+Changes = tuple[RecipeChange, ...]
 
 
 def changes_of(recipe: Recipe, own: Recipe) -> Changes:
-    """Returns the fields of a recipe that differ from a task's own one, with their values as text."""
+    """Returns the fields of a recipe that differ from a task's own one."""
     return tuple(
-        (name, str(getattr(recipe, name)))
+        RecipeChange(name, str(getattr(recipe, name)))
         for name in Recipe.model_fields
         if getattr(recipe, name) != getattr(own, name)
     )
 
 
 def cell_changes(cell: Cell, own: Recipe) -> Changes:
-    """Returns the same of a cell; a field that it searches is said to be chosen, since its recipe holds a candidate."""
+    """Returns the fields of a cell's recipe that differ from the task's own one, and those that it searches, in whose
+    place the recipe holds a candidate.
+    """
     search = cell.search or {}
-    fixed = tuple((name, value) for name, value in changes_of(cell.recipe, own) if name not in search)
-    return fixed + tuple((name, f"chosen on validation of {len(values)}") for name, values in search.items())
+    fixed = tuple(change for change in changes_of(cell.recipe, own) if change.name not in search)
+    return fixed + tuple(RecipeChange(name, num_candidates=len(values)) for name, values in search.items())
 
 
-def written(changes: Changes) -> str:
-    """Returns `image_size=96, learning_rate chosen on validation of 7`; nothing where nothing is changed."""
-    return ", ".join(f"{name}{' ' if value.startswith('chosen') else '='}{value}" for name, value in changes)
+def members_of(model: str) -> tuple[str, ...]:
+    """Returns the zoo entries that a requested model stands for: `a+b` joins two encoders."""
+    return tuple(model.split("+"))
 
 
 def share_of(cell: Cell) -> str:
-    """How much of the training part a cell uses, and its folds: `50 training images, 5 folds`; nothing for all of it."""
+    """Returns how much of the training split a cell uses, and its folds: `50 training images, 5 folds`; an empty text for
+    all of it.
+    """
     folds = "" if cell.fold is None else f"{cell.folds or NUM_FOLDS} folds"
     return ", ".join(filter(None, [cell.portion, folds]))
 
 
 def published_share(cell: Cell) -> str:
-    """The same in the words of the published numbers: `10%` of the patients, `50` images; nothing for all of it."""
+    """Returns how much of the training split a cell uses in the words of the published numbers: `10%` of the patients,
+    `50` images; an empty text for all of it.
+    """
     if cell.subset is not None:
         return str(cell.subset)
     return f"{100 * cell.fraction:g}%" if cell.fraction < 1 else ""

@@ -17,94 +17,72 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.cell import Cell
-from benchmark.experiment.overlap import overlap
-from benchmark.experiment.suite import Suite, own_recipe
-from benchmark.report.against_paper import Papers, compared
+from benchmark.experiment.suite import own_recipe
+from benchmark.report.against_paper import compare_with_printed
+from benchmark.report.data import ReportData
 from benchmark.report.format import SIGNIFICANT
-from benchmark.report.frame import Changes, cell_changes
-from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, CellRequest, Laid
-from benchmark.report.replicates import Load
+from benchmark.report.frame import Changes, cell_changes, members_of
+from benchmark.report.paper_tables import EPOCHS, PARAMETERS, READINGS, CellRequest, TableLayout
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import independent_t, sample_sd, t_from_moments
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
-from benchmark.zoo.catalog import ZooEntry
 
 RUN, NOT_RUN, NOT_APPLICABLE = "run", "not run", "not applicable"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
-    """What tables are made from: the frame and its records by key, the published numbers, tasks and zoo entries, the
-    papers' suites by name, and how a record's predictions are read.
-    """
-
-    frame: pd.DataFrame
-    records: Mapping[str, RunRecord]
-    published: pd.DataFrame
-    tasks: Mapping[str, TaskSpec]
-    entries: Mapping[str, ZooEntry]
-    suites: Mapping[str, Suite]
-    load: Load
-
-    @property
-    def papers(self) -> Papers:
-        """What of it a comparison with a paper needs."""
-        return Papers(suites=self.suites, tasks=self.tasks, records=self.records, load=self.load)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filled:
+class TableNumbers:
     """A table's numbers: `cells` tidy, a row for each cell and reading; `phantom`: ours are of phantoms; `notes`."""
 
-    laid: Laid
+    layout: TableLayout
     cells: pd.DataFrame
     phantom: bool
     notes: tuple[str, ...]
 
 
-def filled(laid: Laid, sources: Sources) -> Filled:
+def table_numbers(layout: TableLayout, data: ReportData) -> TableNumbers:
     """The table's cells. Columns: where a cell stands and what it asks for; `state`; of ours `mean`, `sd` (ddof 1), `n`,
     `best`, `beats_baseline`, `p_best` (against the best), `not_different` (p_best of 0.05 and more); the same of the
     paper's with `published_` before; `difference` (ours minus the paper's), `low`, `high` and `p` of the two, or `differs`:
     why they are not tested.
     """
-    wanted = _candidates(laid, sources)
+    wanted = _candidates(layout, data)
     kinds = sorted(set(wanted["data"]))
     phantom = kinds == ["phantom"]
-    blocks = _blocks(laid, wanted[wanted["data"] == (kinds[0] if kinds else "")])
-    in_print = _of_table(laid, sources.published)
+    blocks = _blocks(layout, wanted[wanted["data"] == (kinds[0] if kinds else "")])
+    in_print = _of_table(layout, data.published)
     ran = dict(list(wanted.groupby(["block", "entry"], sort=False)))
     rows: list[dict[str, Any]] = []
     runs = []
-    for asked in laid.cells:
+    for asked in layout.cells:
         printed = _printed(asked, in_print)
-        told, values = _ours(asked, ran, blocks.get(_place(asked), ""), sources, phantom=phantom)
+        told, values = _ours(asked, ran, blocks.get(_place(asked), ""), data, phantom=phantom)
         for reading in READINGS.get(asked.metric, (asked.metric,)):
-            place = {"row": " · ".join(filter(None, laid.rows[asked.row])), "row_number": asked.row}
-            place |= {"column": " · ".join(filter(None, laid.columns[asked.column])), "column_number": asked.column}
+            place = {"row": " · ".join(filter(None, layout.rows[asked.row])), "row_number": asked.row}
+            place |= {"column": " · ".join(filter(None, layout.columns[asked.column])), "column_number": asked.column}
             asks = {"task": asked.task, "protocol": asked.protocol, "subset": asked.share, "metric": asked.metric}
             found = values.get(reading, np.empty(0))
             ours = {**told, "mean": found.mean() if found.size else math.nan, "sd": sample_sd(found), "n": found.size}
             ours["state"] = NOT_RUN if ours["state"] == RUN and not found.size else ours["state"]
-            row = {"suite": laid.suite, "table": laid.name, **place, **asks, "reading": reading, **ours, **printed}
+            row = {"suite": layout.suite, "table": layout.name, **place, **asks, "reading": reading, **ours, **printed}
             rows.append({**row, "baseline": asked.baseline, "chosen": len(asked.models) > 1})
             runs.append(found)
     _mark(rows, "", lambda one, two: independent_t(runs[one], runs[two]).p)
     _mark(rows, "published_", lambda one, two: _p_of_moments(rows[one], rows[two]))
-    rows = [{**row, **_against_published(row, laid, sources, phantom=phantom)} for row in rows]
+    rows = [{**row, **_against_published(row, layout, data, phantom=phantom)} for row in rows]
     cells = pd.DataFrame(rows).drop(columns="keys")
-    return Filled(laid=laid, cells=cells, phantom=phantom, notes=_notes(wanted, blocks))
+    return TableNumbers(layout=layout, cells=cells, phantom=phantom, notes=_notes(wanted, blocks))
 
 
-def _candidates(laid: Laid, sources: Sources) -> pd.DataFrame:
+def _candidates(layout: TableLayout, data: ReportData) -> pd.DataFrame:
     """The frame's rows that some cell of the table could take."""
-    pairs = {(a.task, a.protocol, a.share, model) for a in laid.cells for model in a.models}
-    frame = sources.frame.assign(entry=sources.frame["members"].map("+".join))
+    pairs = {(a.task, a.protocol, a.share, model) for a in layout.cells for model in a.models}
+    frame = data.frame.assign(entry=data.frame["members"].map("+".join))
     keys = zip(frame["task"], frame["protocol"], frame["share"], frame["entry"], strict=True)
     kept = frame[np.array([key in pairs for key in keys], dtype=bool)]
     recipes = {
-        block: _setting(sources.records[key].cell, sources.tasks.get(task))
+        block: _setting(data.records[key].cell, data.tasks.get(task))
         for block, task, key in zip(kept["block"], kept["task"], kept["key"], strict=True)
     }
     return kept.assign(recipe=[recipes[block] for block in kept["block"]])
@@ -121,12 +99,12 @@ def _place(asked: CellRequest) -> Place:
     return asked.task, asked.protocol, asked.share, asked.changes
 
 
-def _blocks(laid: Laid, wanted: pd.DataFrame) -> dict[Place, str]:
+def _blocks(layout: TableLayout, wanted: pd.DataFrame) -> dict[Place, str]:
     """The block of each kind of cell, where one was run."""
     usual = Counter(zip(wanted["recipe"], wanted["folds"].notna(), strict=True))
     sizes = Counter(wanted["block"])
     chosen = {}
-    for place in dict.fromkeys(map(_place, laid.cells)):
+    for place in dict.fromkeys(map(_place, layout.cells)):
         task, protocol, share, setting = place
         fits = wanted[(wanted["task"] == task) & (wanted["protocol"] == protocol) & (wanted["share"] == share)]
         ranked = sorted(
@@ -140,11 +118,11 @@ def _blocks(laid: Laid, wanted: pd.DataFrame) -> dict[Place, str]:
 
 def _unlike(one: Changes, other: Changes) -> int:
     """In how many fields two recipes differ."""
-    return len({name for name, _ in set(one) ^ set(other)})
+    return len({change.name for change in set(one) ^ set(other)})
 
 
 def _ours(
-    asked: CellRequest, ran: Mapping[Any, pd.DataFrame], block: str, sources: Sources, *, phantom: bool
+    asked: CellRequest, ran: Mapping[Any, pd.DataFrame], block: str, data: ReportData, *, phantom: bool
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """What was run for a cell, in words, and the values of its runs by reading. `ran`: by block and entry."""
     told: dict[str, Any] = {"model": asked.models[0] if len(asked.models) == 1 else "", "state": NOT_RUN, "note": ""}
@@ -158,7 +136,7 @@ def _ours(
         if (models := runs["model_id"].nunique()) > 1:
             told["note"] = f"{model} stands for {plural(models, 'model')}: --models chooses one"
             continue
-        values = _values(asked.metric, [sources.records[key] for key in runs["key"]])
+        values = _values(asked.metric, [data.records[key] for key in runs["key"]])
         first = next(iter(values.values()))
         if first.size and (not best or first.mean() > next(iter(best.values())).mean()):
             best = values
@@ -168,7 +146,7 @@ def _ours(
     if (
         told["state"] != RUN
         and asked.task
-        and all(_seen(model, asked.task, sources, phantom=phantom) for model in asked.models)
+        and all(_seen(model, asked.task, data, phantom=phantom) for model in asked.models)
     ):
         told["state"] = NOT_APPLICABLE
     return told, best
@@ -190,17 +168,16 @@ def _values(metric: str, records: list[RunRecord]) -> dict[str, NDArray[np.float
     return {metric: known(r.scores.get(metric) for r in records)}
 
 
-def _seen(model: str, task: str, sources: Sources, *, phantom: bool) -> bool:
+def _seen(model: str, task: str, data: ReportData, *, phantom: bool) -> bool:
     """Whether the weights, or some of those that are joined, were trained on the task's images."""
-    members = [sources.entries[name] for name in model.split("+") if name in sources.entries]
-    return any(overlap(entry, sources.tasks[task], phantom=phantom) for entry in members if task)
+    return bool(data.overlapping(members_of(model), task, phantom=phantom))
 
 
 Printed = dict[tuple[str, ...], dict[str, Any]]  # task, protocol, metric, model, subset -> the published row
 
 
-def _of_table(laid: Laid, published: pd.DataFrame) -> Printed:
-    rows = published[(published["paper"] == laid.suite) & (published["table"] == laid.name)].to_dict("records")
+def _of_table(layout: TableLayout, published: pd.DataFrame) -> Printed:
+    rows = published[(published["paper"] == layout.suite) & (published["table"] == layout.name)].to_dict("records")
     return {tuple(row[name] for name in ("task", "protocol", "metric", "model", "subset")): row for row in rows}
 
 
@@ -253,13 +230,13 @@ def _mark(rows: list[dict[str, Any]], of: str, p_of: Callable[[int, int], float]
                 rows[place][f"{of}beats_baseline"] = merit[place] > bar
 
 
-def _against_published(row: dict[str, Any], laid: Laid, sources: Sources, *, phantom: bool) -> dict[str, Any]:
+def _against_published(row: dict[str, Any], layout: TableLayout, data: ReportData, *, phantom: bool) -> dict[str, Any]:
     """Ours minus the paper's, tested where both are of one question."""
     nothing = {**dict.fromkeys(("difference", "low", "high", "p"), math.nan), "differs": ""}
     if phantom or row["state"] != RUN or math.isnan(row["published_mean"]):
         return nothing
     printed = {name: row[f"published_{name}"] for name in ("mean", "sd", "ddof", "n")}
-    found = compared(row, {**printed, "paper": laid.suite, "table": laid.name}, row["keys"], sources.papers)
+    found = compare_with_printed(row, {**printed, "paper": layout.suite, "table": layout.name}, row["keys"], data)
     values = {name: getattr(found.difference, name) for name in ("low", "high", "p")}
     return {"difference": found.difference.mean, **values, "differs": "; ".join(found.differs)}
 

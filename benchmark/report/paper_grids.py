@@ -20,7 +20,7 @@ from benchmark.report.format import (
     p_equation,
     signed,
 )
-from benchmark.report.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, Filled
+from benchmark.report.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, TableNumbers
 from benchmark.report.paper_tables import EPOCHS, PARAMETERS
 from benchmark.report.table_writers import Line, PrintedTable, Span, Written, frame_csv
 from benchmark.report.tables import TESTS
@@ -39,9 +39,9 @@ _UNITS = {
 Readings = list[dict[str, Any]]  # the tidy rows of one cell: two where its metric can mean two things
 
 
-def grid_of(filled: Filled) -> PrintedTable:
+def paper_table(numbers: TableNumbers) -> PrintedTable:
     """The table to print."""
-    laid, cells = filled.laid, filled.cells
+    layout, cells = numbers.layout, numbers.cells
     has_published = bool(cells["published_mean"].notna().any())
     units = _units(cells)
     by_place: dict[tuple[int, int], Readings] = {}
@@ -51,29 +51,29 @@ def grid_of(filled: Filled) -> PrintedTable:
     kinds = [("ours", _ours), ("published", _published), ("difference", _difference)][: 3 if has_published else 1]
     lines: list[Line] = []
     above: tuple[str, ...] = ()
-    for row_number, heads in enumerate(laid.rows):
+    for row_number, heads in enumerate(layout.rows):
         shown = tuple(head if heads[: level + 1] != above[: level + 1] else "" for level, head in enumerate(heads))
         above = heads
         opens = True
         for kind, written in kinds:
-            texts = tuple(written(by_place[row_number, column], units) for column in range(len(laid.columns)))
+            texts = tuple(written(by_place[row_number, column], units) for column in range(len(layout.columns)))
             if kind == "difference" and not any(texts):
                 continue
             told = (kind,) if has_published else ()
             lines.append(Line(heads=(*(shown if opens else [""] * len(shown)), *told), cells=texts, opens=opens))
             opens = False
     return PrintedTable(
-        title=f"{laid.suite}, table {laid.name}: {laid.table.title}",
-        stub=(*laid.table.stub, *([""] if has_published else [])),
-        columns=laid.columns,
+        title=f"{layout.suite}, table {layout.name}: {layout.table.title}",
+        stub=(*layout.table.stub, *([""] if has_published else [])),
+        columns=layout.columns,
         lines=tuple(lines),
-        notes=tuple(_notes(filled)),
+        notes=tuple(_notes(numbers)),
     )
 
 
-def csv_of(filled: Filled) -> bytes:
+def csv_of(numbers: TableNumbers) -> bytes:
     """The tidy cells: a row for each cell and reading, scores in 0..1, empty where there is no number."""
-    return frame_csv(filled.cells.drop(columns=["row_number", "column_number"])).encode()
+    return frame_csv(numbers.cells.drop(columns=["row_number", "column_number"])).encode()
 
 
 def _units(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -142,12 +142,12 @@ def _difference(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
     return tuple(spans)
 
 
-def _notes(filled: Filled) -> list[str]:
-    cells, table = filled.cells, filled.laid.table
+def _notes(numbers: TableNumbers) -> list[str]:
+    cells, table = numbers.cells, numbers.layout.table
     ran = cells["state"] == RUN
     has_published = cells["published_mean"].notna().any()
     notes = []
-    if filled.phantom:
+    if numbers.phantom:
         notes.append("PHANTOM IMAGES: our numbers say nothing about medicine and are not compared with the paper's.")
     if has_published and not ran.any():
         notes.append("Published only: nothing of this table was run here.")
@@ -174,7 +174,7 @@ def _notes(filled: Filled) -> list[str]:
     notes += _not_the_papers(cells)
     notes += [table.note] if table.note else []
     notes += sorted({f"{note}." for note in cells["note"] if note})
-    return [*notes, *filled.notes]
+    return [*notes, *numbers.notes]
 
 
 def _not_the_papers(cells: pd.DataFrame) -> list[str]:

@@ -84,7 +84,7 @@ class CellRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
+class TableLayout:
     """A table laid out: paths of heads of equal length for rows and columns, and what each cell asks for."""
 
     name: str
@@ -114,7 +114,7 @@ def _explained(error: ValidationError) -> str:
     return explain(error, PaperTable)
 
 
-def chosen(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
+def tables_named(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
     """The tables that `--table` names (`all`: every one), in the suite's order. Raises BenchmarkError with "did you mean"."""
     tables, wanted = tables_in(suite), list(asked)
     if not tables:
@@ -125,7 +125,7 @@ def chosen(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
     return {name: table for name, table in tables.items() if name in wanted or "all" in wanted}
 
 
-def laid_out(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, TaskSpec]) -> Laid:
+def layout_of(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, TaskSpec]) -> TableLayout:
     """The cells of a table. Raises BenchmarkError for one that says too little, or names no task."""
     rows, columns = _flat(table.rows), _flat(table.columns)
     flagged = any(part.get("baseline") for _, part in (*rows, *columns))
@@ -136,7 +136,7 @@ def laid_out(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, Tas
             place = f"suite {suite.name}: tables.{name}: {' '.join(row_heads)} × {' '.join(column_heads)}"
             cells.append(_asked(said, row, column, suite, tasks, place, flagged=flagged))
     depth = max(len(heads) for heads, _ in columns)
-    return Laid(
+    return TableLayout(
         name=name,
         suite=suite.name,
         table=table,

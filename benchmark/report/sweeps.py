@@ -69,7 +69,7 @@ def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     return of_sweep.assign(chosen=of_sweep.index.isin(best)).drop(columns="order").reset_index(drop=True)
 
 
-def sweep_grid(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
+def sweep_table(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
     """Returns a sweep as a table to print."""
     table = sweep_rows(sweep, rows)
     lines = []

@@ -10,7 +10,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from benchmark.recipe import Recipe
-from benchmark.report.against_paper import Moments, Papers, compare_with_papers, welch_with_test_sets
+from benchmark.report.against_paper import Moments, compare_with_papers, welch_with_test_sets
+from benchmark.report.data import ReportData
 from benchmark.report.frame import frame_of
 from benchmark.report.published import COLUMNS
 from benchmark.report.tables import summary
@@ -34,9 +35,15 @@ def compared(task="DXC14", model="swav", printed=None, seeds=4, **changed):
     runs = [made_up_run(model, task, seed, mean=0.81, **changed) for seed in range(seeds)]
     metric = TASKS[task].metric
     published = pd.DataFrame([{**PRINTED, "task": task, "metric": metric, **(printed or {})}], columns=COLUMNS)
-    papers = Papers(suites=SUITES, tasks=TASKS, records={r.key: r for r in runs}, load=made_up_answers)
-    frame = frame_of(runs, TASKS)
-    (found,) = compare_with_papers(summary(frame, model), frame, published, papers)
+    data = ReportData(
+        frame=frame_of(runs, TASKS),
+        records={run.key: run for run in runs},
+        tasks=TASKS,
+        suites=SUITES,
+        published=published,
+        predictions=made_up_answers,
+    )
+    (found,) = compare_with_papers(summary(data.frame, model), data)
     return found, [run.scores[metric] for run in runs]
 
 

@@ -17,31 +17,17 @@ from scipy import stats
 from benchmark.cell import Weights
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import read_suite
-from benchmark.report.figures.embedding import classes_of
+from benchmark.report.data import Attention, Features, ReportData
+from benchmark.report.figures.kinds.convergence import Convergence, TimeToQuality
+from benchmark.report.figures.kinds.embedding import Tsne, classes_of, embed
+from benchmark.report.figures.kinds.forest import Forest
+from benchmark.report.figures.kinds.label_efficiency import LabelEfficiency
+from benchmark.report.figures.kinds.ranks import CriticalDifference, MeanRanks
+from benchmark.report.figures.kinds.seeds import Seeds
+from benchmark.report.figures.kinds.subgroups import Subgroups
 from benchmark.report.figures.quality import median_with_censored
-from benchmark.report.figures.registry import (
-    FIGURES,
-    PLOTS,
-    SPECS,
-    Attention,
-    Features,
-    Material,
-    embed,
-    figure_specs,
-    plotted,
-)
-from benchmark.report.figures.specs import (
-    Convergence,
-    CriticalDifference,
-    Forest,
-    LabelEfficiency,
-    MeanRanks,
-    PublishedTable,
-    Seeds,
-    Subgroups,
-    TimeToQuality,
-    Tsne,
-)
+from benchmark.report.figures.registry import FIGURES, draw, figure_specs, plot
+from benchmark.report.figures.specs import PublishedTable
 from benchmark.report.figures.style import styled, width_of, wrapped
 from benchmark.report.frame import frame_of
 from benchmark.results.predictions import Predictions
@@ -158,15 +144,15 @@ def attended(_key):
     )
 
 
-def material(records, tasks, **changed):
+def report_data(records, tasks, **changed):
     loaders = {"predictions": predicted, "features": featured, "attention": attended}
     held = {record.key: record for record in records}
-    return Material(frame=frame_of(records, tasks), records=held, baseline="imagenet", **{**loaders, **changed})
+    return ReportData(frame=frame_of(records, tasks), records=held, baseline="imagenet", **{**loaders, **changed})
 
 
 @pytest.fixture(scope="module")
 def held(tasks):
-    """Material by number of models: two, five with long names, and the first paper's on its tasks."""
+    """Data by number of models: two, five with long names, and the first paper's on its tasks."""
     few = made_up(tasks, PAPER[:2], names=("TXC", "PXS"), seeds=3)
 
     def sizes(models):
@@ -175,15 +161,15 @@ def held(tasks):
 
     some = sizes(LONG)
     return {
-        "two": material(few, tasks),
-        "two in sizes": material(sizes(PAPER[:2]), tasks),
-        "long": material([record for record in some if record.cell.fraction == 1], tasks),
-        "sizes": material(some, tasks),
-        "paper": material(made_up(tasks, PAPER, seeds=3), tasks),
-        "paper in sizes": material(sizes(PAPER), tasks),
-        "two swept": material(swept(tasks, PAPER[:2]), tasks),
-        "long swept": material(swept(tasks, LONG), tasks),
-        "paper swept": material(swept(tasks, PAPER), tasks),
+        "two": report_data(few, tasks),
+        "two in sizes": report_data(sizes(PAPER[:2]), tasks),
+        "long": report_data([record for record in some if record.cell.fraction == 1], tasks),
+        "sizes": report_data(some, tasks),
+        "paper": report_data(made_up(tasks, PAPER, seeds=3), tasks),
+        "paper in sizes": report_data(sizes(PAPER), tasks),
+        "two swept": report_data(swept(tasks, PAPER[:2]), tasks),
+        "long swept": report_data(swept(tasks, LONG), tasks),
+        "paper swept": report_data(swept(tasks, PAPER), tasks),
     }
 
 
@@ -246,7 +232,7 @@ def assert_texts_are_apart(figure):
 
 
 @pytest.mark.parametrize("which", ["two", "long", pytest.param("paper", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", sorted(PLOTS))
+@pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
     of = held["sizes"] if kind == "label-efficiency" and which == "long" else held[which]
     if kind == "label-efficiency" and which != "long":
@@ -255,16 +241,16 @@ def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
         of = held[f"{which} swept"]
     one_task = {"tasks": ("TXC",), "models": tuple(dict.fromkeys(of.frame["model"]))[:5]}
 
-    plot = plotted(of, SPECS[kind](**one_task) if kind in ("tsne", "attention") else SPECS[kind]())
+    figure = plot(of, FIGURES[kind].spec(**one_task) if kind in ("tsne", "attention") else FIGURES[kind].spec())
 
-    assert_texts_are_apart(plot.figure)
+    assert_texts_are_apart(figure.figure)
 
 
 @pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_a_figure_is_png_svg_and_csv_and_the_same_bytes_each_time(held, kind):
     of = held[{"label-efficiency": "two in sizes", "sweep": "two swept"}.get(kind, "two")]
 
-    first, second = (FIGURES[kind](of, SPECS[kind]()) for _ in range(2))
+    first, second = (draw(of, FIGURES[kind].spec()) for _ in range(2))
 
     assert (first.svg, first.csv, first.png) == (second.svg, second.csv, second.png)
     assert np.asarray(Image.open(io.BytesIO(first.png)).convert("L")).std() > 10, "an empty picture"
@@ -278,7 +264,7 @@ def test_a_figure_is_png_svg_and_csv_and_the_same_bytes_each_time(held, kind):
 
 
 def test_official_images_are_not_marked_as_phantoms(tasks):
-    drawn = FIGURES["seeds"](material(made_up(tasks, PAPER[:2], ("TXC",), 2, data="official"), tasks), Seeds())
+    drawn = draw(report_data(made_up(tasks, PAPER[:2], ("TXC",), 2, data="official"), tasks), Seeds())
 
     assert b"phantom" not in drawn.svg
     assert "PHANTOM" not in drawn.caption
@@ -287,7 +273,7 @@ def test_official_images_are_not_marked_as_phantoms(tasks):
 def test_each_seed_and_the_moments_of_its_model_are_in_the_table(held):
     of = held["two"]
 
-    table = plotted(of, Seeds()).table
+    table = plot(of, Seeds()).table
 
     runs = of.frame[(of.frame["task"] == "TXC") & (of.frame["model"] == "scratch")]["score"]
     rows = table[(table["task"] == "TXC") & (table["model"] == "scratch")]
@@ -299,7 +285,7 @@ def test_each_seed_and_the_moments_of_its_model_are_in_the_table(held):
 
 
 def test_p_is_corrected_over_the_tests_of_a_panel(held):
-    table = plotted(held["paper"], Forest(correction="holm")).table
+    table = plot(held["paper"], Forest(correction="holm")).table
 
     one = table[table["task"] == "TXC"].sort_values("p")
     by_hand = np.minimum(1, np.maximum.accumulate(one["p"].to_numpy() * np.arange(len(one), 0, -1)))
@@ -310,11 +296,11 @@ def test_p_is_corrected_over_the_tests_of_a_panel(held):
 def test_methods_stand_in_the_papers_order_and_what_was_not_run_is_named(held):
     spec = Seeds(models=("imagenet", "swav", "byol", "dino"), tasks=("PXS", "DXC14", "APTOS"))
 
-    plot = plotted(held["paper"], spec)
+    figure = plot(held["paper"], spec)
 
-    assert list(dict.fromkeys(plot.table["model"])) == ["imagenet", "swav", "byol"]
-    assert list(dict.fromkeys(plot.table["task"])) == ["PXS", "DXC14"]
-    assert "Not run: dino, APTOS." in plot.caption
+    assert list(dict.fromkeys(figure.table["model"])) == ["imagenet", "swav", "byol"]
+    assert list(dict.fromkeys(figure.table["task"])) == ["PXS", "DXC14"]
+    assert "Not run: dino, APTOS." in figure.caption
 
 
 def test_a_cell_that_is_missing_is_shown_as_missing(tasks):
@@ -322,11 +308,11 @@ def test_a_cell_that_is_missing_is_shown_as_missing(tasks):
     records = [record for record in records if (record.cell.task, record.cell.model) != ("PXS", "scratch")]
 
     for spec in (Seeds(), Forest()):
-        plot = plotted(material(records, tasks), spec)
+        figure = plot(report_data(records, tasks), spec)
 
-        assert "–" in [text for text, _ in texts_of(plot.figure)]
-        assert "nothing was run" in plot.caption
-        row = plot.table[(plot.table["task"] == "PXS") & (plot.table["model"] == "scratch")].iloc[0]
+        assert "–" in [text for text, _ in texts_of(figure.figure)]
+        assert "nothing was run" in figure.caption
+        row = figure.table[(figure.table["task"] == "PXS") & (figure.table["model"] == "scratch")].iloc[0]
         assert row["n"] == 0
         assert "score" not in row or math.isnan(row["score"])
 
@@ -347,11 +333,11 @@ def published():
 def test_the_published_stand_beside_official_images_alone(tasks):
     spec = Seeds(published=PublishedTable(paper="taher2021", table="5"))
     official, phantom = (
-        material(made_up(tasks, ["imagenet", "scratch"], ("TXC",), 3, data=data), tasks, published=published())
+        report_data(made_up(tasks, ["imagenet", "scratch"], ("TXC",), 3, data=data), tasks, published=published())
         for data in ("official", "phantom")
     )
 
-    shown, hidden = plotted(official, spec), plotted(phantom, spec)
+    shown, hidden = plot(official, spec), plot(phantom, spec)
 
     told = shown.table.drop_duplicates("model").set_index("model")["published_mean"]
     assert told["imagenet"] == 0.9562
@@ -377,7 +363,7 @@ def test_the_epoch_at_which_the_baselines_best_is_reached_and_who_never_does(tas
         run_of(tasks, "scratch", 1, [0.5, 0.6]),
     ]
 
-    table = plotted(material(records, tasks), TimeToQuality(percentages=(90,), unit="seconds")).table
+    table = plot(report_data(records, tasks), TimeToQuality(percentages=(90,), unit="seconds")).table
 
     assert table["target"].tolist() == pytest.approx([0.81] * 4)
     rows = table.set_index(["model", "seed"])
@@ -399,7 +385,7 @@ def test_a_curve_is_the_mean_of_the_runs_that_still_train(tasks):
         run_of(tasks, "imagenet", seed, scores) for seed, scores in enumerate([[0.5, 0.7, 0.9], [0.6, 0.6], [0.4, 0.8]])
     ]
 
-    table = plotted(material(records, tasks), Convergence()).table.set_index("epoch")
+    table = plot(report_data(records, tasks), Convergence()).table.set_index("epoch")
 
     assert table["running"].tolist() == [3, 3, 1]
     assert table["n"].tolist() == [3, 3, 3]
@@ -407,7 +393,7 @@ def test_a_curve_is_the_mean_of_the_runs_that_still_train(tasks):
     interval = stats.t.interval(0.95, 2, loc=0.7, scale=stats.sem([0.7, 0.6, 0.8]))
     assert table.loc[2, ["low", "high"]].tolist() == pytest.approx(interval)
     assert math.isnan(table.loc[3, "low"])
-    sd = plotted(material(records, tasks), Convergence(band="sd")).table.set_index("epoch")
+    sd = plot(report_data(records, tasks), Convergence(band="sd")).table.set_index("epoch")
     assert sd.loc[2, "high"] == pytest.approx(0.8)
 
 
@@ -420,11 +406,11 @@ def test_sizes_of_one_recipe_stand_on_one_line_and_other_recipes_do_not(tasks):
         for r in made_up(tasks, PAPER[:2], ("TXC",), 3, fraction=fraction, data_digest="2" * 16)
     ]
 
-    one, two = (plotted(material(made, tasks), LabelEfficiency()) for made in (records, records + other))
+    one, two = (plot(report_data(made, tasks), LabelEfficiency()) for made in (records, records + other))
 
-    assert [len(plot.figure.axes) for plot in (one, two)] == [1, 2]
+    assert [len(figure.figure.axes) for figure in (one, two)] == [1, 2]
     assert sorted(set(one.table["size"])) == [50, 300, 3000]
-    of = plotted(material(records, tasks), LabelEfficiency(against="fraction")).table
+    of = plot(report_data(records, tasks), LabelEfficiency(against="fraction")).table
     assert sorted(set(of["size"])) == [10, 100]
     row = one.table[(one.table["model"] == "scratch") & (one.table["size"] == 50)].iloc[0]
     runs = [r.scores["auc"] for r in records if r.cell.subset == 50 and r.cell.model == "scratch"]
@@ -434,7 +420,7 @@ def test_sizes_of_one_recipe_stand_on_one_line_and_other_recipes_do_not(tasks):
 def test_subgroups_have_the_interval_of_their_runs(held):
     of = held["two"]
 
-    table = plotted(of, Subgroups(groups=("sex",))).table
+    table = plot(of, Subgroups(groups=("sex",))).table
 
     keys = of.frame[(of.frame["task"] == "TXC") & (of.frame["model"] == "scratch")]["key"]
     runs = [of.records[key].per_group["sex"]["F"]["auc"] for key in keys]
@@ -446,9 +432,9 @@ def test_subgroups_have_the_interval_of_their_runs(held):
 def test_ranks_are_of_tasks_that_all_models_have_or_of_models_that_have_all(tasks):
     records = made_up(tasks, PAPER[:4], SEVEN[:4], 3)
     records = [record for record in records if (record.cell.task, record.cell.model) != ("TXC", "scratch")]
-    of = material(records, tasks)
+    of = report_data(records, tasks)
 
-    fewer_tasks, fewer_models = (plotted(of, CriticalDifference(leave_out=what)) for what in ("tasks", "models"))
+    fewer_tasks, fewer_models = (plot(of, CriticalDifference(leave_out=what)) for what in ("tasks", "models"))
 
     assert set(fewer_tasks.table["tasks"]) == {3}
     assert len(fewer_tasks.table) == 4
@@ -460,7 +446,7 @@ def test_ranks_are_of_tasks_that_all_models_have_or_of_models_that_have_all(task
     means = of.frame[of.frame["task"] != "TXC"].pivot_table(index="task", columns="model", values="score")
     expected = means.rank(axis=1, ascending=False).mean()
     assert fewer_tasks.table.set_index("model")["mean_rank"].to_dict() == pytest.approx(expected.to_dict())
-    ranked = plotted(of, MeanRanks()).table
+    ranked = plot(of, MeanRanks()).table
     assert ((ranked["low"] <= ranked["mean_rank"]) & (ranked["mean_rank"] <= ranked["high"])).all()
 
 
@@ -468,9 +454,9 @@ def test_a_task_in_two_settings_is_not_ranked_twice(tasks):
     records = made_up(tasks, PAPER[:3], ("TXC", "PXS"), 2) + made_up(tasks, PAPER[:3], ("TXC",), 2, fraction=0.1)
 
     with pytest.raises(BenchmarkError, match="TXC has 2 settings"):
-        plotted(material(records, tasks), CriticalDifference())
+        plot(report_data(records, tasks), CriticalDifference())
 
-    assert set(plotted(material(records, tasks), CriticalDifference(share="")).table["tasks"]) == {2}
+    assert set(plot(report_data(records, tasks), CriticalDifference(share="")).table["tasks"]) == {2}
 
 
 def test_features_are_embedded_by_seed_and_near_ones_stay_near():
@@ -486,12 +472,12 @@ def test_features_are_embedded_by_seed_and_near_ones_stay_near():
 
 
 def test_the_picture_of_features_tells_perplexity_seed_and_classes(held):
-    plot = plotted(held["two"], Tsne(perplexity=7, seed=5, examples=40))
+    figure = plot(held["two"], Tsne(perplexity=7, seed=5, examples=40))
 
-    assert "perplexity 7, seed 5" in plot.caption
-    assert set(plot.table["class"]) == {"none", "mild", "severe"}
-    assert set(plot.table.groupby(["block", "model"]).size()) == {40}
-    assert set(plot.table["perplexity"]) == {7}
+    assert "perplexity 7, seed 5" in figure.caption
+    assert set(figure.table["class"]) == {"none", "mild", "severe"}
+    assert set(figure.table.groupby(["block", "model"]).size()) == {40}
+    assert set(figure.table["perplexity"]) == {7}
 
 
 def test_classes_are_words():
@@ -506,11 +492,11 @@ def test_classes_are_words():
 
 
 def test_attention_is_the_mean_of_the_runs_and_is_written_into_its_cells(held):
-    plot = plotted(held["two"], SPECS["attention"](tasks=("TXC",), models=("imagenet",)))
+    figure = plot(held["two"], FIGURES["attention"].spec(tasks=("TXC",), models=("imagenet",)))
 
-    row = plot.table[(plot.table["from"] == "simclr-v1") & (plot.table["to"] == "dino")].iloc[0]
+    row = figure.table[(figure.table["from"] == "simclr-v1") & (figure.table["to"] == "dino")].iloc[0]
     assert (row["mean"], row["n"]) == (pytest.approx(0.7), 3)
-    assert "0.70\n± 0.00" in [text for text, _ in texts_of(plot.figure)]
+    assert "0.70\n± 0.00" in [text for text, _ in texts_of(figure.figure)]
 
 
 @pytest.mark.parametrize(
@@ -529,17 +515,17 @@ def test_attention_is_the_mean_of_the_runs_and_is_written_into_its_cells(held):
 )
 def test_what_does_not_exist_is_refused_with_its_reason(tasks, kind, reason):
     records = [made_up_record(made_up_cell(weights("imagenet"), seed)) for seed in range(3)]
-    nothing = {"predictions": None, "features": None, "attention": None}
+    nothing = {name: ReportData.__dataclass_fields__[name].default for name in ("features", "attention")}
 
     with pytest.raises(BenchmarkError, match=reason) as raised:
-        FIGURES[kind](material(records, tasks, **nothing), SPECS[kind]())
+        plot(report_data(records, tasks, **nothing), FIGURES[kind].spec())
 
     assert "\n" not in str(raised.value)
 
 
 def test_figures_of_tasks_that_were_not_run_say_how_to_run_them(held):
     with pytest.raises(BenchmarkError, match="benchmark run --tasks APTOS"):
-        plotted(held["two"], Seeds(tasks=("APTOS",)))
+        plot(held["two"], Seeds(tasks=("APTOS",)))
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_page import PUBLISHED, made_up_failure, made_up_run, made_up_study
+from made_up_page import made_up_failure, made_up_page, made_up_run, made_up_study
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.report.format import OVERLAP, difference, starred_p
+from benchmark.report.format import OVERLAP, points, starred_p
 from benchmark.report.frame import frame_of
-from benchmark.report.page.board import board, family_of, grid
-from benchmark.report.page.page import page
+from benchmark.report.page.leaderboard import family_name, leaderboard
 from benchmark.report.page.pairs import p_of_pairs, pairs
-from benchmark.report.page.published import beside
+from benchmark.report.page.results_matrix import results_matrix
+from benchmark.report.published import COLUMNS as PUBLISHED
 from benchmark.stats.significance import independent_t, welch_t
 
 MODELS = ["scratch", "imagenet", "swav"]
@@ -61,7 +61,7 @@ def study():
 
 
 def test_a_page_is_one_file_that_asks_nothing_of_a_network(study):
-    text = page(study).decode()
+    text = made_up_page(*study)
     read = _Read(text)
 
     assert not read.named("link")
@@ -72,14 +72,14 @@ def test_a_page_is_one_file_that_asks_nothing_of_a_network(study):
 
 
 def test_tables_have_captions_and_heads_have_scopes(study):
-    read = _Read(page(study).decode())
+    read = _Read(made_up_page(*study))
 
     assert len(read.named("caption")) == len(read.named("table")) >= 5
     assert {head.get("scope") for head in read.named("th")} == {"col", "row"}
 
 
 def test_every_record_is_behind_its_cell(study):
-    held = _Read(page(study).decode()).data
+    held = _Read(made_up_page(*study)).data
     names = held["run"]
 
     found = {
@@ -88,8 +88,8 @@ def test_every_record_is_behind_its_cell(study):
         for cell in block["cells"].values()
         for run in cell["runs"]
     }
-    assert set(found) == set(study.frame["key"])
-    for record in study.records:
+    assert set(found) == set(study[0].frame["key"])
+    for record in study[0].frame_records:
         run = dict(zip(names, found[record.key], strict=True))
         assert run["seed"] == record.cell.seed
         assert run["score"] == pytest.approx(next(iter(record.scores.values())), abs=5e-7)
@@ -100,9 +100,9 @@ def test_every_record_is_behind_its_cell(study):
 
 
 def test_labels_and_groups_are_means_over_the_runs(study):
-    held = _Read(page(study).decode()).data
+    held = _Read(made_up_page(*study)).data
     (block,) = (b for b in held["blocks"].values() if b["task"] == "DXC14")
-    records = [r for r in study.records if r.cell.task == "DXC14" and r.cell.model == "swav"]
+    records = [r for r in study[0].frame_records if r.cell.task == "DXC14" and r.cell.model == "swav"]
     hernia = [record.per_label["Hernia"]["auc"] for record in records]
 
     labels = {(label, name): rest for label, name, *rest in block["cells"]["swav"]["labels"]}
@@ -122,12 +122,10 @@ def test_text_of_records_stays_text():
         more=[hostile],
         failed=[failed],
         unread=[HOSTILE],
-        title=HOSTILE,
-        commands=[HOSTILE],
-        bibtex=HOSTILE,
+        suite={"title": HOSTILE, "models": "all", "tasks": "TXC"},
     )
 
-    text = page(contents).decode()
+    text = made_up_page(*contents, bibtex=HOSTILE)
     read = _Read(text)
 
     assert len(read.named("script")) == 2
@@ -144,7 +142,7 @@ def test_unknown_numbers_reach_the_page_as_null():
     broken = made_up_run("byol", "TXC", 1, history=diverged)
     contents = made_up_study(MODELS, ["TXC"], 2, epochs=3, more=[nothing, broken])
 
-    held = _Read(page(contents).decode()).data
+    held = _Read(made_up_page(*contents)).data
 
     (block,) = held["blocks"].values()
     runs = [dict(zip(held["run"], run, strict=True)) for run in block["cells"]["byol"]["runs"]]
@@ -154,20 +152,21 @@ def test_unknown_numbers_reach_the_page_as_null():
 
 
 def test_one_run_has_neither_sd_nor_test():
-    (line,) = (li for li in board(made_up_study(MODELS, ["TXC"], 1)) if li.model == "swav")
+    text = made_up_page(*made_up_study(MODELS, ["TXC"], 1))
 
-    assert "±" not in line.score
-    assert "[" not in line.difference_text
-    assert line.p_text == "–"
+    rows = re.findall(r'<tr data-family="ssl".*?</tr>', text, re.DOTALL)
+    assert len(rows) == 1
+    assert "±" not in rows[0]
+    assert "[" not in rows[0]
+    assert '<td class="number p" data-v="" data-none="" data-holm="" data-bh="">–</td>' in rows[0]
 
 
-def test_corrections_on_the_board_are_over_the_tests_of_a_table(study):
-    lines = [line for line in board(study) if line.task == "TXC" and not line.is_baseline]
-    plain = [line.p["none"] for line in lines]
+def test_corrections_on_the_leaderboard_are_over_the_tests_of_a_table(study):
+    lines = [line for line in leaderboard(*study) if line["task"] == "TXC" and not line["is_baseline"]]
+    plain = [line["p_of"]["none"] for line in lines]
 
     for name, method in (("holm", "holm"), ("bh", "fdr_bh")):
-        wanted = multipletests(plain, method=method)[1]
-        assert [line.p[name] for line in lines] == pytest.approx(wanted, rel=1e-3)
+        assert [line["p_of"][name] for line in lines] == pytest.approx(multipletests(plain, method=method)[1], rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "test"), [("student", independent_t), ("welch", welch_t)])
@@ -187,7 +186,7 @@ def test_the_family_of_the_matrix_is_all_pairs_that_can_be_tested():
     alone = made_up_run("byol", "TXC", 0)
     contents = made_up_study(MODELS, ["TXC"], 3, more=[alone])
 
-    (found,) = pairs(contents.frame, [*MODELS, "byol"]).values()
+    (found,) = pairs(contents[0].frame, [*MODELS, "byol"]).values()
 
     assert found["models"] == [*MODELS, "byol"]
     assert found["family"] == 3
@@ -205,30 +204,30 @@ def test_holes_of_the_grid_are_told_apart():
         failed=[failed],
     )
 
-    found = grid(contents)
+    found = results_matrix(*contents)
 
     tasks = [column.task for column in found.columns]
-    workspace = {(model, task): p for model, _, row in found.rows for task, p in zip(tasks, row, strict=True)}
-    assert workspace["swav", "TXC"].state == "failed"
-    assert workspace["swav", "TXC"].told == "2/3, 1 failed"
-    assert workspace["cxr14", "DXC14"].state == "seen"
-    assert workspace["cxr14", "DXC14"].text == "–"
-    assert workspace["scratch", "DXC14"].state == "missing"
-    assert workspace["scratch", "DXC14"].told == "0/3"
-    assert workspace["imagenet", "TXC"].state == "done"
-    assert found.holes == 2
+    cells = {(model, task): p for model, _, row in found.rows for task, p in zip(tasks, row, strict=True)}
+    assert cells["swav", "TXC"].state == "failed"
+    assert cells["swav", "TXC"].runs == "2/3, 1 failed"
+    assert cells["cxr14", "DXC14"].state == "overlap"
+    assert cells["cxr14", "DXC14"].text == "–"
+    assert cells["scratch", "DXC14"].state == "missing"
+    assert cells["scratch", "DXC14"].runs == "0/3"
+    assert cells["imagenet", "TXC"].state == "done"
+    assert found.num_incomplete == 2
 
 
 def test_a_suite_s_wants_show_models_and_tasks_that_were_not_begun():
-    wanted = {(task, model): 10 for task in ("TXC", "DXC14", "VFS") for model in (*MODELS, "byol")}
-    contents = made_up_study(MODELS, ["TXC", "DXC14"], 4, wanted=wanted)
+    suite = {"models": ",".join([*MODELS, "byol"]), "tasks": "TXC,DXC14,VFS"}
+    contents = made_up_study(MODELS, ["TXC", "DXC14"], 4, suite=suite)
 
-    found = grid(contents)
+    found = results_matrix(*contents)
 
     assert [model for model, _, _ in found.rows] == ["scratch", "imagenet", "swav", "byol"]
     assert [column.task for column in found.columns] == ["DXC14", "TXC", "VFS"]
-    assert [p.told for p in found.rows[-1][2]] == ["0/10"] * 3
-    assert found.rows[0][2][1].told == "4/10"
+    assert [p.runs for p in found.rows[-1][2]] == ["0/10"] * 3
+    assert found.rows[0][2][1].runs == "4/10"
 
 
 def test_weights_that_saw_the_images_are_marked_and_have_no_verdict():
@@ -236,17 +235,17 @@ def test_weights_that_saw_the_images_are_marked_and_have_no_verdict():
     runs = [made_up_run("cxr14", "DXC14", seed, mean=0.95, notes=seen) for seed in range(3)]
     contents = made_up_study(["imagenet"], ["DXC14"], 3, more=runs)
 
-    (place,) = next(row for model, _, row in grid(contents).rows if model == "cxr14")
+    (place,) = next(row for model, _, row in results_matrix(*contents).rows if model == "cxr14")
 
     assert place.text.endswith(OVERLAP)
     assert place.verdict == ""
 
 
 def test_families_are_the_zoo_s(study):
-    assert family_of(("swav",), study.entries) == "ssl"
-    assert family_of(("imagenet", "swav"), study.entries) == "supervised + ssl"
-    assert family_of(("scratch:resnet18",), study.entries) == "scratch"
-    assert family_of(("somebody's",), study.entries) == "not in the zoo"
+    assert family_name(("swav",), study[0].entries) == "ssl"
+    assert family_name(("imagenet", "swav"), study[0].entries) == "supervised + ssl"
+    assert family_name(("scratch:resnet18",), study[0].entries) == "scratch"
+    assert family_name(("somebody's",), study[0].entries) == "not in the zoo"
 
 
 def _published(*, ddof=None, **changed):
@@ -266,16 +265,15 @@ def _published(*, ddof=None, **changed):
 
 def test_published_numbers_stand_beside_ours():
     contents = made_up_study(MODELS, ["DXC14"], 4, published=_published(task="DXC14", metric="mean_auc"))
-    ours = contents.frame.loc[contents.frame["model"] == "swav", "score"]
+    ours = contents[0].frame.loc[contents[0].frame["model"] == "swav", "score"]
 
-    (line,) = beside(contents)
+    text = made_up_page(*contents)
 
-    assert line.where == "taher2021, table 5"
-    assert line.published == "80.00 ± 1.00 (10)"
-    assert line.difference.startswith(difference(ours.mean() - 0.8, None, None))
     test = stats.ttest_ind_from_stats(ours.mean(), ours.std(), 4, 0.8, 0.01, 10, equal_var=False)
-    assert line.p == starred_p(test.pvalue)
-    assert line.difference in page(contents).decode()
+    assert "taher2021, table 5" in text
+    assert '<td class="number">80.00 ± 1.00 (10)</td>' in text
+    assert points(ours.mean() - 0.8) in text
+    assert f'<td class="number">{starred_p(test.pvalue)}</td><td class="note">as printed</td>' in text
 
 
 def test_published_numbers_that_ours_differ_from_are_shown_untested():
@@ -283,45 +281,44 @@ def test_published_numbers_that_ours_differ_from_are_shown_untested():
         made_up_run("swav", "TXC", seed, data_status="partial", num_images=60, num_published=662) for seed in range(4)
     ])  # fmt: skip
 
-    (line,) = beside(contents)
+    (row,) = re.findall(r"<tr><th scope=.row.>[^\n]*table 5.*</tr>", made_up_page(*contents))
 
-    assert line.p == "–"
-    assert "[" not in line.difference
-    assert "not tested, ours differ: 60 of 662 images" in line.note
+    assert "[" not in row
+    assert '<td class="number">–</td><td class="note">not tested, ours differ: 60 of 662 images' in row
 
 
 @pytest.mark.parametrize("other", [{"protocol": "linear"}, {"subset": "50"}, {"metric": "accuracy"}, {"task": "DXC5"}])
 def test_published_numbers_of_another_question_do_not(other):
-    text = page(made_up_study(MODELS, ["TXC"], 4, published=_published(**other))).decode()
+    text = made_up_page(*made_up_study(MODELS, ["TXC"], 4, published=_published(**other)))
 
     assert "No published number" in text
 
 
 def test_phantoms_are_marked_and_compared_with_nothing_published():
     contents = made_up_study(MODELS, ["TXC"], 4, data="phantom", published=_published())
-    text = page(contents).decode()
+    text = made_up_page(*contents)
 
     assert "Phantom images: these numbers say nothing about medicine." in text
     assert "taher2021, table 5" not in text
-    assert text.count('<span class="badge">phantom</span>') >= len(contents.rows) + 3
+    assert text.count('<span class="badge">phantom</span>') >= len(contents[1]) + 3
 
 
 def test_an_official_study_has_no_banner_and_a_mixed_one_names_its_phantoms(study):
     mixed = made_up_study(MODELS, ["TXC"], 2, more=[made_up_run("swav", "VFS", 0, data="phantom")])
 
-    assert 'class="phantom"' not in page(study).decode()
-    assert "(VFS)" in page(mixed).decode()
+    assert 'class="phantom"' not in made_up_page(*study)
+    assert "(VFS)" in made_up_page(*mixed)
 
 
 def test_a_frame_without_rows_has_no_page(study):
     with pytest.raises(ValueError, match="at least one done cell"):
-        page(replace(study, frame=frame_of([], {})))
+        made_up_page(replace(study[0], frame=frame_of([], {})), study[1])
 
 
 def test_a_study_without_any_score_still_has_a_page():
     unscored = [made_up_run("swav", "TXC", seed, scores={"auc": None}) for seed in range(2)]
     contents = made_up_study([], [], more=unscored)
 
-    (row,) = grid(contents).rows
+    (row,) = results_matrix(*contents).rows
     assert row[2][0].state == "unscored"
-    assert b"no run has a score" in page(contents)
+    assert "no run has a score" in made_up_page(*contents)

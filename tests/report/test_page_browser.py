@@ -4,9 +4,7 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
-from made_up_page import made_up_failure, made_up_run, made_up_study
-
-from benchmark.report.page.page import page as page_of
+from made_up_page import made_up_failure, made_up_page, made_up_run, made_up_study
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -35,7 +33,7 @@ def address(tmp_path_factory):
         data="phantom",
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_bytes(page_of(contents))
+    path.write_text(made_up_page(*contents), encoding="utf-8")
     return path.as_uri()
 
 

@@ -16,10 +16,11 @@ from scipy import stats
 from benchmark.cell import Cell, Weights
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import read_suite
+from benchmark.report.data import ReportData
 from benchmark.report.frame import frame_of
-from benchmark.report.paper_cells import Sources, filled
-from benchmark.report.paper_grids import csv_of, grid_of
-from benchmark.report.paper_tables import chosen, laid_out, tables_in
+from benchmark.report.paper_cells import table_numbers
+from benchmark.report.paper_grids import csv_of, paper_table
+from benchmark.report.paper_tables import layout_of, tables_in, tables_named
 from benchmark.report.published import read_published
 from benchmark.report.table_writers import Line, PrintedTable, Span, escaped, latex_of, markdown_of
 from benchmark.results.store import Store
@@ -66,16 +67,16 @@ def runs(task, model, scores, *, data="official", protocol="finetune", settings=
 
 def made(records, suite="taher2021", table="2", **changed):
     suite = suite_of(suite, **changed)
-    sources = Sources(
+    data = ReportData(
         frame=frame_of(records, TASKS),
         records={record.key: record for record in records},
         published=PUBLISHED,
         tasks=TASKS,
         entries=ENTRIES,
         suites={**ALL_SUITES, suite.name: suite},
-        load=made_up_answers,
+        predictions=made_up_answers,
     )
-    return filled(laid_out(table, tables_in(suite)[table], suite, TASKS), sources)
+    return table_numbers(layout_of(table, tables_in(suite)[table], suite, TASKS), data)
 
 
 def cell(table, row, column):
@@ -85,7 +86,7 @@ def cell(table, row, column):
 
 def shown(table, row, column, line="ours"):
     """What is printed in a cell, in one of the lines of its row."""
-    grid = grid_of(table)
+    grid = paper_table(table)
     place = [path[-1] for path in grid.columns].index(column)
     first = next(n for n, each in enumerate(grid.lines) if row in each.heads)
     written = next(each for each in grid.lines[first:] if each.heads[-1] == line).cells[place]
@@ -110,7 +111,7 @@ def test_every_table_of_the_paper_is_there_and_every_printed_number_has_one_cell
 
 def test_nothing_run_shows_the_paper_alone_and_says_so():
     table = made([], table="5")
-    text = markdown_of(grid_of(table))
+    text = markdown_of(paper_table(table))
 
     assert set(table.cells["state"]) == {"not run"}
     assert table.cells["mean"].isna().all()
@@ -170,7 +171,7 @@ def test_ours_are_the_moments_and_tests_of_the_records():
 def test_marks_are_bold_underlined_and_daggers_in_each_form():
     records = [*runs("TXC", "imagenet", [0.95, 0.96]), *runs("TXC", "chexpert", [0.97, 0.98])]
     records += runs("TXC", "cxr14", [0.96, 0.98])
-    grid = grid_of(made(records))
+    grid = paper_table(made(records))
 
     text, latex = markdown_of(grid), latex_of(grid)
     assert "**97.50 ± 0.71** (2)" in text
@@ -210,7 +211,7 @@ def test_phantoms_are_marked_never_compared_with_the_paper_and_never_beside_offi
     table = made(phantom)
     assert table.phantom
     assert table.cells[["difference", "p"]].isna().all(axis=None)
-    assert "PHANTOM IMAGES" in markdown_of(grid_of(table))
+    assert "PHANTOM IMAGES" in markdown_of(paper_table(table))
 
     both = made([*phantom, *runs("PXS", "imagenet", [0.67, 0.68])])
     assert not both.phantom
@@ -250,7 +251,7 @@ def test_epochs_are_printed_by_both_readings():
     assert text == "best epoch 30.0 ± 0.0 (2); epochs trained 50.0 ± 0.0 (2)"
     told = table.cells[(table.cells["metric"] == "epochs") & (table.cells["state"] == "run")]
     assert told["difference"].round(1).tolist() == [-15.9, 4.1]
-    assert "does not say" in markdown_of(grid_of(table))
+    assert "does not say" in markdown_of(paper_table(table))
 
 
 def test_the_best_of_several_models_is_named():
@@ -263,7 +264,7 @@ def test_the_best_of_several_models_is_named():
         0
     ]
     assert (row["model"], row["published_model"], row["mean"]) == ("dino", "swav", pytest.approx(0.705))
-    text = markdown_of(grid_of(table))
+    text = markdown_of(paper_table(table))
     assert "0.7050 ± 0.0071 (2) dino" in text
     assert "<u>" not in text.split("0.8050")[0].split("APTOS")[1], "best is bold, not underlined"
     assert "a flattered choice" in text
@@ -283,7 +284,7 @@ def test_numbers_of_a_paper_that_had_other_images_are_not_tested():
     assert row["difference"] == pytest.approx(0.605 - row["published_mean"])
     assert math.isnan(row["p"])
     assert row["differs"].startswith("the paper's photographs are private")
-    assert f"Derm27: not tested against the paper, for ours differ: {row['differs']}" in markdown_of(grid_of(table))
+    assert f"Derm27: not tested against the paper, for ours differ: {row['differs']}" in markdown_of(paper_table(table))
 
 
 def test_the_auc_of_one_label_is_taken_from_the_records():
@@ -301,7 +302,7 @@ def test_a_name_that_stands_for_two_files_is_told_and_left_open():
     table = made([*first, *(made_up_record(c, 0.9) for c in second)])
 
     assert cell(table, "ImageNet", "TXC")["state"] == "not run"
-    assert "imagenet stands for 2 models: --models chooses one." in grid_of(table).notes
+    assert "imagenet stands for 2 models: --models chooses one." in paper_table(table).notes
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,7 @@ def test_a_table_that_says_too_little_is_one_line(fields, told):
     suite = suite_of("taher2021", tables={"T": fields})
 
     with pytest.raises(BenchmarkError, match=r"suite taher2021: tables\.T") as raised:
-        laid_out("T", chosen(["T"], suite)["T"], suite, TASKS)
+        layout_of("T", tables_named(["T"], suite)["T"], suite, TASKS)
     assert told in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -342,7 +343,7 @@ def test_latex_escapes_what_it_would_take_for_its_own():
 @pytest.mark.parametrize("suite", SUITES)
 def test_latex_compiles_alone_and_inside_a_paper(suite, tmp_path):
     for name in NAMES[suite]:
-        (tmp_path / f"table-{name}.tex").write_text(latex_of(grid_of(made([], suite, name))), encoding="utf-8")
+        (tmp_path / f"table-{name}.tex").write_text(latex_of(paper_table(made([], suite, name))), encoding="utf-8")
     odd = PrintedTable(
         title=AWKWARD, stub=(AWKWARD,), columns=((AWKWARD,),), lines=(Line(heads=("[x]",), cells=((Span(AWKWARD),),)),)
     )
@@ -364,7 +365,7 @@ def test_latex_compiles_alone_and_inside_a_paper(suite, tmp_path):
 
 
 def test_latex_is_balanced_wherever_it_is_not_compiled():
-    text = latex_of(grid_of(made([], table="6")))
+    text = latex_of(paper_table(made([], table="6")))
 
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 1

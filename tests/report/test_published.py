@@ -16,8 +16,8 @@ from conftest import CHECKOUT
 
 from benchmark.errors import BenchmarkError
 from benchmark.report.published import COLUMNS, PrintedNumber, read_published
-from benchmark.tasks.registry import read_tasks
 from benchmark.tasks.kinds import KINDS
+from benchmark.tasks.registry import read_tasks
 from benchmark.workspace import find_workspace
 from benchmark.zoo.catalog import find_entry, read_zoo
 

@@ -16,9 +16,11 @@ from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import own_recipe
 from benchmark.recipe import Recipe
 from benchmark.report.commands import commands_of
-from benchmark.report.figures.registry import Material, drawn, plotted
-from benchmark.report.figures.specs import Convergence, Seeds, TimeToQuality
-from benchmark.report.frame import cell_changes, frame_of, model_notes, written
+from benchmark.report.data import ReportData
+from benchmark.report.figures.kinds.convergence import Convergence, TimeToQuality
+from benchmark.report.figures.kinds.seeds import Seeds
+from benchmark.report.figures.registry import draw, plot
+from benchmark.report.frame import cell_changes, frame_of, model_notes
 from benchmark.report.groups import groups_of
 from benchmark.report.replicates import with_answers_of_one_run, with_replicates
 from benchmark.report.table_writers import latex_of, markdown_of
@@ -344,7 +346,7 @@ def test_what_is_not_the_whole_published_data_set_is_said_to_be_so(tasks, change
             for seed in range(2)]  # fmt: skip
     frame = frame_of(made, tasks)
     rows = summary(frame, "imagenet")
-    drawing = drawn(Material(frame=frame, records={r.key: r for r in made}, baseline="imagenet"), Seeds())
+    drawing = draw(ReportData(frame=frame, records={r.key: r for r in made}, baseline="imagenet"), Seeds())
 
     assert said in markdown_of(*block_tables(rows))
     assert said in latex_of(*block_tables(rows))
@@ -376,10 +378,12 @@ def test_settings_are_told_by_what_differs_from_the_task(tasks):
 
     own = own_recipe(tasks["PXS"], "finetune")
 
-    assert written(cell_changes(made_up_cell(recipe=recipe), own)) == "early_stop=None, image_size=96"
-    assert written(cell_changes(made_up_cell(recipe=own), own)) == ""
-    searched = made_up_cell(recipe=own, search={"image_size": (own.image_size, 96)})
-    assert written(cell_changes(searched, own)) == "image_size chosen on validation of 2"
+    def changes(**cell):
+        return list(map(str, cell_changes(made_up_cell(**cell), own)))
+
+    assert changes(recipe=recipe) == ["early_stop=None", "image_size=96"]
+    assert changes(recipe=own) == []
+    assert changes(recipe=own, search={"image_size": (own.image_size, 96)}) == ["image_size chosen on validation of 2"]
 
 
 def test_the_baseline_is_imagenet_then_scratch(tasks):
@@ -403,9 +407,9 @@ def test_figures_are_drawn_for_any_number_of_models(tasks):
     frame = frame_of(made + records(task="PXS"), tasks)
 
     by_key = {record.key: record for record in made + records(task="PXS")}
-    material = Material(frame=frame, records=by_key, baseline="imagenet")
+    material = ReportData(frame=frame, records=by_key, baseline="imagenet")
     for spec in (Seeds(), Convergence(of="loss")):
-        image = np.asarray(Image.open(io.BytesIO(drawn(material, spec).png)).convert("L"))
+        image = np.asarray(Image.open(io.BytesIO(draw(material, spec).png)).convert("L"))
         assert image.shape[0] > 300
         assert image.std() > 10, "an empty picture"
 
@@ -434,10 +438,10 @@ def test_time_to_quality_of_runs_without_epochs_is_a_fault(tasks):
     made = [made_up_record(made_up_cell(IMAGENET, seed), **told) for seed in range(2)]
     history = [{"epoch": 1, "validation_loss": 1.0, "validation_auc": 0.7}]
     made.append(made_up_record(made_up_cell(other, 0), history=history, epochs_trained=1, best_epoch=1))
-    material = Material(frame=frame_of(made, tasks), records={r.key: r for r in made}, baseline="imagenet")
+    material = ReportData(frame=frame_of(made, tasks), records={r.key: r for r in made}, baseline="imagenet")
 
     with pytest.raises(BenchmarkError, match="nothing to reach"):
-        plotted(material, TimeToQuality())
+        plot(material, TimeToQuality())
 
 
 def test_a_report_of_somebody_elses_results_is_written_where_the_user_says(cli, workspace, tmp_path):

@@ -11,10 +11,11 @@ from benchmark.experiment.preparation import read_indexes
 from benchmark.experiment.request import RunRequest
 from benchmark.experiment.selection import searched
 from benchmark.recipe import Recipe
-from benchmark.report.figures.registry import Material, plotted
-from benchmark.report.figures.specs import SweepCurves
+from benchmark.report.data import ReportData
+from benchmark.report.figures.kinds.sweep import SweepCurves
+from benchmark.report.figures.registry import plot
 from benchmark.report.frame import frame_of
-from benchmark.report.sweeps import sweep_grid, sweeps_of
+from benchmark.report.sweeps import sweep_table, sweeps_of
 from benchmark.report.table_writers import markdown_of
 from benchmark.report.tables import summary
 from benchmark.results.record import SearchTrial
@@ -184,7 +185,7 @@ def test_a_sweep_is_one_table_of_validation_beside_test_with_the_chosen_value_ma
     frame = frame_of(records, tasks)
 
     (sweep,) = sweeps_of(frame, by_key)
-    text = markdown_of(sweep_grid(sweep, summary(frame, "imagenet")))
+    text = markdown_of(sweep_table(sweep, summary(frame, "imagenet")))
 
     assert sweep.fields == ("learning_rate",)
     assert "| imagenet | 0.0001 | 85.05 ± 0.07 | 95.05 ± 0.07 | 2 |" in text
@@ -214,19 +215,19 @@ def test_sweeps_and_searches_are_drawn_with_every_number_in_the_table(tasks):
     ]
     cells = [made_up_cell(IMAGENET, seed, recipe=Recipe(learning_rate=1e-4), search=search) for seed in range(3)]
     records += [made_up_record(cell, 0.9, search=trials) for cell in cells]
-    material = Material(frame=frame_of(records, tasks), records={r.key: r for r in records}, baseline="imagenet")
+    material = ReportData(frame=frame_of(records, tasks), records={r.key: r for r in records}, baseline="imagenet")
 
-    plot = plotted(material, SweepCurves())
+    figure = plot(material, SweepCurves())
 
-    assert plot.table["searched"].tolist() == [False] * 3 + [True] * 4
-    assert plot.table.loc[plot.table["chosen"], "validation"].tolist() == pytest.approx([0.8805, 0.82])
-    assert plot.table["test"].dropna().tolist() == pytest.approx([0.9505, 0.9005, 0.8005])
-    assert "chooses nothing" in plot.caption
+    assert figure.table["searched"].tolist() == [False] * 3 + [True] * 4
+    assert figure.table.loc[figure.table["chosen"], "validation"].tolist() == pytest.approx([0.8805, 0.82])
+    assert figure.table["test"].dropna().tolist() == pytest.approx([0.9505, 0.9005, 0.8005])
+    assert "chooses nothing" in figure.caption
 
 
 def test_nothing_swept_is_one_line(tasks):
     records = [made_up_record(made_up_cell())]
-    material = Material(frame=frame_of(records, tasks), records={records[0].key: records[0]}, baseline="x")
+    material = ReportData(frame=frame_of(records, tasks), records={records[0].key: records[0]}, baseline="x")
 
     with pytest.raises(BenchmarkError, match="nothing was swept or searched"):
-        plotted(material, SweepCurves())
+        plot(material, SweepCurves())

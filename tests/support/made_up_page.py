@@ -1,4 +1,4 @@
-"""Contents of an HTML report made up for its tests: a whole study of invented records, official or phantom."""
+"""A report made up for its tests: a whole study of invented records, official or phantom, and its page."""
 
 import hashlib
 import itertools
@@ -8,11 +8,11 @@ import pandas as pd
 from conftest import CHECKOUT
 
 from benchmark.cell import Cell, Weights
-from benchmark.experiment.suite import read_suites
-from benchmark.report.against_paper import Papers, compare_with_papers
+from benchmark.experiment.suite import Suite, read_suites
+from benchmark.report.data import ReportData
+from benchmark.report.figures.style import FigureFiles
 from benchmark.report.frame import frame_of
-from benchmark.report.page.page import Contents, Figure
-from benchmark.report.published import COLUMNS as PUBLISHED
+from benchmark.report.page.page import page
 from benchmark.report.tables import summary
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
@@ -101,26 +101,30 @@ def made_up_failure(model: str, task: str, seed: int, error: str) -> RunRecord:
     )
 
 
-def made_up_study(models, tasks, seeds=10, *, epochs=12, data="official", without=(), more=(), **facts) -> Contents:
-    """Models × tasks × seeds, each model half a hundredth better than the one before; without (task, model) pairs."""
+def made_up_study(
+    models, tasks, seeds=10, *, epochs=12, data="official", without=(), more=(), failed=(), suite=None, **changed
+) -> tuple[ReportData, pd.DataFrame]:
+    """A report's data and the rows of its `summary`: models × tasks × seeds without some (task, model) pairs, each model
+    half a hundredth better than the one before.
+    """
     records = [
         made_up_run(model, task, seed, mean=0.8 + 0.005 * place, epochs=epochs, data=data)
         for (place, model), task, seed in itertools.product(enumerate(models), tasks, range(seeds))
         if (task, model) not in without
     ] + list(more)
-    frame = frame_of(records, TASKS)
-    told = {
-        "title": "A made-up study",
-        "version": "0.1.0",
-        "time": "2026-01-02T03:04:05+00:00",
-        "baseline": "imagenet",
-        "figures": {"seeds": Figure(svg=SVG, caption="Every run.")},
-        "commands": ["benchmark run --suite taher2021", "benchmark report --suite taher2021"],
-        "bibtex": "@misc{one,\n  note = {A made-up citation}\n}",
-    }
-    published = facts.pop("published", pd.DataFrame(columns=PUBLISHED))
-    told = {**told, **facts}
-    rows = summary(frame, told["baseline"])
-    papers = Papers(suites=SUITES, tasks=TASKS, records={r.key: r for r in records}, load=made_up_answers)
-    told["comparisons"] = compare_with_papers(rows, frame, published, papers)
-    return Contents(frame=frame, rows=rows, records=records, tasks=TASKS, entries=ZOO, **told)
+    facts = {"baseline": "imagenet", "suites": SUITES, "predictions": made_up_answers, **changed}
+    held = ReportData(
+        frame=frame_of(records, TASKS),
+        records={record.key: record for record in [*records, *failed]},
+        tasks=TASKS,
+        entries=ZOO,
+        suite=suite and Suite(**{"name": "made-up", "title": "A made-up study", "seeds": "10", **suite}),
+        **facts,
+    )
+    return held, summary(held.frame, held.baseline)
+
+
+def made_up_page(data: ReportData, rows: pd.DataFrame, bibtex: str = "@misc{one,\n  note = {A citation}\n}") -> str:
+    """The page of a study, with a figure."""
+    figures = {"seeds": FigureFiles(png=b"", svg=SVG, csv=b"", caption="Every run.")}
+    return page(data, rows, figures=figures, bibtex=bibtex).decode()

@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.artist import Artist
 
-from benchmark.report.figures.material import Chosen
-from benchmark.report.figures.style import BLACK, COLOURS, LINES, MARKERS, PALE, VERDICTS, key
+from benchmark.report.figures.selection import Selection
+from benchmark.report.figures.style import BLACK, COLORS, LINES, MARKERS, PALE, VERDICTS, legend_entry
 
 MOST = 7
 BASELINE = VERDICTS["baseline"][1]
@@ -20,14 +20,14 @@ OTHERS = [marker for marker in MARKERS if marker != BASELINE]
 class LineStyle:
     """How a model's line line_styles; `front`: what is drawn over what; `named`: whether the legend has it."""
 
-    colour: str
+    color: str
     marker: str
     line: Any
     front: float
     named: bool
 
 
-def line_styles(shown: Chosen, models: Sequence[str], baseline: str) -> dict[str, LineStyle]:
+def line_styles(shown: Selection, models: Sequence[str], baseline: str) -> dict[str, LineStyle]:
     """Each model's look: the baseline black. Models are ranked by the mean, over blocks, of the rank of their mean
     score.
     """
@@ -37,17 +37,15 @@ def line_styles(shown: Chosen, models: Sequence[str], baseline: str) -> dict[str
     held = [baseline] if baseline in models else []
     named = models if len(models) <= MOST else [*held, *best[: MOST - len(held)]]
     found, place = {}, 0
-    others = [colour for colour in COLOURS if colour != BLACK]
+    others = [color for color in COLORS if color != BLACK]
     for model in models:
         if model not in named:
-            found[model] = LineStyle(colour=PALE, marker="", line="-", front=0, named=False)
+            found[model] = LineStyle(color=PALE, marker="", line="-", front=0, named=False)
         elif model == baseline:
-            found[model] = LineStyle(colour=BLACK, marker=BASELINE, line="-", front=2, named=True)
+            found[model] = LineStyle(color=BLACK, marker=BASELINE, line="-", front=2, named=True)
         else:
-            colour = others[place % len(others)]
-            found[model] = LineStyle(
-                colour=colour, marker=OTHERS[place % 6], line=LINES[place % 6], front=1, named=True
-            )
+            color = others[place % len(others)]
+            found[model] = LineStyle(color=color, marker=OTHERS[place % 6], line=LINES[place % 6], front=1, named=True)
             place += 1
     return found
 
@@ -55,10 +53,10 @@ def line_styles(shown: Chosen, models: Sequence[str], baseline: str) -> dict[str
 def legend_of(found: dict[str, LineStyle]) -> list[tuple[Artist, str]]:
     """The named ones, and one entry for all pale ones."""
     entries = [
-        key(model, color=look.colour, marker=look.marker, linestyle=look.line, markersize=3.5)
+        legend_entry(model, color=look.color, marker=look.marker, linestyle=look.line, markersize=3.5)
         for model, look in found.items()
         if look.named
     ]
     if num := sum(not look.named for look in found.values()):
-        entries.append(key(f"{num} others", color=PALE, linestyle="-"))
+        entries.append(legend_entry(f"{num} others", color=PALE, linestyle="-"))
     return entries

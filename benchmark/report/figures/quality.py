@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmark.report.figures.material import Chosen
+from benchmark.report.figures.selection import Selection
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import CONFIDENCE, DECIMALS
 
 
-def histories(shown: Chosen, records: Mapping[str, RunRecord], of: str) -> pd.DataFrame:
+def histories(shown: Selection, records: Mapping[str, RunRecord], of: str) -> pd.DataFrame:
     """A row per run and epoch: block, task, data, model, seed, fold, key, epoch, `value` of validation.
 
     `of`: `score` (the block's metric) or `loss`. Runs whose history lacks it have no rows.

@@ -1,69 +1,57 @@
-"""Figures of a report, by kind: PNG, SVG and the CSV behind each, from records alone.
+"""All kinds of figures: FIGURES finds each in its file of `figures/kinds`, so that a new kind is one new file.
 
-`FIGURES[kind](material, spec)` draws one, and raises BenchmarkError with the reason where what it shows does not exist; what a
-suite asks for, `figure_specs` checks.
+A figure is made as PNG, SVG and the CSV of every number in it, from records alone.
 """
 
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from benchmark.report.figures.attention import plot_attention
-from benchmark.report.figures.convergence import plot_convergence, plot_time_to_quality
-from benchmark.report.figures.embedding import embed, plot_tsne
-from benchmark.report.figures.forest import plot_forest
-from benchmark.report.figures.label_efficiency import plot_label_efficiency
-from benchmark.report.figures.material import Attention, Drawn, Features, Material, Plot
-from benchmark.report.figures.ranks import plot_critical_difference, plot_mean_ranks
-from benchmark.report.figures.seeds import plot_seeds
-from benchmark.report.figures.specs import SPECS, FigureSpec, figure_specs
-from benchmark.report.figures.style import bytes_of, styled
-from benchmark.report.figures.subgroups import plot_subgroups
-from benchmark.report.figures.sweep import plot_sweep
+from pydantic import ValidationError
+
+from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.report.data import ReportData
+from benchmark.report.figures import kinds
+from benchmark.report.figures.specs import FigureKind, FigureSpec
+from benchmark.report.figures.style import FigureFiles, Plot, image_bytes, styled
 from benchmark.report.table_writers import frame_csv
-
-PLOTS: dict[str, Callable[[Material, Any], Plot]] = {
-    "seeds": plot_seeds,
-    "forest": plot_forest,
-    "convergence": plot_convergence,
-    "time-to-quality": plot_time_to_quality,
-    "label-efficiency": plot_label_efficiency,
-    "subgroups": plot_subgroups,
-    "critical-difference": plot_critical_difference,
-    "mean-ranks": plot_mean_ranks,
-    "tsne": plot_tsne,
-    "attention": plot_attention,
-    "sweep": plot_sweep,
-}
+from benchmark.strict import explain
 
 
-def plotted(material: Material, spec: FigureSpec) -> Plot:
-    """A figure in the one style, not yet written. Raises BenchmarkError where what it shows does not exist."""
+def _found() -> dict[str, FigureKind]:
+    modules = [import_module(f"{kinds.__name__}.{module.name}") for module in pkgutil.iter_modules(kinds.__path__)]
+    return {kind.name: kind for module in modules for kind in module.KINDS}
+
+
+FIGURES: dict[str, FigureKind] = _found()
+
+
+def plot(data: ReportData, spec: FigureSpec) -> Plot:
+    """Returns a figure that is drawn and not yet written. Raises BenchmarkError where its data do not exist."""
     with styled():
-        return PLOTS[spec.kind](material, spec)
+        return FIGURES[spec.kind].plot(data, spec)
 
 
-def drawn(material: Material, spec: FigureSpec) -> Drawn:
-    """A figure as PNG (150 dpi), SVG and CSV; the same bytes for the same records. Raises BenchmarkError as `plotted` does."""
-    plot = plotted(material, spec)
+def draw(data: ReportData, spec: FigureSpec) -> FigureFiles:
+    """Returns a figure as PNG (150 dpi), SVG and CSV: the same bytes for the same records. Raises BenchmarkError as `plot`
+    does.
+    """
+    plotted = plot(data, spec)
     with styled():
-        png, svg = bytes_of(plot.figure)
-    return Drawn(png=png, svg=svg, csv=frame_csv(plot.table).encode(), caption=plot.caption)
+        png, svg = image_bytes(plotted.figure)
+    return FigureFiles(png=png, svg=svg, csv=frame_csv(plotted.table).encode(), caption=plotted.caption)
 
 
-FIGURES: dict[str, Callable[[Material, FigureSpec], Drawn]] = dict.fromkeys(PLOTS, drawn)
-
-
-__all__ = [
-    "FIGURES",
-    "PLOTS",
-    "SPECS",
-    "Attention",
-    "Drawn",
-    "Features",
-    "Material",
-    "Plot",
-    "drawn",
-    "embed",
-    "figure_specs",
-    "plotted",
-]
+def figure_specs(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, FigureSpec]:
+    """Returns a suite's `figures:`, checked. Raises BenchmarkError that names the figure and what is wrong with it."""
+    specs = {}
+    for name, fields in figures.items():
+        kind = fields.get("kind")
+        if kind not in FIGURES:
+            raise BenchmarkError(f"figure {name}: kind {kind!r}: {did_you_mean(str(kind), FIGURES)}")
+        try:
+            specs[name] = FIGURES[kind].spec.model_validate(dict(fields))
+        except ValidationError as error:
+            raise BenchmarkError(f"figure {name}: {explain(error, FIGURES[kind].spec)}") from error
+    return specs

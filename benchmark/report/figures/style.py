@@ -1,6 +1,6 @@
-"""The one style of all figures: read in grey, by the colour-blind, and the same bytes each time.
+"""The one style of all figures: readable in gray, by the color-blind, and the same bytes each time.
 
-Colours are Okabe and Ito's (2008); what they tell, markers, lines and fills tell too. Sizes are in inches.
+Colors are Okabe and Ito's (2008); what they tell, markers, lines and fills tell too. Sizes are in inches.
 """
 
 import io
@@ -20,9 +20,9 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 
-from benchmark.report.figures.material import PHANTOM
 from benchmark.text import printable, shortened
 
+PHANTOM = "phantom images: no clinical meaning"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2",
     "#D55E00",
@@ -32,12 +32,12 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#56B4E9",
     "#000000",
 )
-GREY, PALE = "#767676", "#D0D0D0"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+GRAY, PALE = "#767676", "#D0D0D0"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 3)), (0, (3, 1, 1, 1, 1, 1)), "-.")
-# how a model stands to the baseline: colour and marker
-VERDICTS = {"baseline": (BLACK, "D"), "above": (BLUE, "^"), "below": (VERMILION, "v"), "alike": (GREY, "o")}
+# how a model stands to the baseline: color and marker
+VERDICTS = {"baseline": (BLACK, "D"), "above": (BLUE, "^"), "below": (VERMILION, "v"), "alike": (GRAY, "o")}
 SIZE = 8.0  # points
 DPI = 150
 LINE_HEIGHT = SIZE * 1.45 / 72
@@ -69,12 +69,31 @@ STYLE: Any = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """A figure before it is written: `table` holds every number that is drawn."""
+
+    figure: Figure
+    table: pd.DataFrame
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureFiles:
+    """A figure as files, and the caption that must stand with it."""
+
+    png: bytes
+    svg: bytes
+    csv: bytes
+    caption: str
+
+
 def styled() -> Any:
     """The context in which figures are drawn and written: this style, whatever the user's own matplotlibrc says."""
     return matplotlib.style.context(["default", STYLE])
 
 
-def bytes_of(figure: Figure) -> tuple[bytes, bytes]:
+def image_bytes(figure: Figure) -> tuple[bytes, bytes]:
     """PNG and SVG, without dates and versions."""
     written = []
     for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
@@ -124,22 +143,22 @@ def _ends(pieces: list[str]) -> list[tuple[str, str]]:
 
 
 def title_of(block: pd.DataFrame, width: float, *further: str) -> str:
-    """A panel's title: the task, its protocol where it is no fine-tuning, what its recipe changes; phantoms told."""
+    """A panel's title: the task, its protocol where it is no fine-tuning, what its recipe changes; phantoms words."""
     first = block.iloc[0]
-    told = [str(first["task"]), *further]
+    words = [str(first["task"]), *further]
     setting = [first["protocol"] if first["protocol"] != "finetune" else "", first["setting"]]
-    told += [", ".join(filter(None, setting))]
-    told += [PHANTOM] if first["data"] == "phantom" else []
-    return "\n".join(wrapped(line, width) for line in told if line)
+    words += [", ".join(filter(None, setting))]
+    words += [PHANTOM] if first["data"] == "phantom" else []
+    return "\n".join(wrapped(line, width) for line in words if line)
 
 
-def key(label: str, **look: Any) -> tuple[Artist, str]:
+def legend_entry(label: str, **look: Any) -> tuple[Artist, str]:
     """An entry of a legend: a line or marker that looks like that."""
     return Line2D([], [], **{"linestyle": "none", "color": BLACK, **look}), label
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class PanelSize:
     """A panel in inches: the axes so wide and high; before it, after it and beneath it what ticks and labels need."""
 
     width: float
@@ -150,7 +169,7 @@ class Room:
 
 
 def grid_of_panels(
-    titles: Sequence[str], room: Room, *, left: float = 0.1, legend: Sequence[tuple[Artist, str]] = ()
+    titles: Sequence[str], room: PanelSize, *, left: float = 0.1, legend: Sequence[tuple[Artist, str]] = ()
 ) -> tuple[Figure, list[Axes], int]:
     """A figure of panels, as many beside each other as fit; `left` is for labels before the first column. The legend
     stands beneath all, in as many columns as fit.
@@ -195,20 +214,20 @@ def label_rows(panels: Sequence[Axes], labels: Sequence[str], columns: int) -> N
         panel.hlines(between, 0, 1, transform=panel.get_yaxis_transform(), colors="#F0F0F0", linewidth=0.6, zorder=0)
 
 
-def row_labels(models: Sequence[str], width: float = 1.7) -> tuple[list[str], float, int]:
+def wrapped_row_labels(models: Sequence[str], width: float = 1.7) -> tuple[list[str], float, int]:
     """Names of rows, wrapped; the room that they take, and the lines of the longest."""
     labels = [wrapped(model, width) for model in models]
     return labels, max(map(width_of, labels)) + 0.2, max(label.count("\n") + 1 for label in labels)
 
 
-def beside_panel(axes: Axes, place: float, marks: str) -> None:
+def annotate_row(axes: Axes, place: float, marks: str) -> None:
     """Marks of a row, after the panel's right edge."""
     axes.annotate(
         marks, (1, place), (3, 0), axes.get_yaxis_transform(), "offset points", va="center", annotation_clip=False
     )
 
 
-def missing(axes: Axes, positions: Sequence[float]) -> None:
+def mark_missing(axes: Axes, positions: Sequence[float]) -> None:
     """Rows of which nothing was run; in front of the baseline's line."""
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     for place in positions:
@@ -216,7 +235,7 @@ def missing(axes: Axes, positions: Sequence[float]) -> None:
         axes.text(0.5, place, "–", transform=axes.get_yaxis_transform(), **look)
 
 
-def ticks_apart(positions: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:
+def ticks_that_fit(positions: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:
     """Which of the ticks, in ascending order, can be labelled without their labels meeting; the last always is."""
     kept: list[int] = []
     for number in reversed(range(len(positions))):
@@ -226,6 +245,6 @@ def ticks_apart(positions: Sequence[float], labels: Sequence[str], inches: Calla
     return kept[::-1]
 
 
-def spread(num: int, room: float) -> Any:
+def offsets_about_zero(num: int, room: float) -> Any:
     """Offsets of so many marks about the middle of a row."""
     return np.linspace(-room / 2, room / 2, num) if num > 1 else np.zeros(1)

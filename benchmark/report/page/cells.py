@@ -1,4 +1,4 @@
-"""What lies behind each cell of the grid, as compact data that the page draws when it is asked."""
+"""The runs behind each cell of the matrix, as compact data from which the page draws a cell when it is opened."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.recipe import Recipe
+from benchmark.report.data import ReportData
 from benchmark.report.format import known, rounded
 from benchmark.report.groups import groups_of
-from benchmark.report.page.contents import Contents
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import sample_sd
 
@@ -37,38 +37,37 @@ RUN = (
 SUMMARY = ("mean", "sd", "difference", "low", "high", "p", "replicates_difference", "replicates_low", "replicates_high")
 
 
-class _Told:
-    """Things told once, by their place in the list: environments and notes are alike in most records."""
+class _Distinct:
+    """Distinct values and their positions in the list: most records have equal environments and notes."""
 
     def __init__(self) -> None:
-        self.things: list[Any] = []
-        self._places: dict[str, int] = {}
+        self.values: list[Any] = []
+        self._positions: dict[str, int] = {}
 
-    def place(self, thing: Any) -> int:
-        name = repr(thing)
-        if name not in self._places:
-            self._places[name] = len(self.things)
-            self.things.append(thing)
-        return self._places[name]
+    def position(self, value: Any) -> int:
+        name = repr(value)
+        if name not in self._positions:
+            self._positions[name] = len(self.values)
+            self.values.append(value)
+        return self._positions[name]
 
 
-def cells(contents: Contents) -> dict[str, Any]:
-    """`run`: the names of a run's fields; `blocks` -> facts and `cells` -> model -> runs, labels, groups; and the lists
+def cells(data: ReportData, rows: pd.DataFrame) -> dict[str, Any]:
+    """Returns `run`: the names of a run's fields; `blocks` -> facts and `cells` -> model -> runs, labels, groups; and the lists
     that runs point into. Scores have six decimals, losses four significant digits; an unknown number is null.
     """
-    by_key = {record.key: record for record in contents.records}
-    environments, accounts, notes = _Told(), _Told(), _Told()
+    environments, accounts, notes = _Distinct(), _Distinct(), _Distinct()
     groups: dict[tuple[str, str], list[list[Any]]] = {}
-    for row in groups_of(contents.frame, contents.records).to_dict("records"):
+    for row in groups_of(data.frame, data.frame_records).to_dict("records"):
         groups.setdefault((row["block"], row["model"]), []).append(_group(row))
-    summaries = {(row["block"], row["model"]): row for row in contents.rows.to_dict("records")}
+    summaries = {(row["block"], row["model"]): row for row in rows.to_dict("records")}
     blocks: dict[str, Any] = {}
-    for _, runs in contents.frame.groupby(["block", "model"], sort=False):
+    for _, runs in data.frame.groupby(["block", "model"], sort=False):
         first = runs.iloc[0]
         block, model = str(first["block"]), str(first["model"])
-        records = [by_key[key] for key in runs["key"]]
+        records = [data.records[key] for key in runs["key"]]
         if block not in blocks:
-            blocks[block] = {**_facts(first, records[0]), "baseline": contents.baseline, "cells": {}}
+            blocks[block] = {**_facts(first, records[0]), "baseline": data.baseline, "cells": {}}
         row = summaries.get((block, model), {})
         blocks[block]["cells"][model] = {
             "weights": [weights.model_dump(mode="json", exclude_none=True) for weights in records[0].cell.weights],
@@ -90,9 +89,9 @@ def cells(contents: Contents) -> dict[str, Any]:
                     {name: _digits(seconds, 2) for name, seconds in record.timings.items()},
                     known(record.images_per_second),
                     known(record.peak_memory_gb),
-                    environments.place(record.environment),
-                    accounts.place(record.weights_account),
-                    notes.place(record.notes),
+                    environments.position(record.environment),
+                    accounts.position(record.weights_account),
+                    notes.position(record.notes),
                     *_curves(record.history, first["metric"]),
                 ]
                 for record in records
@@ -101,9 +100,9 @@ def cells(contents: Contents) -> dict[str, Any]:
     return {
         "run": RUN,
         "blocks": blocks,
-        "environments": environments.things,
-        "accounts": accounts.things,
-        "notes": notes.things,
+        "environments": environments.values,
+        "accounts": accounts.values,
+        "notes": notes.values,
     }
 
 
@@ -118,7 +117,7 @@ def _facts(row: pd.Series, record: RunRecord) -> dict[str, Any]:
 
 
 def _curves(history: list[dict[str, float]], metric: str) -> Iterator[list[float | None] | int]:
-    """Epochs (0 where they count from one), validation loss, validation score; empty where a run has none."""
+    """Yields epochs (0 where they count from one), validation loss, validation score; empty where a run has none."""
     epochs = [int(line["epoch"]) for line in history if "epoch" in line]
     yield 0 if epochs == list(range(1, len(history) + 1)) else [float(e) for e in epochs]
     for name in ("validation_loss", f"validation_{metric}"):
@@ -127,19 +126,19 @@ def _curves(history: list[dict[str, float]], metric: str) -> Iterator[list[float
 
 
 def _labels(records: list[RunRecord]) -> list[list[Any]]:
-    """label, what of it, mean, sd, n; in the records' order."""
-    found: dict[tuple[str, str], list[float]] = {}
+    """Returns label, metric, mean, sd, n, in the records' order."""
+    of_label: dict[tuple[str, str], list[float]] = {}
     for record in records:
         for label, scores in record.per_label.items():
             for name, value in scores.items():
-                held = found.setdefault((label, name), [])
+                values = of_label.setdefault((label, name), [])
                 if (number := known(value)) is not None:
-                    held.append(number)
-    return [[label, name, *_moments(values)] for (label, name), values in found.items()]
+                    values.append(number)
+    return [[label, name, *_moments(values)] for (label, name), values in of_label.items()]
 
 
 def _group(row: dict[Any, Any]) -> list[Any]:
-    """group, value, mean, sd, n, number of examples."""
+    """Returns group, value, mean, sd, n, number of examples."""
     mean, sd = _digits(row["mean"]), _digits(row["sd"])
     return [row["group"], row["value"], mean, sd, int(row["n"]), known(row["num_examples"])]
 
@@ -151,5 +150,5 @@ def _moments(values: Iterable[float]) -> tuple[float | None, float | None, int]:
 
 
 def _digits(value: float | None, digits: int = 6) -> float | None:
-    found = known(value)
-    return None if found is None else round(found, digits)
+    value = known(value)
+    return None if value is None else round(value, digits)

@@ -1,21 +1,21 @@
 """What was run, on what and in what environment; what was left out; whose weights and images these are."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from benchmark.report.data import ReportData
 from benchmark.report.format import UNKNOWN, known
 from benchmark.report.frame import model_notes
-from benchmark.report.page.board import in_zoo_order
-from benchmark.report.page.contents import Contents
 from benchmark.report.tables import data_sentences, what_varies
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnWhat:
-    """A task as it was run: one line per data digest."""
+class TaskFacts:
+    """A task as it was run, one for each data digest; `images`: how many train, validate and test."""
 
     task: str
     title: str
@@ -30,25 +30,24 @@ class OnWhat:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Whose weights or images: what its licence says and how it is cited."""
+    """Weights or images that others made: their licence and how to cite them."""
 
     name: str
-    what: str
+    description: str
     licence: str
     cite: str
 
 
-def tasks_run(contents: Contents) -> list[OnWhat]:
-    """In the frame's order; numbers of images are the first record's, a range where splits differ."""
-    counts = {record.key: record.num_examples for record in contents.records}
+def task_facts(data: ReportData) -> list[TaskFacts]:
+    """Returns the tasks in the frame's order; numbers of images are a range where splits differ between runs."""
     lines = []
-    for _, runs in contents.frame.groupby(["task", "data", "data_digest"], sort=False):
+    for _, runs in data.frame.groupby(["task", "data", "data_digest"], sort=False):
         first = runs.iloc[0]
-        task = contents.tasks.get(first["task"])
+        task = data.tasks.get(first["task"])
         settings = runs[["protocol", "setting"]].drop_duplicates().itertuples(index=False)
-        images = [[counts[key].get(part) for key in runs["key"] if key in counts] for part in PARTS]
+        images = [[data.records[key].num_examples.get(part) for key in runs["key"]] for part in PARTS]
         lines.append(
-            OnWhat(
+            TaskFacts(
                 task=first["task"],
                 title=first["title"],
                 kind=task.kind if task else UNKNOWN,
@@ -63,18 +62,17 @@ def tasks_run(contents: Contents) -> list[OnWhat]:
     return lines
 
 
-def notes(contents: Contents) -> list[str]:
+def notes(data: ReportData) -> list[str]:
     """Returns what a reader must know before any number: what the runs share, data that are not the whole published set,
     and what names stand for that are told apart by a digest.
     """
-    others = contents.frame[contents.frame["data"] != "phantom"]  # phantoms have a banner of their own
-    shown = set(contents.frame["key"])
-    cells = [record.cell for record in contents.records if record.key in shown]
-    return [*filter(None, [what_varies(contents.frame)]), *data_sentences(others), *model_notes(cells)]
+    others = data.frame[data.frame["data"] != "phantom"]  # a banner speaks of the phantoms
+    cells = [record.cell for record in data.frame_records]
+    return [*filter(None, [what_varies(data.frame)]), *data_sentences(others), *model_notes(cells)]
 
 
 def _completeness(row: "pd.Series[Any]") -> str:
-    """`1,605 of 112,120 images`; how many there are, where the data set's own number is not known."""
+    """Returns `1,605 of 112,120 images`; how many are here, where the data set's own number is not known."""
     if pd.isna(row["num_images"]):
         return ""
     here = f"{row['num_images']:,.0f}"
@@ -84,50 +82,52 @@ def _completeness(row: "pd.Series[Any]") -> str:
 PARTS = ("train", "validation", "test")
 
 
-def phantom_tasks(contents: Contents) -> tuple[list[str], bool]:
-    """Tasks with results of phantom images, and whether all results are."""
-    phantom = contents.frame["data"] == "phantom"
-    return list(dict.fromkeys(contents.frame.loc[phantom, "task"])), bool(phantom.all())
+def phantom_tasks(frame: pd.DataFrame) -> list[str]:
+    """Returns the tasks that have results of phantom images."""
+    return list(dict.fromkeys(frame.loc[frame["data"] == "phantom", "task"]))
 
 
-def environments(contents: Contents) -> list[tuple[dict[str, str], int]]:
-    """Each environment and how many runs it had, the commonest first."""
-    held = set(contents.frame["key"])
-    counted = Counter(tuple(record.environment.items()) for record in contents.records if record.key in held)
-    return [(dict(environment), num) for environment, num in counted.most_common()]
+def environments(data: ReportData) -> list[tuple[dict[str, str], int]]:
+    """Returns each environment and how many runs it had, the commonest first."""
+    counts = Counter(tuple(record.environment.items()) for record in data.frame_records)
+    return [(dict(environment), num) for environment, num in counts.most_common()]
 
 
-def models_cited(contents: Contents) -> list[Source]:
-    """The zoo's entries behind the frame's models, each once."""
-    names = [name for model in in_zoo_order(contents.frame["model"], contents) for name in contents.members[model]]
-    found = []
+def model_sources(models: Iterable[str], data: ReportData) -> list[Source]:
+    """Returns the zoo's entries behind the models, each once."""
+    names = [name for model in models for name in data.members[model]]
+    sources = []
     for name in dict.fromkeys(names):
-        entry = contents.entries.get(name)
+        entry = data.entries.get(name)
         if entry is not None:
-            what = ", ".join(filter(None, [entry.title, *entry.pretrained_on]))
-            found.append(Source(name=name, what=what, licence=entry.licence, cite=entry.cite))
+            description = ", ".join(filter(None, [entry.title, *entry.pretrained_on]))
+            sources.append(Source(name=name, description=description, licence=entry.licence, cite=entry.cite))
         else:
-            what = "fresh weights" if name.startswith("scratch") else "not in the zoo any more"
-            found.append(Source(name=name, what=what, licence=UNKNOWN, cite=UNKNOWN))
-    return found
+            description = "fresh weights" if name.startswith("scratch") else "not in the zoo any more"
+            sources.append(Source(name=name, description=description, licence=UNKNOWN, cite=UNKNOWN))
+    return sources
 
 
-def tasks_cited(contents: Contents) -> list[Source]:
-    """The tasks of the frame, each once."""
-    sheets = [contents.tasks[name] for name in dict.fromkeys(contents.frame["task"]) if name in contents.tasks]
-    return [Source(name=t.name, what=t.title, licence=t.licence or UNKNOWN, cite=t.cite or UNKNOWN) for t in sheets]
+def task_sources(data: ReportData) -> list[Source]:
+    """Returns the tasks of the frame, each once."""
+    sheets = [data.tasks[name] for name in dict.fromkeys(data.frame["task"]) if name in data.tasks]
+    return [
+        Source(name=t.name, description=t.title, licence=t.licence or UNKNOWN, cite=t.cite or UNKNOWN) for t in sheets
+    ]
 
 
-def spans(frame: pd.DataFrame) -> str:
-    """`seeds 0 to 9`, or the seeds that there are."""
+def seeds_text(frame: pd.DataFrame) -> str:
+    """Returns `seeds 0 to 9`, or the list of the seeds."""
     seeds = sorted(set(frame["seed"]))
-    whole = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1))
-    return f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    is_range = seeds == list(range(seeds[0], seeds[-1] + 1))
+    return f"seeds {seeds[0]} to {seeds[-1]}" if is_range else f"seeds {', '.join(map(str, seeds))}"
 
 
 def _range(counts: list[int | None]) -> str:
-    found = [number for count in counts if (number := known(count)) is not None]
-    if not found:
+    numbers = [number for count in counts if (number := known(count)) is not None]
+    if not numbers:
         return UNKNOWN
-    low, high = min(found), max(found)
+    low, high = min(numbers), max(numbers)
     return f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"

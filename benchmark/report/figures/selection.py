@@ -1,23 +1,20 @@
-"""What figures are made from, and what they come as; which of it one figure shows, in which order."""
+"""Which runs a figure shows, in which order; the tests over them; and what its caption says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.errors import BenchmarkError
+from benchmark.report.data import ReportData
 from benchmark.report.figures.specs import Correction, FigureSpec
 from benchmark.report.format import OVERLAP, SIGNIFICANT
 from benchmark.report.tables import DEFAULT_TEST, TESTS, data_sentences, summary, what_varies
-from benchmark.results.predictions import Predictions
-from benchmark.results.record import RunRecord
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 from benchmark.text import first_few, plural
 
-PHANTOM = "phantom images: no clinical meaning"
 CORRECTIONS: dict[Correction, Callable[[ArrayLike], NDArray[np.float64]]] = {
     "none": np.asarray,
     "holm": holm,
@@ -28,61 +25,7 @@ TOLD = {"none": "not corrected for their number", "holm": "Holm's correction", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features:
-    """What an encoder makes of test examples: `values` N x D, `ids` N, the ids of the cell's predictions."""
-
-    values: NDArray[np.floating]
-    ids: NDArray[np.str_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """How much encoders attend to each other, the mean over the test images: `weights` E x E, each row (who attends)
-    summing to 1 over the columns (to whom); `encoders` names them.
-    """
-
-    weights: NDArray[np.floating]
-    encoders: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """What there is to draw. `frame` of `frame_of`, `records` by key, `baseline` a model's name in the frame.
-
-    `published` of `read_published`, where there is any; loaders take a record's key, and are None where nothing of that
-    kind is kept. A loader raises BenchmarkError for a cell that has none.
-    """
-
-    frame: pd.DataFrame
-    records: Mapping[str, RunRecord]
-    baseline: str
-    published: pd.DataFrame | None = None
-    predictions: Callable[[str], Predictions] | None = None
-    features: Callable[[str], Features] | None = None
-    attention: Callable[[str], Attention] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plot:
-    """A figure before it is written: `table` holds every number that is drawn."""
-
-    figure: Figure
-    table: pd.DataFrame
-    caption: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A figure as files, and what must be said beneath it."""
-
-    png: bytes
-    svg: bytes
-    csv: bytes
-    caption: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chosen:
+class Selection:
     """What a figure shows: scored rows of the frame, its blocks and models in their order; `absent` tells, for the
     caption, what the figure asks for and nothing was run of.
     """
@@ -97,11 +40,11 @@ class Chosen:
         return self.frame[self.frame["block"] == name]
 
 
-def chosen(material: Material, spec: FigureSpec) -> Chosen:
+def select_runs(data: ReportData, spec: FigureSpec) -> Selection:
     """The tasks, models and protocols that a figure asks for (all of them where it names none), in its order; else the
     baseline first. Raises BenchmarkError where nothing of it was run.
     """
-    frame = material.frame[material.frame["score"].notna()]
+    frame = data.frame[data.frame["score"].notna()]
     base = frame["members"].map("+".join)
     for names, column in ((spec.tasks, frame["task"]), (spec.models, base), (spec.protocols, frame["protocol"])):
         if names:
@@ -116,20 +59,20 @@ def chosen(material: Material, spec: FigureSpec) -> Chosen:
         )
         raise BenchmarkError(f"no finished cell for it{': benchmark run ' + asked if asked else ''}")
     entries = dict(zip(frame["model"], base[frame.index], strict=True))
-    models = sorted(entries, key=lambda name: (_place(entries[name], spec.models), name != material.baseline))
+    models = sorted(entries, key=lambda name: (_place(entries[name], spec.models), name != data.baseline))
     blocks = frame.drop_duplicates("block").set_index("block")["task"]
     ordered = sorted(blocks.index, key=lambda name: spec.tasks.index(blocks[name]) if spec.tasks else 0)
     missing = [name for name in spec.models if name not in set(base[frame.index])]
     missing += [name for name in spec.tasks if name not in set(frame["task"])]
     absent = f"Not run: {', '.join(missing)}." if missing else ""
-    return Chosen(frame=frame, blocks=tuple(ordered), models=tuple(models), absent=absent)
+    return Selection(frame=frame, blocks=tuple(ordered), models=tuple(models), absent=absent)
 
 
 def _place(entry: str, listed: Sequence[str]) -> int:
     return listed.index(entry) if entry in listed else len(listed)
 
 
-def tested(shown: Chosen, baseline: str, correction: Correction) -> pd.DataFrame:
+def tested(shown: Selection, baseline: str, correction: Correction) -> pd.DataFrame:
     """`summary` of what is shown, with `p_adjusted`: corrected over the tests of each block; and `verdict`: `baseline`,
     `above`, `below` (p_adjusted < 0.05) or `alike`, which also stands for what could not be tested.
     """
@@ -160,7 +103,7 @@ def runs_told(counts: Sequence[int], noun: str = "run") -> str:
     return plural(low, noun) if low == high else f"{low} to {plural(high, noun)}"
 
 
-def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool = True) -> str:
+def caption_of(shown: Selection, spec: FigureSpec, *sentences: str, of_runs: bool = True) -> str:
     """Returns title, sentences, what is absent, and what a reader must never miss: what the runs share (`of_runs`), data
     that are not the whole published set, weights that saw the images, phantoms.
     """
@@ -178,7 +121,7 @@ def caption_of(shown: Chosen, spec: FigureSpec, *sentences: str, of_runs: bool =
     return " ".join(filter(None, told))
 
 
-def one_block_a_task(shown: Chosen) -> None:
+def one_block_a_task(shown: Selection) -> None:
     """Raises BenchmarkError where a task stands in several settings, or phantoms beside official images: ranks over tasks would
     count a task twice.
     """

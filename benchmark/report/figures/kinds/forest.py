@@ -1,24 +1,28 @@
 """Differences from the baseline with their 95 % intervals, all models on all tasks: what is better at a glance."""
 
+from typing import Literal
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told, tested, tests_told
-from benchmark.report.figures.specs import Forest
+from benchmark.report.data import ReportData
+from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs, tested, tests_told
+from benchmark.report.figures.specs import Correction, FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
     VERDICTS,
-    Room,
-    beside_panel,
+    PanelSize,
+    Plot,
+    annotate_row,
     grid_of_panels,
-    key,
     label_rows,
-    missing,
-    row_labels,
+    legend_entry,
+    mark_missing,
     title_of,
     wrapped,
+    wrapped_row_labels,
 )
 from benchmark.report.format import OVERLAP
 
@@ -27,22 +31,29 @@ FACTS = ["block", "task", "setting", "data", "metric", "model", "baseline", "n"]
 TESTED = ["difference", "low", "high", "p", "p_adjusted", "overlap"]
 
 
-def plot_forest(material: Material, spec: Forest) -> Plot:
+class Forest(FigureSpec):
+    """Differences from the baseline with their intervals, over tasks."""
+
+    kind: Literal["forest"] = "forest"
+    correction: Correction = "none"
+
+
+def plot_forest(data: ReportData, spec: Forest) -> Plot:
     """One panel a block, one row a model. Raises BenchmarkError where the baseline stands beside nothing."""
-    shown = chosen(material, spec)
-    rows = tested(shown, material.baseline, spec.correction)
-    others = tuple(model for model in shown.models if model != material.baseline)
+    shown = select_runs(data, spec)
+    rows = tested(shown, data.baseline, spec.correction)
+    others = tuple(model for model in shown.models if model != data.baseline)
     compared = rows[rows["difference"].notna()]
     if compared.empty:
         raise BenchmarkError(
-            f"no task has both {material.baseline} and another model: nothing to compare with the baseline"
+            f"no task has both {data.baseline} and another model: nothing to compare with the baseline"
         )
     blocks = tuple(name for name in shown.blocks if name in set(compared["block"]))
-    labels, left, lines = row_labels(others)
+    labels, left, lines = wrapped_row_labels(others)
     words = {"above": "above", "below": "below", "alike": "not told apart from"}
     legend = [
-        key(
-            f"{words[name]} {material.baseline}",
+        legend_entry(
+            f"{words[name]} {data.baseline}",
             marker=VERDICTS[name][1],
             color=VERDICTS[name][0],
             linestyle="-",
@@ -52,10 +63,10 @@ def plot_forest(material: Material, spec: Forest) -> Plot:
         if name in set(compared["verdict"])
     ]
     if compared["low"].isna().any():
-        legend.append(key("too few runs for an interval", marker="o", markerfacecolor="white", markersize=4))
+        legend.append(legend_entry("too few runs for an interval", marker="o", markerfacecolor="white", markersize=4))
     figure, panels, columns = grid_of_panels(
         [title_of(shown.block(name), WIDTH) for name in blocks],
-        Room(width=WIDTH, height=max(0.2, 0.06 + 0.14 * lines) * max(len(labels), 2), after=0.22, beneath=0.6),
+        PanelSize(width=WIDTH, height=max(0.2, 0.06 + 0.14 * lines) * max(len(labels), 2), after=0.22, beneath=0.6),
         left=left,
         legend=legend,
     )
@@ -63,9 +74,9 @@ def plot_forest(material: Material, spec: Forest) -> Plot:
         _draw(panel, others, rows[rows["block"] == name].set_index("model"))
     label_rows(panels, labels, columns)
     counts = runs_told(rows["n"].tolist())
-    told = f"Mean minus that of {material.baseline} with its 95 % interval, over {counts} of each model."
+    told = f"Mean minus that of {data.baseline} with its 95 % interval, over {counts} of each model."
     holes = "– nothing was run." if len(compared) < len(blocks) * len(others) else ""
-    tests = tests_told(rows, material.baseline, spec.correction)
+    tests = tests_told(rows, data.baseline, spec.correction)
     return Plot(
         figure=figure, table=_table(shown, rows, blocks, others), caption=caption_of(shown, spec, told, tests, holes)
     )
@@ -78,19 +89,19 @@ def _draw(axes: Axes, models: tuple[str, ...], rows: pd.DataFrame) -> None:
     axes.axvline(0, color=BLACK, linewidth=0.7, linestyle=":")
     bare = rows[rows["low"].isna()]
     axes.plot(100 * bare["difference"], bare["place"], "o", color=BLACK, markerfacecolor="white", markersize=4)
-    for verdict, (colour, marker) in VERDICTS.items():
+    for verdict, (color, marker) in VERDICTS.items():
         alike = rows[(rows["verdict"] == verdict) & rows["low"].notna()]
-        axes.hlines(alike["place"], 100 * alike["low"], 100 * alike["high"], color=colour, linewidth=1.3)
-        axes.plot(100 * alike["difference"], alike["place"], marker, color=colour, markersize=4)
-    missing(axes, [place[model] for model in models if model not in rows.index])
+        axes.hlines(alike["place"], 100 * alike["low"], 100 * alike["high"], color=color, linewidth=1.3)
+        axes.plot(100 * alike["difference"], alike["place"], marker, color=color, markersize=4)
+    mark_missing(axes, [place[model] for model in models if model not in rows.index])
     for model in rows.index[rows["overlap"].astype(bool)]:
-        beside_panel(axes, place[model], OVERLAP)
+        annotate_row(axes, place[model], OVERLAP)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     axes.set_xlabel(f"Δ 100 ×\n{wrapped(str(rows['metric'].iloc[0]), WIDTH)}")
 
 
-def _table(shown: Chosen, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:
+def _table(shown: Selection, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:
     cells = pd.MultiIndex.from_product([blocks, models], names=["block", "model"]).to_frame(index=False)
     facts = shown.frame.drop_duplicates("block")[["block", "task", "setting", "data", "metric"]]
     table = cells.merge(facts, on="block").merge(
@@ -98,3 +109,6 @@ def _table(shown: Chosen, rows: pd.DataFrame, blocks: tuple[str, ...], models: t
     )
     table["n"] = table["n"].fillna(0).astype(int)
     return table[[*FACTS, *TESTED]]
+
+
+KINDS = (FigureKind(Forest, plot_forest),)

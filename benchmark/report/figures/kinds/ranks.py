@@ -1,6 +1,7 @@
 """Models ranked over tasks: the critical-difference diagram of Demšar 2006, and mean ranks with their intervals."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,27 +9,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.material import PHANTOM, Chosen, Material, Plot, caption_of, chosen, one_block_a_task
-from benchmark.report.figures.specs import CriticalDifference, MeanRanks, Ranks
+from benchmark.report.data import ReportData
+from benchmark.report.figures.selection import Selection, caption_of, one_block_a_task, select_runs
+from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
     BLUE,
-    GREY,
+    GRAY,
     LINE_HEIGHT,
-    Room,
+    PHANTOM,
+    PanelSize,
+    Plot,
     grid_of_panels,
     label_rows,
-    row_labels,
     width_of,
     wrapped,
+    wrapped_row_labels,
 )
 from benchmark.report.format import OVERLAP
 from benchmark.stats.ranking import cliques, critical_distance, friedman, mean_ranks, mean_ranks_of_runs
 from benchmark.text import first_few
 
 AXIS = 5.0  # inches, of the ranks
+
+
+class Ranks(FigureSpec):
+    """Ranks over tasks. `leave_out`: where models lack tasks, those tasks, or those models."""
+
+    leave_out: Literal["tasks", "models"] = "tasks"
+
+
+class CriticalDifference(Ranks):
+    """Mean ranks over tasks, and which of them cannot be told apart."""
+
+    kind: Literal["critical-difference"] = "critical-difference"
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
+class MeanRanks(Ranks):
+    """Mean ranks over tasks with bootstrap intervals."""
+
+    kind: Literal["mean-ranks"] = "mean-ranks"
+    replicates: PositiveInt = 1000
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +79,9 @@ class ResultMatrix:
         return np.asarray(np.nanmean(self.scores, axis=0))
 
 
-def _grid(material: Material, spec: Ranks) -> tuple[Chosen, ResultMatrix]:
+def _grid(data: ReportData, spec: Ranks) -> tuple[Selection, ResultMatrix]:
     """Without the tasks (or models) that have holes. Raises BenchmarkError where fewer than two of each are left."""
-    shown = chosen(material, spec)
+    shown = select_runs(data, spec)
     one_block_a_task(shown)
     frame = shown.frame
     tasks = tuple(frame.loc[frame["block"] == block, "task"].iloc[0] for block in shown.blocks)
@@ -79,9 +105,9 @@ def _grid(material: Material, spec: Ranks) -> tuple[Chosen, ResultMatrix]:
     return shown, ResultMatrix(scores=scores, models=models, tasks=tasks, told=told, seen=seen)
 
 
-def plot_critical_difference(material: Material, spec: CriticalDifference) -> Plot:
+def plot_critical_difference(data: ReportData, spec: CriticalDifference) -> Plot:
     """Mean ranks on one axis, 1 the best; a bar joins models that Nemenyi's test does not tell apart. Raises BenchmarkError."""
-    shown, grid = _grid(material, spec)
+    shown, grid = _grid(data, spec)
     ranks, _ = mean_ranks(grid.means)
     distance = critical_distance(len(grid.models), len(grid.tasks), spec.alpha)
     groups = cliques(ranks, distance)
@@ -103,7 +129,7 @@ def plot_critical_difference(material: Material, spec: CriticalDifference) -> Pl
     return Plot(figure=figure, table=table, caption=caption_of(shown, spec, told, grid.told))
 
 
-def _mark(shown: Chosen) -> str:
+def _mark(shown: Selection) -> str:
     return PHANTOM if (shown.frame["data"] == "phantom").any() else ""
 
 
@@ -154,19 +180,19 @@ def _diagram(
         row = place if left else num - 1 - place
         y = -head - bars - 0.25 - (row + 0.5) * each
         edge = room - 0.08 if left else x(max(num, 1)) + 0.08
-        axes.plot([x(rank), x(rank), edge], [-head, y, y], color=GREY, linewidth=0.7, zorder=1)
+        axes.plot([x(rank), x(rank), edge], [-head, y, y], color=GRAY, linewidth=0.7, zorder=1)
         axes.text(edge + (-0.06 if left else 0.06), y, label, ha="right" if left else "left", va="center")
     return figure
 
 
-def plot_mean_ranks(material: Material, spec: MeanRanks) -> Plot:
+def plot_mean_ranks(data: ReportData, spec: MeanRanks) -> Plot:
     """One row a model, the best first: its mean rank over tasks, with its interval over runs. Raises BenchmarkError."""
-    shown, grid = _grid(material, spec)
+    shown, grid = _grid(data, spec)
     ranked = mean_ranks_of_runs(grid.scores, replicates=spec.replicates, seed=spec.seed)
     order = np.argsort(ranked.value, kind="stable")
-    labels, left, lines = row_labels([grid.label(number) for number in order])
+    labels, left, lines = wrapped_row_labels([grid.label(number) for number in order])
     title = "\n".join(filter(None, [wrapped(f"mean rank over {len(grid.tasks)} tasks", 3.3), _mark(shown)]))
-    room = Room(width=3.3, height=max(0.21, 0.06 + 0.14 * lines) * max(len(labels), 2))
+    room = PanelSize(width=3.3, height=max(0.21, 0.06 + 0.14 * lines) * max(len(labels), 2))
     figure, (panel,), _ = grid_of_panels([title], room, left=left)
     _draw(panel, ranked.value[order], ranked.low[order], ranked.high[order])
     label_rows([panel], labels, 1)
@@ -195,3 +221,6 @@ def _draw(axes: Axes, value: NDArray[np.float64], low: NDArray[np.float64], high
     axes.set_xlim(0.5, len(value) + 0.5)
     axes.xaxis.set_major_locator(MultipleLocator(1 if len(value) <= 12 else 5))
     axes.set_xlabel("rank (1 the best)")
+
+
+KINDS = (FigureKind(CriticalDifference, plot_critical_difference), FigureKind(MeanRanks, plot_mean_ranks))

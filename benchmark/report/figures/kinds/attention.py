@@ -1,6 +1,6 @@
 """How a fusion's encoders attend to each other: Truong 2021, figure F1, with the numbers in the cells."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,24 +8,38 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.material import Material, Plot, caption_of, chosen, runs_told
-from benchmark.report.figures.specs import AttentionMatrix
-from benchmark.report.figures.style import LINE_HEIGHT, SIZE, Room, grid_of_panels, title_of, width_of, wrapped
+from benchmark.report.data import ReportData
+from benchmark.report.figures.selection import caption_of, runs_told, select_runs
+from benchmark.report.figures.specs import FigureKind, FigureSpec
+from benchmark.report.figures.style import (
+    LINE_HEIGHT,
+    SIZE,
+    PanelSize,
+    Plot,
+    grid_of_panels,
+    title_of,
+    width_of,
+    wrapped,
+)
 from benchmark.stats.significance import sample_sd
 
 CELL = 0.75  # inches at least; two numbers fit
 
 
-def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
+class AttentionMatrix(FigureSpec):
+    """How a fusion's encoders attend to each other."""
+
+    kind: Literal["attention"] = "attention"
+
+
+def plot_attention(data: ReportData, spec: AttentionMatrix) -> Plot:
     """One panel a block and fusion: the mean over its runs. Raises BenchmarkError where no attention is kept."""
-    if material.attention is None:
-        raise BenchmarkError("no attention is kept")
-    shown = chosen(material, spec)
+    shown = select_runs(data, spec)
     rows, matrices = [], []
     for block in shown.blocks:
         for model in shown.models:
             runs = shown.block(block)
-            kept = [material.attention(key) for key in runs.loc[runs["model"] == model, "key"]]
+            kept = [data.attention(key) for key in runs.loc[runs["model"] == model, "key"]]
             if not kept:
                 continue
             names = kept[0].encoders
@@ -47,7 +61,7 @@ def plot_attention(material: Material, spec: AttentionMatrix) -> Plot:
     most = max(len(names) for _, _, names, _ in matrices)
     figure, panels, _ = grid_of_panels(
         [title_of(shown.block(block), most * cell, str(model)) for block, model, _, _ in matrices],
-        Room(
+        PanelSize(
             width=most * cell,
             height=most * 0.5,
             before=max(map(width_of, labels)) + 0.35,
@@ -81,3 +95,6 @@ def _draw(axes: Axes, names: tuple[str, ...], of_runs: NDArray[np.floating[Any]]
     axes.spines[:].set_visible(False)
     axes.set_xlabel("to")
     axes.set_ylabel("from")
+
+
+KINDS = (FigureKind(AttentionMatrix, plot_attention),)

@@ -3,7 +3,7 @@
 One field is a curve per model; two are a heat map per model, of validation alone.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import BenchmarkError
+from benchmark.report.data import ReportData
 from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
-from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
-from benchmark.report.figures.specs import SweepCurves
-from benchmark.report.figures.style import Room, grid_of_panels, key, title_of, wrapped
+from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs
+from benchmark.report.figures.specs import FigureKind, FigureSpec
+from benchmark.report.figures.style import PanelSize, Plot, grid_of_panels, legend_entry, title_of, wrapped
 from benchmark.report.sweeps import Sweep, named, sweep_rows, sweeps_of
 from benchmark.report.tables import summary
 
@@ -22,12 +23,18 @@ WIDTH, HEIGHT = 2.6, 1.8
 FACTS = ["block", "task", "data", "metric", "model"]
 
 
-def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
+class SweepCurves(FigureSpec):
+    """Validation scores of the values of a recipe field that was swept or searched, the chosen ones marked."""
+
+    kind: Literal["sweep"] = "sweep"
+
+
+def plot_sweep(data: ReportData, spec: SweepCurves) -> Plot:
     """One panel for each sweep or search; of two fields, one for each model too. Raises BenchmarkError where nothing
     was swept.
     """
-    shown = chosen(material, spec)
-    tables = [*_of_sweeps(shown, material), *_of_searches(shown, material)]
+    shown = select_runs(data, spec)
+    tables = [*_of_sweeps(shown, data), *_of_searches(shown, data)]
     if not tables:
         raise BenchmarkError("nothing was swept or searched: benchmark run … --sweep FIELD=A,B or --search FIELD=A,B")
     panels: list[tuple[str, pd.DataFrame, tuple[str, ...]]] = []
@@ -40,10 +47,14 @@ def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
                 for model, of in table.groupby("model", sort=False)
             ]
     models = tuple(model for model in shown.models if any(model in set(table["model"]) for _, table, _ in tables))
-    look = line_styles(shown, models, material.baseline)
+    look = line_styles(shown, models, data.baseline)
     curves = any(len(fields) == 1 for *_, fields in panels)
-    legend = [*legend_of(look), key("test", color="#000000", linestyle="", marker="_", markersize=8)] if curves else []
-    room = Room(width=WIDTH, height=HEIGHT, before=0.75, after=0.2, beneath=0.5)
+    legend = (
+        [*legend_of(look), legend_entry("test", color="#000000", linestyle="", marker="_", markersize=8)]
+        if curves
+        else []
+    )
+    room = PanelSize(width=WIDTH, height=HEIGHT, before=0.75, after=0.2, beneath=0.5)
     figure, axes, _ = grid_of_panels([title for title, *_ in panels], room, legend=legend)
     for (_, table, fields), panel in zip(panels, axes, strict=True):
         if len(fields) == 1:
@@ -54,14 +65,12 @@ def plot_sweep(material: Material, spec: SweepCurves) -> Plot:
     return Plot(figure=figure, table=everything, caption=_caption(shown, spec, everything))
 
 
-def _of_sweeps(shown: Chosen, material: Material) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
-    rows = summary(shown.frame, material.baseline)
-    return [
-        (_title(shown, sweep), _swept(sweep, rows), sweep.fields) for sweep in sweeps_of(shown.frame, material.records)
-    ]
+def _of_sweeps(shown: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    rows = summary(shown.frame, data.baseline)
+    return [(_title(shown, sweep), _swept(sweep, rows), sweep.fields) for sweep in sweeps_of(shown.frame, data.records)]
 
 
-def _title(shown: Chosen, sweep: Sweep) -> str:
+def _title(shown: Selection, sweep: Sweep) -> str:
     block = shown.block(next(iter(sweep.values))).copy()
     return title_of(block.assign(setting=f"sweep of {' and '.join(sweep.fields)}"), WIDTH)
 
@@ -72,17 +81,17 @@ def _swept(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     return table[kept].rename(columns={"mean": "test", "sd": "test_sd"}).assign(searched=False)
 
 
-def _of_searches(shown: Chosen, material: Material) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+def _of_searches(shown: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
     """A table for each block of searching cells: the trials' validation scores, their mean over the runs."""
     found = []
     for block in shown.blocks:
         runs = shown.block(block)
-        search = material.records[runs["key"].iloc[0]].cell.search
+        search = data.records[runs["key"].iloc[0]].cell.search
         if search is None or len(search) > 2:
             continue
         fields, rows = tuple(sorted(search)), []
         for run in runs.to_dict("records"):
-            for place, trial in enumerate(material.records[run["key"]].search):
+            for place, trial in enumerate(data.records[run["key"]].search):
                 facts = {name: run[name] for name in FACTS}
                 rows.append(
                     {
@@ -111,7 +120,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, Li
     for model, line in table.groupby("model", sort=False):
         its = look[str(model)]
         x = np.array([place[value] for value in line[field]])
-        style: dict[str, Any] = {"color": its.colour, "zorder": 2 + its.front}
+        style: dict[str, Any] = {"color": its.color, "zorder": 2 + its.front}
         axes.plot(
             x, 100 * line["validation"], linestyle=its.line, linewidth=1.2, marker=its.marker, markersize=3, **style
         )
@@ -158,7 +167,7 @@ def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def _caption(shown: Chosen, spec: SweepCurves, table: pd.DataFrame) -> str:
+def _caption(shown: Selection, spec: SweepCurves, table: pd.DataFrame) -> str:
     told = [f"Validation score of each value, the mean over {runs_told(table['n'].tolist())}."]
     if (~table["searched"]).any():
         told.append(
@@ -168,3 +177,6 @@ def _caption(shown: Chosen, spec: SweepCurves, table: pd.DataFrame) -> str:
     if table["searched"].any():
         told.append("Searches: circles and ✓ mark values that validation chose for some run, which alone were tested.")
     return caption_of(shown, spec, *told)
+
+
+KINDS = (FigureKind(SweepCurves, plot_sweep),)

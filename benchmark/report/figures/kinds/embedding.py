@@ -3,20 +3,31 @@
 Distances between clusters and their sizes mean nothing in such a picture; the caption says so.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.material import Features, Material, Plot, caption_of, chosen
-from benchmark.report.figures.specs import Tsne
-from benchmark.report.figures.style import COLOURS, MARKERS, Room, grid_of_panels, key, title_of
+from benchmark.report.data import Features, ReportData
+from benchmark.report.figures.selection import caption_of, select_runs
+from benchmark.report.figures.specs import FigureKind, FigureSpec
+from benchmark.report.figures.style import COLORS, MARKERS, PanelSize, Plot, grid_of_panels, legend_entry, title_of
 from benchmark.results.predictions import Predictions
 
 WIDTH, HEIGHT = 2.4, 2.2
 MOST = 7  # classes that are told apart; the others are one
+
+
+class Tsne(FigureSpec):
+    """Features of test examples in the plane; `examples`: how many at most, drawn with `seed`."""
+
+    kind: Literal["tsne"] = "tsne"
+    perplexity: PositiveFloat = 30
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    examples: PositiveInt = 2000
 
 
 def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) -> NDArray[np.float64]:
@@ -51,11 +62,9 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
     return np.where(np.isnan(truth).any(axis=1) & ~positive.any(axis=1), "unknown", names).astype(str)
 
 
-def plot_tsne(material: Material, spec: Tsne) -> Plot:
+def plot_tsne(data: ReportData, spec: Tsne) -> Plot:
     """One panel a block and model: the features of its first run. Raises BenchmarkError where none are kept."""
-    if material.features is None or material.predictions is None:
-        raise BenchmarkError("no features are kept")
-    shown = chosen(material, spec)
+    shown = select_runs(data, spec)
     parts = []
     for block in shown.blocks:
         for model in shown.models:
@@ -64,7 +73,7 @@ def plot_tsne(material: Material, spec: Tsne) -> Plot:
             if runs.empty:
                 continue
             run = runs.iloc[0]
-            part = _points(material.features(run["key"]), material.predictions(run["key"]), spec)
+            part = _points(data.features(run["key"]), data.predictions(run["key"]), spec)
             facts = {name: run[name] for name in ("block", "task", "data", "model", "seed")}
             parts.append(part.assign(**facts, perplexity=spec.perplexity, tsne_seed=spec.seed))
     table = pd.concat(parts, ignore_index=True)
@@ -76,18 +85,18 @@ def plot_tsne(material: Material, spec: Tsne) -> Plot:
     else:
         table["shown_as"] = table["class"]
         names = sorted(commonest.index)
-    look = {name: (COLOURS[place], MARKERS[place]) for place, name in enumerate(names)}
+    look = {name: (COLORS[place], MARKERS[place]) for place, name in enumerate(names)}
     panels = table.drop_duplicates(["block", "model"])[["block", "model"]].to_records(index=False).tolist()
     figure, axes, _ = grid_of_panels(
         [title_of(shown.block(block), WIDTH, str(model)) for block, model in panels],
-        Room(width=WIDTH, height=HEIGHT, after=0.2, beneath=0.15),
-        legend=[key(name, color=colour, marker=marker, markersize=4) for name, (colour, marker) in look.items()],
+        PanelSize(width=WIDTH, height=HEIGHT, after=0.2, beneath=0.15),
+        legend=[legend_entry(name, color=color, marker=marker, markersize=4) for name, (color, marker) in look.items()],
     )
     for (block, model), panel in zip(panels, axes, strict=True):
         points = table[(table["block"] == block) & (table["model"] == model)]
-        for name, (colour, marker) in look.items():
+        for name, (color, marker) in look.items():
             of_class = points[points["shown_as"] == name]
-            panel.scatter(of_class["x"], of_class["y"], s=7, color=colour, marker=marker, alpha=0.7, linewidths=0)
+            panel.scatter(of_class["x"], of_class["y"], s=7, color=color, marker=marker, alpha=0.7, linewidths=0)
         panel.set(xticks=[], yticks=[])
         panel.spines[["top", "right"]].set_visible(True)
     first = table.groupby(["block", "model"]).size()
@@ -114,3 +123,6 @@ def _points(features: Features, predictions: Predictions, spec: Tsne) -> pd.Data
     points = embed(features.values[which], perplexity=spec.perplexity, seed=spec.seed)
     classes = classes_of(predictions)[place[ids].to_numpy()]
     return pd.DataFrame({"id": ids, "class": classes, "x": points[:, 0], "y": points[:, 1]})
+
+
+KINDS = (FigureKind(Tsne, plot_tsne),)

@@ -1,31 +1,33 @@
 """Scores of subgroups (sex, age, skin type, site …) per model, as in Azizi 2021, supplement figure B.7."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
+from benchmark.report.data import ReportData
 from benchmark.report.figures.quality import t_half
-from benchmark.report.figures.specs import Subgroups
+from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs
+from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
-    COLOURS,
+    COLORS,
     DPI,
     MARKERS,
-    Room,
-    beside_panel,
+    PanelSize,
+    Plot,
+    annotate_row,
     grid_of_panels,
-    key,
     label_rows,
-    missing,
-    row_labels,
-    spread,
+    legend_entry,
+    mark_missing,
+    offsets_about_zero,
     title_of,
     width_of,
     wrapped,
+    wrapped_row_labels,
 )
 from benchmark.report.format import OVERLAP
 from benchmark.report.groups import groups_of
@@ -34,13 +36,20 @@ WIDTH = 2.3
 FACTS = ["block", "task", "data", "model", "group", "value", "metric", "num_examples", "n", "mean", "sd", "low", "high"]
 
 
-def plot_subgroups(material: Material, spec: Subgroups) -> Plot:
+class Subgroups(FigureSpec):
+    """Scores of a group's values (sex, age, site …); `groups`: which, all where none is named."""
+
+    kind: Literal["subgroups"] = "subgroups"
+    groups: tuple[str, ...] = ()
+
+
+def plot_subgroups(data: ReportData, spec: Subgroups) -> Plot:
     """One panel a block and group, one row a model, one mark a value with its 95 % interval over runs.
 
     Raises BenchmarkError where no record has scores of subgroups.
     """
-    shown = chosen(material, spec)
-    records = [material.records[name] for name in shown.frame["key"]]
+    shown = select_runs(data, spec)
+    records = [data.records[name] for name in shown.frame["key"]]
     table = groups_of(shown.frame, records)
     if spec.groups:
         table = table[table["group"].isin(spec.groups)]
@@ -54,13 +63,13 @@ def plot_subgroups(material: Material, spec: Subgroups) -> Plot:
         (block, group) for block in shown.blocks for group in dict.fromkeys(table.loc[table["block"] == block, "group"])
     ]
     most = max(table[(table["block"] == b) & (table["group"] == g)]["value"].nunique() for b, g in pairs)
-    labels, left, lines = row_labels(shown.models)
+    labels, left, lines = wrapped_row_labels(shown.models)
     row = max(0.1 * most + 0.1, 0.06 + 0.14 * lines, 0.2)
     figure, panels, columns = grid_of_panels(
         [title_of(shown.block(block), WIDTH, f"by {group}") for block, group in pairs],
-        Room(width=WIDTH, height=row * max(len(labels), 2), beneath=0.5 + 0.17 * most),
+        PanelSize(width=WIDTH, height=row * max(len(labels), 2), beneath=0.5 + 0.17 * most),
         left=left,
-        legend=[key("all test images", marker="|", markersize=9, markeredgewidth=2)],
+        legend=[legend_entry("all test images", marker="|", markersize=9, markeredgewidth=2)],
     )
     for (block, group), panel in zip(pairs, panels, strict=True):
         _draw(panel, shown, block, table[(table["block"] == block) & (table["group"] == group)])
@@ -72,27 +81,27 @@ def plot_subgroups(material: Material, spec: Subgroups) -> Plot:
     return Plot(figure=figure, table=table[FACTS], caption=caption_of(shown, spec, told))
 
 
-def _draw(axes: Axes, shown: Chosen, name: str, table: pd.DataFrame) -> None:
+def _draw(axes: Axes, shown: Selection, name: str, table: pd.DataFrame) -> None:
     block = shown.block(name)
     values = list(dict.fromkeys(table["value"].sort_values()))
-    offsets = spread(len(values), min(0.7, 0.24 * len(values)))
+    offsets = offsets_about_zero(len(values), min(0.7, 0.24 * len(values)))
     handles = []
     place = {model: float(number) for number, model in enumerate(shown.models)}
     for number, value in enumerate(values):
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        look: Any = {"color": colour, "markerfacecolor": colour if number < len(COLOURS) else "white", "marker": marker}
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        look: Any = {"color": color, "markerfacecolor": color if number < len(COLORS) else "white", "marker": marker}
         rows = table[table["value"] == value]
-        handles.append(key(f"{value} ({rows['num_examples'].mean():,.0f} images)", markersize=4, **look))
+        handles.append(legend_entry(f"{value} ({rows['num_examples'].mean():,.0f} images)", markersize=4, **look))
         y = rows["model"].map(place).astype(float) + offsets[number]
         known = rows["low"].notna()
-        axes.hlines(y[known], 100 * rows["low"][known], 100 * rows["high"][known], color=colour, linewidth=1)
+        axes.hlines(y[known], 100 * rows["low"][known], 100 * rows["high"][known], color=color, linewidth=1)
         axes.plot(100 * rows["mean"], y, linestyle="none", markersize=3.6, **look)
     means = block.groupby("model")["score"].mean()
     at = means.index.map(place).astype(float)
     axes.vlines(100 * means, at - 0.4, at + 0.4, color=BLACK, linewidth=1.5, zorder=1)
-    missing(axes, [place[model] for model in shown.models if model not in set(table["model"])])
+    mark_missing(axes, [place[model] for model in shown.models if model not in set(table["model"])])
     for model in block.loc[block["overlap"].astype(bool), "model"].unique():
-        beside_panel(axes, place[model], OVERLAP)
+        annotate_row(axes, place[model], OVERLAP)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.set_xlabel(f"100 × {block['metric'].iloc[0]}")
@@ -110,3 +119,6 @@ def _draw(axes: Axes, shown: Chosen, name: str, table: pd.DataFrame) -> None:
         columnspacing=1,
         borderpad=0,
     )
+
+
+KINDS = (FigureKind(Subgroups, plot_subgroups),)

@@ -5,29 +5,32 @@ that stops early and low is not called fast.
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from pydantic import Field, PositiveFloat
 
 from benchmark.errors import BenchmarkError
+from benchmark.report.data import ReportData
 from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
-from benchmark.report.figures.material import Material, Plot, caption_of, chosen, runs_told
 from benchmark.report.figures.quality import curves, histories, median_with_censored, reached
-from benchmark.report.figures.specs import Convergence, TimeToQuality
+from benchmark.report.figures.selection import caption_of, runs_told, select_runs
+from benchmark.report.figures.specs import Band, FigureKind, FigureSpec
 from benchmark.report.figures.style import (
-    COLOURS,
+    COLORS,
     MARKERS,
-    Room,
+    PanelSize,
+    Plot,
     grid_of_panels,
-    key,
     label_rows,
-    missing,
-    row_labels,
-    spread,
+    legend_entry,
+    mark_missing,
+    offsets_about_zero,
     title_of,
+    wrapped_row_labels,
 )
 from benchmark.text import first_few, plural
 
@@ -36,19 +39,35 @@ REACHED_WIDTH = 2.3
 FEWEST = 3  # runs of a band that is drawn: an interval of two is as wide as the panel
 
 
-def plot_convergence(material: Material, spec: Convergence) -> Plot:
+class Convergence(FigureSpec):
+    """Validation by epoch: the task's score, or the loss."""
+
+    kind: Literal["convergence"] = "convergence"
+    of: Literal["score", "loss"] = "score"
+    band: Band = "interval"
+
+
+class TimeToQuality(FigureSpec):
+    """When each run reaches these percentages of the baseline's best validation score."""
+
+    kind: Literal["time-to-quality"] = "time-to-quality"
+    percentages: Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=4)] = (90, 95, 99)
+    unit: Literal["epochs", "seconds"] = "epochs"
+
+
+def plot_convergence(data: ReportData, spec: Convergence) -> Plot:
     """One panel a block, one line a model: the mean over the runs still training. Raises BenchmarkError without histories."""
-    shown = chosen(material, spec)
-    runs = histories(shown, material.records, spec.of)
+    shown = select_runs(data, spec)
+    runs = histories(shown, data.records, spec.of)
     if runs.empty:
         raise BenchmarkError(f"no record tells its validation {spec.of} by epoch")
     table = curves(runs, spec.band)
     blocks = [name for name in shown.blocks if name in set(table["block"])]
     models = tuple(model for model in shown.models if model in set(table["model"]))
-    look = line_styles(shown, models, material.baseline)
+    look = line_styles(shown, models, data.baseline)
     figure, panels, _ = grid_of_panels(
         [title_of(shown.block(name), WIDTH) for name in blocks],
-        Room(width=WIDTH, height=HEIGHT, before=0.6, after=0.2),
+        PanelSize(width=WIDTH, height=HEIGHT, before=0.6, after=0.2),
         legend=legend_of(look),
     )
     scale = 1 if spec.of == "loss" else 100
@@ -79,11 +98,11 @@ def plot_convergence(material: Material, spec: Convergence) -> Plot:
 def _draw_curve(axes: Axes, line: pd.DataFrame, look: LineStyle, scale: int) -> None:
     x, y = line["epoch"].to_numpy(), scale * line["mean"].to_numpy()
     whole = int((line["running"] == line["n"]).sum())
-    drawn = {"color": look.colour, "linestyle": look.line, "zorder": 2 + look.front}
+    drawn = {"color": look.color, "linestyle": look.line, "zorder": 2 + look.front}
     if look.named:
         low, high = scale * line["low"].to_numpy(), scale * line["high"].to_numpy()
         enough = (line["running"] >= FEWEST).to_numpy()
-        axes.fill_between(x[enough], low[enough], high[enough], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+        axes.fill_between(x[enough], low[enough], high[enough], color=look.color, alpha=0.13, linewidth=0, zorder=1)
         every = max(1, len(x) // 6)
         axes.plot(x[:whole], y[:whole], linewidth=1.5, marker=look.marker, markersize=3.5, markevery=every, **drawn)
         axes.plot(x[max(whole - 1, 0) :], y[max(whole - 1, 0) :], linewidth=0.7, **drawn)
@@ -105,18 +124,18 @@ def _pale_told(look: dict[str, LineStyle]) -> str:
     return f"Pale, without bands: {', '.join(pale)}." if pale else ""
 
 
-def plot_time_to_quality(material: Material, spec: TimeToQuality) -> Plot:
+def plot_time_to_quality(data: ReportData, spec: TimeToQuality) -> Plot:
     """One panel a block, one row a model: each run's first epoch (or second) at each percentage of the baseline's best.
 
     Raises BenchmarkError without validation scores by epoch, without the baseline, and where its best is not above 0.
     """
-    shown = chosen(material, spec)
-    runs = histories(shown, material.records, "score")
+    shown = select_runs(data, spec)
+    runs = histories(shown, data.records, "score")
     if runs.empty:
         raise BenchmarkError("no record tells its validation score by epoch")
-    table = reached(runs, material.records, material.baseline, spec.percentages)
+    table = reached(runs, data.records, data.baseline, spec.percentages)
     if table.empty:
-        raise BenchmarkError(f"no task has validation scores of the baseline {material.baseline}: nothing to reach")
+        raise BenchmarkError(f"no task has validation scores of the baseline {data.baseline}: nothing to reach")
     if len(below := table[table["target"] <= 0]):
         tasks = first_few(below["task"].unique())
         raise BenchmarkError(
@@ -127,47 +146,45 @@ def plot_time_to_quality(material: Material, spec: TimeToQuality) -> Plot:
     if timed.empty:
         raise BenchmarkError("no record tells the seconds of its epochs")
     blocks = [name for name in shown.blocks if name in set(timed["block"])]
-    labels, left, lines = row_labels(shown.models)
+    labels, left, lines = wrapped_row_labels(shown.models)
     row = max(0.1 * len(spec.percentages) + 0.08, 0.06 + 0.14 * lines)
-    looks_of = {share: (COLOURS[place], MARKERS[place]) for place, share in enumerate(sorted(spec.percentages))}
+    looks_of = {share: (COLORS[place], MARKERS[place]) for place, share in enumerate(sorted(spec.percentages))}
     legend = [
-        key(f"reaches {share:g} %", marker=marker, color=colour, markersize=4)
-        for share, (colour, marker) in looks_of.items()
+        legend_entry(f"reaches {share:g} %", marker=marker, color=color, markersize=4)
+        for share, (color, marker) in looks_of.items()
     ]
-    legend += [key("median", marker="|", markersize=9, markeredgewidth=2)]
-    legend += [key("never (its last epoch)", marker=">", markerfacecolor="white", markersize=5)]
+    legend += [legend_entry("median", marker="|", markersize=9, markeredgewidth=2)]
+    legend += [legend_entry("never (its last epoch)", marker=">", markerfacecolor="white", markersize=5)]
     figure, panels, columns = grid_of_panels(
         [title_of(shown.block(name), REACHED_WIDTH) for name in blocks],
-        Room(width=REACHED_WIDTH, height=row * max(len(labels), 2)),
+        PanelSize(width=REACHED_WIDTH, height=row * max(len(labels), 2)),
         left=left,
         legend=legend,
     )
     for name, panel in zip(blocks, panels, strict=True):
         _draw_reached(panel, timed[timed["block"] == name], shown.models, looks_of, unit)
     label_rows(panels, labels, columns)
-    return Plot(
-        figure=figure, table=table, caption=caption_of(shown, spec, *_told(spec, table, timed, material.baseline))
-    )
+    return Plot(figure=figure, table=table, caption=caption_of(shown, spec, *_told(spec, table, timed, data.baseline)))
 
 
 def _draw_reached(
     axes: Axes, timed: pd.DataFrame, models: tuple[str, ...], looks_of: dict[float, tuple[str, str]], unit: str
 ) -> None:
     place = {model: float(number) for number, model in enumerate(models)}
-    for offset, (share, (colour, marker)) in zip(spread(len(looks_of), 0.62), looks_of.items(), strict=True):
+    for offset, (share, (color, marker)) in zip(offsets_about_zero(len(looks_of), 0.62), looks_of.items(), strict=True):
         at = timed[timed["percentage"] == share]
         y = at["model"].map(place).astype(float) + offset
         never = at["censored"]
-        axes.plot(at[unit][~never], y[~never], marker, color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
-        look: Any = {"color": colour, "markerfacecolor": "white", "markersize": 4.2, "markeredgewidth": 0.8}
+        axes.plot(at[unit][~never], y[~never], marker, color=color, markersize=3, alpha=0.5, markeredgewidth=0)
+        look: Any = {"color": color, "markerfacecolor": "white", "markersize": 4.2, "markeredgewidth": 0.8}
         axes.plot(at[unit][never], y[never], ">", **look)
         medians = {
             place[str(model)] + offset: median_with_censored(of[unit].tolist(), of["censored"].tolist())
             for model, of in at.groupby("model")
         }
         drawn = np.array([(x, y) for y, x in medians.items() if not math.isnan(x)]).reshape(-1, 2)
-        axes.vlines(drawn[:, 0], drawn[:, 1] - 0.13, drawn[:, 1] + 0.13, color=colour, linewidth=2)
-    missing(axes, [place[model] for model in models if model not in set(timed["model"])])
+        axes.vlines(drawn[:, 0], drawn[:, 1] - 0.13, drawn[:, 1] + 0.13, color=color, linewidth=2)
+    mark_missing(axes, [place[model] for model in models if model not in set(timed["model"])])
     axes.set_xlim(left=0)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=unit == "epoch", min_n_ticks=2))
@@ -195,3 +212,6 @@ def _told(spec: TimeToQuality, table: pd.DataFrame, timed: pd.DataFrame, baselin
         if lacking := len(table) - len(timed):
             told.append(f"{lacking} without timings left out.")
     return told
+
+
+KINDS = (FigureKind(Convergence, plot_convergence), FigureKind(TimeToQuality, plot_time_to_quality))

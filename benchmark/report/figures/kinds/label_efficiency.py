@@ -4,30 +4,39 @@ Azizi 2021, figure 5 and supplement B.6, B.8; Truong 2021's sizes S, M and F.
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from benchmark.errors import BenchmarkError
+from benchmark.report.data import ReportData
 from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
-from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told
-from benchmark.report.figures.specs import LabelEfficiency
-from benchmark.report.figures.style import Room, grid_of_panels, ticks_apart, title_of
+from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs
+from benchmark.report.figures.specs import Band, FigureKind, FigureSpec
+from benchmark.report.figures.style import PanelSize, Plot, grid_of_panels, ticks_that_fit, title_of
 from benchmark.stats.significance import sample_sd, t_interval
 
 WIDTH, HEIGHT = 2.7, 2.2
 STAGGER = 0.035  # how far models of one size stand apart, so that intervals are seen: 3.5 % of the size
 
 
-def plot_label_efficiency(material: Material, spec: LabelEfficiency) -> Plot:
+class LabelEfficiency(FigureSpec):
+    """Score against the number of training images, or their fraction."""
+
+    kind: Literal["label-efficiency"] = "label-efficiency"
+    against: Literal["images", "fraction"] = "images"
+    band: Band = "interval"
+
+
+def plot_label_efficiency(data: ReportData, spec: LabelEfficiency) -> Plot:
     """One panel for all sizes of a task (in one protocol, recipe, data and number of folds), one line a model.
 
     Raises BenchmarkError where no panel has two sizes.
     """
-    shown = chosen(material, spec)
-    table = _table(shown, material, spec)
+    shown = select_runs(data, spec)
+    table = _table(shown, data, spec)
     sizes = table.groupby("panel")["size"].nunique()
     panels = [name for name in dict.fromkeys(table["panel"]) if sizes[name] > 1]
     if not panels:
@@ -36,14 +45,14 @@ def plot_label_efficiency(material: Material, spec: LabelEfficiency) -> Plot:
         )
     table = table[table["panel"].isin(panels)]
     models = tuple(model for model in shown.models if model in set(table["model"]))
-    look = line_styles(shown, models, material.baseline)
-    rows = shown.frame.assign(panel=_panels(shown, material)).drop_duplicates("panel").set_index("panel")
+    look = line_styles(shown, models, data.baseline)
+    rows = shown.frame.assign(panel=_panels(shown, data)).drop_duplicates("panel").set_index("panel")
     titles = []
     for name in panels:
         row = rows.loc[[name]].copy()
         row["setting"] = table.loc[table["panel"] == name, "setting"].iloc[0]
         titles.append(title_of(row, WIDTH))
-    room = Room(width=WIDTH, height=HEIGHT, before=0.6, after=0.2)
+    room = PanelSize(width=WIDTH, height=HEIGHT, before=0.6, after=0.2)
     figure, axes, _ = grid_of_panels(titles, room, legend=legend_of(look))
     for name, panel in zip(panels, axes, strict=True):
         lines = table[table["panel"] == name]
@@ -65,21 +74,21 @@ def _axis(spec: LabelEfficiency) -> str:
     return "number of training images" if spec.against == "images" else "share of the training patients, in %"
 
 
-def _panels(shown: Chosen, material: Material) -> "pd.Series[str]":
+def _panels(shown: Selection, data: ReportData) -> "pd.Series[str]":
     """What must be alike for sizes to stand on one line: all but weights, seed and the share itself."""
     alike = {"weights": (), "seed": 0, "fold": None, "fraction": 1.0, "subset": None}
-    return shown.frame["key"].map(lambda key: material.records[key].cell.model_copy(update=alike).key)
+    return shown.frame["key"].map(lambda key: data.records[key].cell.model_copy(update=alike).key)
 
 
-def _table(shown: Chosen, material: Material, spec: LabelEfficiency) -> pd.DataFrame:
-    frame = shown.frame.assign(panel=_panels(shown, material))
+def _table(shown: Selection, data: ReportData, spec: LabelEfficiency) -> pd.DataFrame:
+    frame = shown.frame.assign(panel=_panels(shown, data))
     if spec.against == "fraction":
         frame = frame[frame["subset"].isna()]
     order = {name: place for place, name in enumerate(shown.blocks)}
     rows = []
     for (panel, block, model), runs in frame.groupby(["panel", "block", "model"], sort=False):
         first = runs.iloc[0]
-        cell = material.records[first["key"]].cell
+        cell = data.records[first["key"]].cell
         values, mean = runs["score"].to_numpy(dtype=float), float(runs["score"].mean())
         low, high = (mean - sample_sd(values), mean + sample_sd(values)) if spec.band == "sd" else t_interval(values)
         size = 100 * cell.fraction if spec.against == "fraction" else float(runs["num_train"].mean())
@@ -105,11 +114,11 @@ def _draw(axes: Axes, line: pd.DataFrame, look: LineStyle, aside: float) -> None
     line = line.sort_values("size")
     x = line["size"].to_numpy() * math.exp(aside)
     y = 100 * line["mean"].to_numpy()
-    drawn = {"color": look.colour, "linestyle": look.line, "zorder": 2 + look.front}
+    drawn = {"color": look.color, "linestyle": look.line, "zorder": 2 + look.front}
     axes.plot(x, y, linewidth=1.3 if look.named else 0.6, marker=look.marker, markersize=4, **drawn)
     if look.named:
         low, high = 100 * line["low"].to_numpy(), 100 * line["high"].to_numpy()
-        axes.vlines(x, low, high, color=look.colour, linewidth=1, zorder=2)
+        axes.vlines(x, low, high, color=look.color, linewidth=1, zorder=2)
 
 
 def _scale(axes: Axes, lines: pd.DataFrame, spec: LabelEfficiency) -> None:
@@ -119,9 +128,12 @@ def _scale(axes: Axes, lines: pd.DataFrame, spec: LabelEfficiency) -> None:
     labels = [f"{size:,.0f}" if spec.against == "images" else f"{size:g}" for size in sizes]
     low, high = (math.log(limit) for limit in axes.get_xlim())
     room = WIDTH / (high - low)
-    kept = ticks_apart(sizes, labels, lambda size: room * math.log(size))
+    kept = ticks_that_fit(sizes, labels, lambda size: room * math.log(size))
     axes.set_xticks([sizes[number] for number in kept], [labels[number] for number in kept])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(_axis(spec))
+
+
+KINDS = (FigureKind(LabelEfficiency, plot_label_efficiency),)

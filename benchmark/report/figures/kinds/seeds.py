@@ -2,26 +2,28 @@
 told apart from the baseline's; the published mean and sd beside it where asked.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.report.figures.material import Chosen, Material, Plot, caption_of, chosen, runs_told, tested, tests_told
-from benchmark.report.figures.specs import PublishedTable, Seeds
+from benchmark.report.data import ReportData
+from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs, tested, tests_told
+from benchmark.report.figures.specs import Correction, FigureKind, FigureSpec, PublishedTable
 from benchmark.report.figures.style import (
     BLACK,
     VERDICTS,
-    Room,
-    beside_panel,
+    PanelSize,
+    Plot,
+    annotate_row,
     grid_of_panels,
-    key,
     label_rows,
-    missing,
-    row_labels,
-    spread,
+    legend_entry,
+    mark_missing,
+    offsets_about_zero,
     title_of,
+    wrapped_row_labels,
 )
 from benchmark.report.format import OVERLAP
 
@@ -31,28 +33,36 @@ WIDTH = 2.2
 BELOW = 0.3  # of a row: how far the published stand beneath ours
 
 
-def plot_seeds(material: Material, spec: Seeds) -> Plot:
+class Seeds(FigureSpec):
+    """Every run, its mean and sd, per task."""
+
+    kind: Literal["seeds"] = "seeds"
+    correction: Correction = "none"
+    published: PublishedTable | None = None
+
+
+def plot_seeds(data: ReportData, spec: Seeds) -> Plot:
     """One panel a block, one row a model. The published stand beside official images alone. Raises BenchmarkError."""
-    shown = chosen(material, spec)
-    rows = tested(shown, material.baseline, spec.correction)
-    printed = _printed(material, shown, spec.published)
-    labels, left, lines = row_labels(shown.models)
+    shown = select_runs(data, spec)
+    rows = tested(shown, data.baseline, spec.correction)
+    printed = _printed(data, shown, spec.published)
+    labels, left, lines = wrapped_row_labels(shown.models)
     row = max(0.3 if len(printed) else 0.21, 0.06 + 0.14 * lines)
-    words = {"baseline": f"runs of the baseline {material.baseline}", "above": "runs of a model above it (*)"}
+    words = {"baseline": f"runs of the baseline {data.baseline}", "above": "runs of a model above it (*)"}
     words |= {"below": "runs of a model below it (*)", "alike": "runs of a model not told apart from it"}
     if rows["p"].isna().all():
         words["alike"] = "runs"
     legend = [
-        key(words[name], color=VERDICTS[name][0], marker=VERDICTS[name][1], markersize=3.5)
+        legend_entry(words[name], color=VERDICTS[name][0], marker=VERDICTS[name][1], markersize=3.5)
         for name in words
         if name in set(rows["verdict"])
     ]
-    legend.append(key("mean ± sd", marker="|", markersize=9, markeredgewidth=2))
+    legend.append(legend_entry("mean ± sd", marker="|", markersize=9, markeredgewidth=2))
     if len(printed):
-        legend.append(key("published mean ± sd", marker="D", markerfacecolor="white", markersize=4))
+        legend.append(legend_entry("published mean ± sd", marker="D", markerfacecolor="white", markersize=4))
     figure, panels, columns = grid_of_panels(
         [title_of(shown.block(name), WIDTH) for name in shown.blocks],
-        Room(width=WIDTH, height=row * max(len(labels), 2)),
+        PanelSize(width=WIDTH, height=row * max(len(labels), 2)),
         left=left,
         legend=legend,
     )
@@ -63,40 +73,40 @@ def plot_seeds(material: Material, spec: Seeds) -> Plot:
     return Plot(figure=figure, table=_table(shown, rows, printed), caption=_caption(shown, spec, rows, printed))
 
 
-def _draw(axes: Axes, shown: Chosen, name: str, rows: pd.DataFrame, printed: pd.DataFrame | None) -> None:
+def _draw(axes: Axes, shown: Selection, name: str, rows: pd.DataFrame, printed: pd.DataFrame | None) -> None:
     place = {model: float(number) for number, model in enumerate(shown.models)}
     runs = shown.block(name).sort_values(["seed", "fold"])
-    beside = runs.groupby("model")["score"].transform(lambda of: pd.Series(spread(len(of), 0.44), of.index))
+    beside = runs.groupby("model")["score"].transform(lambda of: pd.Series(offsets_about_zero(len(of), 0.44), of.index))
     rows = rows.assign(place=rows.index.map(place).astype(float))
-    for verdict, (colour, marker) in VERDICTS.items():
+    for verdict, (color, marker) in VERDICTS.items():
         alike = rows[rows["verdict"] == verdict]
         dots = runs[runs["model"].isin(alike.index)]
         y = dots["model"].map(place).astype(float) + beside[dots.index]
-        axes.scatter(100 * dots["score"], y, s=9, color=colour, marker=marker, alpha=0.5, linewidths=0, zorder=2)
+        axes.scatter(100 * dots["score"], y, s=9, color=color, marker=marker, alpha=0.5, linewidths=0, zorder=2)
         x, y = 100 * alike["mean"], alike["place"]
-        axes.errorbar(x, y, xerr=100 * alike["sd"], fmt="none", ecolor=colour, capsize=2.5, elinewidth=1.1, zorder=3)
-        axes.vlines(x, y - 0.3, y + 0.3, color=colour, linewidth=2, zorder=3)
+        axes.errorbar(x, y, xerr=100 * alike["sd"], fmt="none", ecolor=color, capsize=2.5, elinewidth=1.1, zorder=3)
+        axes.vlines(x, y - 0.3, y + 0.3, color=color, linewidth=2, zorder=3)
     if rows["is_baseline"].any():
         axes.axvline(100 * rows.loc[rows["is_baseline"], "mean"].iloc[0], color=BLACK, linewidth=0.7, linestyle=":")
     if printed is not None:
         look: Any = {"color": BLACK, "fmt": "D", "markerfacecolor": "white", "markersize": 3.6, "markeredgewidth": 0.8}
         x, y = 100 * printed["published_mean"], printed.index.map(place).astype(float) + BELOW
         axes.errorbar(x, y, xerr=100 * printed["published_sd"], elinewidth=0.7, capsize=2, **look)
-    missing(axes, [place[model] for model in shown.models if model not in rows.index])
+    mark_missing(axes, [place[model] for model in shown.models if model not in rows.index])
     for row in rows.itertuples():
         if marks := "*" * (row.verdict in ("above", "below")) + OVERLAP * bool(row.overlap):
-            beside_panel(axes, place[str(row.Index)], marks)
+            annotate_row(axes, place[str(row.Index)], marks)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.set_xlabel(f"100 × {runs['metric'].iloc[0]}")
 
 
-def _printed(material: Material, shown: Chosen, wanted: PublishedTable | None) -> pd.DataFrame:
+def _printed(data: ReportData, shown: Selection, wanted: PublishedTable | None) -> pd.DataFrame:
     """Block, model, published_mean, published_sd, published_n: of the same task, protocol, metric and share."""
     columns = ["block", "model", "published_mean", "published_sd", "published_ddof", "published_n"]
-    if wanted is None or material.published is None:
+    if wanted is None:
         return pd.DataFrame(columns=columns)
-    told = material.published
+    told = data.published
     told = told[(told["paper"].astype(str) == wanted.paper) & (told["table"].astype(str) == wanted.table)]
     told = told.rename(
         columns={
@@ -118,7 +128,7 @@ def _printed(material: Material, shown: Chosen, wanted: PublishedTable | None) -
     return ours[["block", "model", "base", *on]].merge(told, on=["base", *on])[columns]
 
 
-def _table(shown: Chosen, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+def _table(shown: Selection, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     facts = ["block", "task", "setting", "data", "metric"]
     blocks = shown.frame.drop_duplicates("block")[facts]
     cells = pd.MultiIndex.from_product([shown.blocks, shown.models], names=["block", "model"]).to_frame(index=False)
@@ -139,7 +149,7 @@ def _table(shown: Chosen, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.DataF
     ]
 
 
-def _caption(shown: Chosen, spec: Seeds, rows: pd.DataFrame, printed: pd.DataFrame) -> str:
+def _caption(shown: Selection, spec: Seeds, rows: pd.DataFrame, printed: pd.DataFrame) -> str:
     told = [f"Every run, and its model's mean and sd (n - 1) over {runs_told(rows['n'].tolist())}."]
     told.append(tests_told(rows, str(rows["baseline"].iloc[0]), spec.correction))
     holes = len(shown.blocks) * len(shown.models) - len(rows)
@@ -153,3 +163,6 @@ def _caption(shown: Chosen, spec: Seeds, rows: pd.DataFrame, printed: pd.DataFra
         elif official:
             told.append(f"No number printed in {where} is of what was run here.")
     return caption_of(shown, spec, *told)
+
+
+KINDS = (FigureKind(Seeds, plot_seeds),)
