@@ -8,12 +8,14 @@ class Purpose(str, Enum):
     """What a random stream is for. The values are part of every draw: they are frozen as keys are."""
 
     AUGMENTATION = "augmentation"  # of one training image in one epoch
+    BAG = "bag"  # which two images of a bag make a pair in one epoch
     DROPOUT = "dropout"
     ENCODER = "encoder"  # the first weights of an encoder
     HEAD = "head"  # the first weights of what stands on an encoder
     ORDER = "order"  # of the training images in one epoch
     SUBSET = "subset"  # which training images a fraction or a subset has
     UNCERTAIN = "uncertain"  # what uncertain labels train as
+    VIEW = "view"  # one of the two augmented views of an image in one epoch
 
 
 def stream(seed: int, purpose: Purpose, *where: int) -> int:

@@ -72,7 +72,7 @@ def _draw_crop(height: int, width: int, generator: torch.Generator) -> tuple[int
 
 
 def render_exact(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pixels:
-    """The papers' pixels: PIL crop, antialiased bilinear resize, mirror, rotation by nearest neighbour on black."""
+    """The papers' pixels: PIL crop, antialiased bilinear resize, mirror, rotation by nearest neighbor on black."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     box = (drawn.left, drawn.top, drawn.left + drawn.width, drawn.top + drawn.height)
     image = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
@@ -93,9 +93,9 @@ def render_fast(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pix
         height, width = drawn.height // block, drawn.width // block
         crop = cv2.resize(crop[: height * block, : width * block], (width, height), interpolation=cv2.INTER_AREA)
     height, width = crop.shape[:2]
-    # output pixel centre -> centred, rotated, mirrored -> crop pixel centre; OpenCV wants that inverse map
+    # output pixel center -> centered, rotated, mirrored -> crop pixel center; OpenCV wants that inverse map
     cosine, sine = math.cos(math.radians(drawn.angle)), math.sin(math.radians(drawn.angle))
-    across, down, centre = width / size, height / size, (size - 1) / 2
+    across, down, center = width / size, height / size, (size - 1) / 2
     sign = -1.0 if drawn.mirrored else 1.0
     inverse = np.array(
         [
@@ -104,7 +104,7 @@ def render_fast(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pix
         ]
     )
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    inverse[:, 2] = middle - inverse[:, :2] @ np.array([centre, centre])
+    inverse[:, 2] = middle - inverse[:, :2] @ np.array([center, center])
     warped = cv2.warpAffine(
         crop, inverse, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
     )
@@ -134,8 +134,8 @@ def flips(pixels: Pixels, generator: torch.Generator) -> Pixels:
     return np.ascontiguousarray(pixels[:: -1 if down else 1, :: -1 if across else 1])
 
 
-def colour() -> A.Compose:
-    """Colour and blur of photographs, after the crop.
+def color() -> A.Compose:
+    """Color and blur of photographs, after the crop.
 
     Departs: the strengths of the photographs' augmentation are ours: the paper names its operations alone.
     """
@@ -168,7 +168,7 @@ class Augmentation:
 CLASSIFICATION: dict[str, Augmentation] = {
     "crop-flip-rotate": Augmentation(),
     "crop-flip-rotate-tone": Augmentation(rotation=20.0, finish=tone),  # Azizi 2021, supplement A.2
-    "crop-flip-rotate-colour": Augmentation(rotation=20.0, compose=colour),  # Azizi 2021, section 4.3
+    "crop-flip-rotate-colour": Augmentation(rotation=20.0, compose=color),  # Azizi 2021, section 4.3
     "flips": Augmentation(rotation=0.0, finish=flips),  # Truong 2021, section 5.2: PatchCam
 }
 
@@ -208,7 +208,7 @@ class Elastic(A.ElasticTransform):  # type: ignore[misc] # the library is not ty
 
 
 class InverseGamma(A.RandomGamma):  # type: ignore[misc]
-    """Grey values to the power of one over what is drawn from 0.8 to 1.2, as albumentations 0.4.3 has it."""
+    """Gray values to the power of one over what is drawn from 0.8 to 1.2, as albumentations 0.4.3 has it."""
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Returns the exponent."""
@@ -237,7 +237,7 @@ def xray_segmentation(size: int) -> A.Compose:
 
 
 def fundus_segmentation(size: int) -> A.Compose:
-    """The first paper's augmentation of fundus photographs: rotation, noise, colour, the three flips.
+    """The first paper's augmentation of fundus photographs: rotation, noise, color, the three flips.
 
     Departs: the strengths of the fundus augmentation are ours: the paper names its operations alone.
     """

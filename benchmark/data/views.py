@@ -83,7 +83,8 @@ class PairBatch(Batch):
 @dataclass(frozen=True, kw_only=True)
 class PairSplit:
     """Bags of images and how their pairs of views are drawn. `bags`: the rows of the source that each bag
-    holds."""
+    holds.
+    """
 
     source: PixelSource
     bags: Sequence[Rows]

@@ -210,7 +210,7 @@ def _steps(
     position: _Position,
     watch_step: Callable[[dict[str, float]], None],
 ) -> Iterator[None]:
-    """Takes the steps of an epoch, or the rest of it, and yields after each. Losses stay on the device: no step waits for
+    """Takes the steps of an epoch, or the rest of it, and yields between them. Losses stay on the device: no step waits for
     them, but for one in WATCH_SECONDS.
     """
     watched = began = time.monotonic()
@@ -246,9 +246,9 @@ def _steps(
                 told["seconds_left"] = pace * (length.max_steps - position.num_steps)
             watch_step(told)
         run.train_seconds += time.perf_counter() - started
-        yield
         if position.num_steps == length.max_steps or (steps_of_epoch and position.num_steps % steps_of_epoch == 0):
-            return
+            return  # no state between an epoch's last step and its validation
+        yield
 
 
 def _check(loss: float, of: str, epoch: int) -> None:
