@@ -1,5 +1,6 @@
 """`benchmark zoo …`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
 from benchmark.cli.options import Offline, Project, workspace_of
 from benchmark.errors import BenchmarkError
-from benchmark.text import first_few, printable
+from benchmark.text import first_few, plural, printable
 from benchmark.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,19 +44,23 @@ def list_entries(project: Project = None) -> None:
 
 @app.command()
 def show(name: Name, project: Project = None) -> None:
-    """One entry's facts, and where its file lies."""
+    """Show an entry's facts, where its file lies, and what it was made from, back to the first weights."""
     import yaml
 
+    from benchmark.zoo.ancestry import ancestry, describe
     from benchmark.zoo.catalog import find_entry
     from benchmark.zoo.fetch import find_weight_file
 
     workspace = workspace_of(project=project)
-    entry = find_entry(name, _catalog(workspace))
+    catalog = _catalog(workspace)
+    entry = find_entry(name, catalog)
     facts = yaml.safe_dump(entry.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
     typer.echo(printable(facts.rstrip()))
     if not entry.is_scratch:
         file = find_weight_file(entry, workspace.weights)
         typer.echo(f"file: {file.path}\nfile_sha256: {file.sha256}" if file else "file: not here")
+    if entry.made_by:
+        typer.echo("\nmade from:\n" + printable("\n".join(describe(ancestry(entry, catalog)))))
 
 
 app.command("add")(zoo_add.add)
@@ -79,19 +84,29 @@ def remove(name: Name, project: Project = None) -> None:
 
 @app.command("fetch")
 def fetch_entries(
-    names: Annotated[str, typer.Argument(help="Entries, as --models takes them.")] = "all",
+    names: Annotated[
+        str | None,
+        typer.Argument(help="Entries, as --models takes them [default: all, after asking].", show_default=False),
+    ] = None,
     from_file: Annotated[
         Path | None, typer.Option("--from-file", help="Take this file instead of downloading.", show_default=False)
     ] = None,
     offline: Offline = False,  # noqa: FBT002 - typer's way to declare a flag
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Fetch all without asking.")] = False,  # noqa: FBT002
     project: Project = None,
 ) -> None:
-    """Bring the weight files of entries here: with resume, checked against their digests."""
+    """Download the weight files of entries, and continue what was interrupted.
+
+    A file is compared with its published digest. Where none is published, the first download is pinned: later loads are
+    compared with it, but nobody vouches for the first.
+    """
     from benchmark.api.progress import bytes_bar
     from benchmark.zoo.fetch import fetch, import_weight_file
 
     workspace = workspace_of(project=project)
-    entries = [e for e in _chosen(names, workspace) if not e.is_scratch]
+    entries = [e for e in _chosen(names or "all", workspace) if not e.is_scratch]
+    if names is None and not from_file and not yes:
+        _ask_for_all(entries, workspace)
     if from_file:
         if len(entries) != 1:
             raise BenchmarkError(f"--from-file is for one entry; {names!r} names {len(entries)}")
@@ -127,5 +142,31 @@ def _chosen(names: str, workspace: Workspace) -> "list[ZooEntry]":
     return [catalog[name] for name in select(names, {e.name: e.family for e in catalog.values()}, noun="model")]
 
 
+def _ask_for_all(entries: "list[ZooEntry]", workspace: Workspace) -> None:
+    """Asks whether to download all files that are missing. Raises BenchmarkError where the answer is no, or nobody is there."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from benchmark.zoo.fetch import find_weight_file, remote_size
+
+    missing = [entry for entry in entries if find_weight_file(entry, workspace.weights) is None]
+    if not missing:
+        return
+    with ThreadPoolExecutor(8) as pool:
+        sizes = [size for size in pool.map(remote_size, missing) if size is not None]
+    amount = f"{sum(sizes) / 1e9:,.1f} GB" if sizes else "an unknown size"
+    if sizes and len(sizes) < len(missing):
+        amount = f"at least {amount}, {len(missing) - len(sizes)} of unknown size"
+    question = f"download {plural(len(missing), 'file')} ({amount}) into {workspace.weights}?"
+    if not sys.stdin.isatty():
+        raise BenchmarkError(f"{question} Name the entries that you want, or agree with --yes")
+    if not typer.confirm(question):
+        raise BenchmarkError("nothing was downloaded: name the entries that you want")
+
+
 def _pinned(entry: "ZooEntry") -> str:
-    return "" if len(entry.sha256) == 64 else " (pinned now: checked against this at every load)"
+    """Returns what the digest was compared with."""
+    if len(entry.sha256) == 64:
+        return " (as published)"
+    if entry.sha256:
+        return f" (its first {len(entry.sha256)} digits as published; pinned now)"
+    return " (no digest is published: pinned now, on first use)"

@@ -31,6 +31,7 @@ MIN_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any line 
 CHUNK = 1 << 18
 MAX_LENGTH_DIGITS = 18  # digits of a Content-Length
 SCHEMES = ("http", "https")
+HEADERS = {"User-Agent": f"medical-transfer-benchmark/{__version__}"}
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
 
@@ -71,6 +72,16 @@ def download(source: str, partial_file: Path, progress: Progress) -> None:
     raise BenchmarkError(shortened(" ".join(reason.split()), 200))
 
 
+def remote_size(source: str) -> int | None:
+    """Returns the bytes that the server says the file has; None where it does not say, or is not reachable."""
+    request = urllib.request.Request(source, method="HEAD", headers=HEADERS)  # noqa: S310 - http(s) only, checked by fetch
+    try:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=STALL_SECONDS) as reply:
+            return _length(reply.headers)
+    except (OSError, ValueError, HTTPException):
+        return None
+
+
 def bytes_received(partial_file: Path) -> int:
     """Returns how many bytes have arrived."""
     return partial_file.stat().st_size if partial_file.exists() else 0
@@ -84,7 +95,7 @@ def validator_file(partial_file: Path) -> Path:
 def _request(source: str, partial_file: Path, progress: Progress) -> bool:
     """One request, from where the part file ends if the server still has the same file. Returns whether it is whole."""
     have, validator = bytes_received(partial_file), ""
-    request = urllib.request.Request(source, headers={"User-Agent": f"medical-transfer-benchmark/{__version__}"})  # noqa: S310 - http(s) only, checked by fetch
+    request = urllib.request.Request(source, headers=HEADERS)  # noqa: S310 - http(s) only, checked by fetch
     with suppress(OSError, ValueError, LookupError, TypeError):
         validator = str(json.loads(validator_file(partial_file).read_text())["validator"])
     if have and validator:
@@ -99,10 +110,9 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
         if continued and not (reply.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
             partial_file.unlink()  # what comes is no continuation of it
             raise ConnectionError(f"the server sent another part of the file than from byte {have:,} on")
-        length = reply.headers.get("Content-Length") or ""
-        known = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
+        length = _length(reply.headers)
         done = have if continued else 0
-        total = done + int(length) if known else None
+        total = None if length is None else done + length
         if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
             partial_file.unlink(missing_ok=True)
             _keep_validator(partial_file, reply.headers)
@@ -117,6 +127,11 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
             kept = f"{bytes_received(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
             raise DiskFullError(f"{fault}; {kept}") from fault
     return total is None or done == total
+
+
+def _length(headers: Message) -> int | None:
+    length = headers.get("Content-Length") or ""
+    return int(length) if length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS else None
 
 
 def _keep_validator(partial_file: Path, headers: Message) -> None:

@@ -23,6 +23,7 @@ from benchmark.strict import StrictModel
 from benchmark.zoo import hub
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.download import Progress, bytes_received, download, validator_file
+from benchmark.zoo.download import remote_size as download_size
 from benchmark.zoo.integrity import check_complete
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
@@ -117,6 +118,17 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
             again = f"{kept:,} bytes are kept in {_part(path)}, the same command continues; or " if kept else ""
             raise BenchmarkError(f"{entry.name}: {fault}: {again}{by_hand}") from fault
         return _admit(entry, _part(path), path)
+
+
+def remote_size(entry: ZooEntry) -> int | None:
+    """Returns how many bytes fetching the entry's file would download; None where nobody says so."""
+    if not entry.source.startswith(REMOTE):
+        return None
+    try:
+        source = hub.resolve_source(entry.source, entry.container)
+        return hub.remote_size(hub.parse_source(source)) if source.startswith(hub.HF) else download_size(source)
+    except BenchmarkError:
+        return None
 
 
 def import_weight_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:

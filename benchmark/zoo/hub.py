@@ -130,6 +130,16 @@ def fetch_to_cache(where: HubFile, *, offline: bool) -> Path:
         raise BenchmarkError(f"huggingface_hub: {_told(error)}") from error
 
 
+def remote_size(file: HubFile) -> int | None:
+    """Returns the bytes that the Hub says the file has; None where it does not say, or is not reachable."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        return get_hf_file_metadata(hf_hub_url(file.repo, file.file, revision=file.revision)).size
+    except Exception:  # noqa: BLE001 - whatever its HTTP client meets, the size is not known
+        return None
+
+
 def published_digest(cached: Path) -> str:
     """The sha256 that the Hub gives for a large file, after which its cache names the file; empty where it gives none."""
     return cached.name if DIGEST.fullmatch(cached.name) else ""

@@ -208,7 +208,7 @@ def fingerprint(features: Floats, size: int) -> Fingerprint:
 
 def _digest_verdict(entry: ZooEntry) -> str:
     if entry.source.startswith("file:") or not entry.sha256:
-        return "pinned when it came"
+        return "pinned on first use"
     return "as published" if len(entry.sha256) == 64 else f"first {len(entry.sha256)} digits as published"
 
 

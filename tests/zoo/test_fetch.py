@@ -13,7 +13,7 @@ from pytest_socket import SocketBlockedError
 from shelf import BODY, OTHER, Shelf, kept, refusal, sha256
 
 from benchmark.zoo import download as downloading
-from benchmark.zoo.fetch import WeightFile, fetch, find_weight_file, verify_weight_file
+from benchmark.zoo.fetch import WeightFile, fetch, find_weight_file, remote_size, verify_weight_file
 
 pytestmark = pytest.mark.usefixtures("waits")
 
@@ -446,3 +446,18 @@ def test_nothing_of_fetching_needs_torch():
     )
 
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_size_of_a_download_is_asked_for_beforehand(shelf):
+    assert remote_size(shelf.entry()) == len(BODY)
+    assert remote_size(shelf.entry().model_copy(update={"source": "http://127.0.0.1:9/net.pth"})) is None
+
+
+def test_fetch_without_names_asks_with_the_size(cli, monkeypatch):
+    monkeypatch.setattr("benchmark.zoo.fetch.remote_size", lambda entry: 10**9 if entry.name == "swav" else None)
+
+    refused = cli("zoo", "fetch")
+
+    assert refused.code == 2
+    assert "files (at least 1.0 GB, " in refused.text
+    assert "agree with --yes" in refused.text

@@ -78,7 +78,7 @@ def test_a_trained_net_passes_with_all_that_was_seen(trained, admitted, weights)
 
     assert (seen.verdict, seen.reasons) == ("PASS", [])
     assert (seen.name, seen.licence, seen.file) == ("net", "CC BY-NC 4.0", "net.pth")
-    assert (seen.sha256, seen.digest) == (file.sha256, "pinned when it came")
+    assert (seen.sha256, seen.digest) == (file.sha256, "pinned on first use")
     assert seen.report.loaded_fraction == 1.0
     assert seen.report.dropped == ["fc.weight", "fc.bias"]
     assert seen.statistics.finite
@@ -160,10 +160,10 @@ def test_what_is_not_here_is_no_failure(weights):
 @pytest.mark.parametrize(
     ("known", "source", "said"),
     [
-        ("", "https://example.org/net.pth", "pinned when it came"),
+        ("", "https://example.org/net.pth", "pinned on first use"),
         ("8", "https://example.org/net.pth", "first 8 digits as published"),
         ("64", "https://example.org/net.pth", "as published"),
-        ("64", "file:net.pth", "pinned when it came"),
+        ("64", "file:net.pth", "pinned on first use"),
     ],
 )
 def test_the_digest_is_told_for_what_it_is(trained, admitted, weights, known, source, said):
