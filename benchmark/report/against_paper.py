@@ -1,9 +1,9 @@
-"""Ours against a paper's printed number: what differs between the two questions, and, where nothing does, a test.
+"""Our result against a paper's printed number: what differs between the two experiments, and a test where nothing does.
 
 A test is made only where images, split sizes, metric, protocol and recipe are the paper's as far as the project knows
-them; otherwise the difference stands without one, with the list of what differs. The test is Welch's, from mean, sd and n
-of both. Where the test part is a random split, the paper judged other images than ours: the error of the difference then
-also has the spread over test parts of ours and of theirs (taken to be as large), which seeds alone do not show.
+them; otherwise the difference is shown without a test, with the list of what differs. The test is Welch's, from mean, sd
+and n of both. Where the test split is random, the paper tested other images than we do: the error of the difference then
+also has the spread over test splits of ours and of theirs (taken to be as large), which seeds alone do not show.
 """
 
 import math
@@ -23,7 +23,7 @@ from benchmark.report.paper_tables import EPOCHS, PARAMETERS, tables_in
 from benchmark.scoring.resampling import sd_over_test_sets
 from benchmark.stats.significance import CONFIDENCE, Difference
 
-COUNTED = (EPOCHS, PARAMETERS)  # what is printed of a training, not of its test
+COUNTED = (EPOCHS, PARAMETERS)  # numbers about a training, which has no test images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +37,17 @@ class Moments:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperComparison:
-    """One result of ours (`ours`: a row of `summary`) beside one printed number (`printed`: a row of `read_published`).
+    """One result of ours (`ours`: a row of `summary`) and one printed number (`printed`: a row of `read_published`).
 
-    `differs`: what is not the paper's; where it is empty, `difference` has the interval and p of the test, else only its
-    mean. `other_test_part`: the paper's test images are another random draw, and the interval allows for it.
+    `differs`: what is not as in the paper; where it is empty, `difference` has the interval and p of the test, else only
+    its mean. `other_test_images`: the paper's test images are another random draw, and the interval allows for it.
     """
 
     ours: Mapping[str, Any]
     printed: Mapping[str, Any]
     differs: tuple[str, ...]
     difference: Difference
-    other_test_part: bool
+    other_test_images: bool
 
     @property
     def note(self) -> str:
@@ -55,7 +55,7 @@ class PaperComparison:
         notes = []
         if self.differs:
             notes.append(f"not tested, ours differ: {'; '.join(self.differs)}")
-        elif self.other_test_part:
+        elif self.other_test_images:
             notes.append("another random split: the error allows for other test images")
         if isinstance(self.printed["note"], str) and self.printed["note"]:
             notes.append(self.printed["note"])
@@ -86,21 +86,21 @@ def compare_with_papers(rows: pd.DataFrame, data: ReportData) -> list[PaperCompa
 def compare_with_printed(
     ours: Mapping[Any, Any], printed: Mapping[Any, Any], keys: Sequence[str], data: ReportData
 ) -> PaperComparison:
-    """Returns one result of ours beside one printed number. `ours` has mean, sd, n, task, metric and data; `keys` name its
-    records.
+    """Returns the comparison of one result of ours with one printed number. `ours` has mean, sd, n, task, metric and data;
+    `keys` are those of its records.
     """
     cell = data.records[keys[0]].cell
     task = data.tasks.get(cell.task)
     differs = differences(cell, ours, printed, data)
     mean = known(printed["mean"])
     gap = Difference(mean=math.nan if mean is None else float(ours["mean"]) - mean)
-    other_test_part = task is not None and task.split.method == "random"
+    other_test_images = task is not None and task.split.method == "random"
     theirs = printed_moments(printed)
     if not differs and task is not None and theirs is not None and not math.isnan(ours["sd"]):
         own = Moments(mean=float(ours["mean"]), sd=float(ours["sd"]), n=int(ours["n"]))
         over_test_sets = 0.0
         try:
-            if other_test_part and str(ours["metric"]) not in COUNTED:
+            if other_test_images and str(ours["metric"]) not in COUNTED:
                 predictions = [data.predictions(key) for key in keys]
                 over_test_sets = sd_over_test_sets(predictions, task.judging, str(ours["metric"]))
             gap = welch_with_test_sets(own, theirs, over_test_sets)
@@ -111,7 +111,7 @@ def compare_with_printed(
         printed=dict(printed),
         differs=differs,
         difference=gap,
-        other_test_part=other_test_part,
+        other_test_images=other_test_images,
     )
 
 

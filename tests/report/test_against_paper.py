@@ -53,7 +53,7 @@ def test_the_papers_own_question_on_its_own_test_images_is_tested_by_welch():
     ours, sd = (np.mean(scores), np.std(scores, ddof=1)), 0.01 * math.sqrt(10 / 9)
     expected = stats.ttest_ind_from_stats(*ours, 4, 0.8, sd, 10, equal_var=False)
     assert found.differs == ()
-    assert not found.other_test_part
+    assert not found.other_test_images
     assert found.difference.p == pytest.approx(expected.pvalue)
     assert found.difference.low < found.difference.mean < found.difference.high
 
@@ -67,7 +67,7 @@ def test_a_random_split_widens_the_error_by_both_test_parts():
     sd = np.std([roc_auc_score(truth[rows], score[rows]) for rows in drawn if len(set(truth[rows])) == 2])
 
     error = math.sqrt(np.var(scores, ddof=1) / 4 + 0.01**2 * 10 / 9 / 10 + 2 * sd**2)
-    assert found.other_test_part
+    assert found.other_test_images
     assert (found.difference.high - found.difference.low) / 2 == pytest.approx(1.96 * error, rel=0.06)
 
 
