@@ -13,7 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from benchmark.cli.main import app
-from benchmark.experiment.suite import Suite
+from benchmark.experiment.suite_file import suite_schema
 from benchmark.recipe import Recipe
 from benchmark.report.export import CELLS, SCORES, documentation
 
@@ -94,12 +94,11 @@ def _values(annotation: Any) -> str:
 
 def suites() -> str:
     """Returns what a suite's file may hold."""
-    rows = ["| field | default | type |", "|---|---|---|"]
-    for name, prop in Suite.model_json_schema()["properties"].items():
-        rows.append(
-            f"| `{name}` | `{prop.get('default', 'required')}` | {prop.get('type', 'see the shipped suites')} |"
-        )
+    rows = ["| field | default | meaning |", "|---|---|---|"]
+    for name, prop in suite_schema()["properties"].items():
+        default = f"`{prop['default']}`" if "default" in prop else "required" if "$ref" not in prop else "`{}`"
+        rows.append(f"| `{name}` | {default} | {prop.get('description', '')} |")
     about = (
-        "A suite is a YAML file; `benchmark run --suite FILE.yaml` runs it. The shipped ones are in `tasks/suites/`."
+        "A suite is a YAML file; [Write a suite](../suites.md) explains it. The shipped ones are in `tasks/suites/`."
     )
     return about + "\n\n" + "\n".join(rows)

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from benchmark import __version__
-from benchmark.cli import compare, data, export, judge, merge, pretrain, report, run, tasks, zoo
+from benchmark.cli import compare, data, export, judge, merge, pretrain, report, run, suite, tasks, zoo
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.logs import warnings_hidden
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(zoo.app, name="zoo", help="Pretrained weights: list, show, add, fetch, verify.")
 app.add_typer(tasks.app, name="tasks", help="Tasks: list, show, check; your own: add, remove.")
 app.add_typer(data.app, name="data", help="Data sets: verify, show, prepare, split; phantoms.")
+app.add_typer(suite.app, name="suite", help="Suites, grids in files: check, schema.")
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(run.status)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace, find_workspace
 
 Results = Annotated[
@@ -99,6 +100,10 @@ SuiteName = Annotated[
     str | None,
     typer.Option("--suite", help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.", show_default=False),
 ]
+SuiteFile = Annotated[
+    str | None,
+    typer.Argument(metavar="[SUITE]", help="A suite, in place of --suite: a file, or a name.", show_default=False),
+]
 AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Run, and mark, models on tasks whose images their weights were trained on."),
@@ -111,3 +116,10 @@ Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", 
 def workspace_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Workspace:
     """Places from the options given."""
     return find_workspace(results=results, data=data, project=project)
+
+
+def one_suite(file: str | None, name: str | None) -> str | None:
+    """Returns the suite that the argument or `--suite` names. Raises BenchmarkError where both do."""
+    if file is not None and name is not None:
+        raise BenchmarkError(f"SUITE and --suite: wanted one of them, found {file!r} and {name!r}")
+    return file if name is None else name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from benchmark.cli.options import Models, Project, Results, SuiteName, Tasks, workspace_of
+from benchmark.cli.options import Models, Project, Results, SuiteFile, SuiteName, Tasks, one_suite, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import first_few, plural
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 def report(
+    suite_file: SuiteFile = None,
     *,
     tasks: Tasks = None,
     models: Models = None,
@@ -77,6 +78,7 @@ def report(
     from benchmark.results.store import Store
     from benchmark.scoring.rescore import is_outdated, outdated_note
 
+    suite = one_suite(suite_file, suite)
     workspace = workspace_of(results=results, project=project)
     folder = workspace.project / "tasks" / "suites"
     grid = read_suite(suite, folder) if suite else None

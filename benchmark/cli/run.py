@@ -21,9 +21,11 @@ from benchmark.cli.options import (
     Seeds,
     Settings,
     Subsets,
+    SuiteFile,
     SuiteName,
     Sweep,
     Tasks,
+    one_suite,
 )
 from benchmark.text import plural, printable
 
@@ -38,6 +40,7 @@ Track = Annotated[
 
 
 def plan(
+    suite_file: SuiteFile = None,
     *,
     models: Models = None,
     tasks: Tasks = None,
@@ -59,6 +62,7 @@ def plan(
     from benchmark.api.run import plan as make_plan
     from benchmark.cli.console import out, table_of
 
+    suite = one_suite(suite_file, suite)
     planned = make_plan(
         models=models,
         tasks=tasks,
@@ -98,6 +102,7 @@ def plan(
 
 
 def run(
+    suite_file: SuiteFile = None,
     *,
     models: Models = None,
     tasks: Tasks = None,
@@ -127,6 +132,7 @@ def run(
     from benchmark.api.run import run as run_grid
     from benchmark.cli.console import resumable
 
+    suite = one_suite(suite_file, suite)
     with resumable():
         outcome = run_grid(
             models=models,

@@ -3,7 +3,7 @@
 import itertools
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,10 +99,13 @@ class RunRequest:
             write_phantom(known[name], folder, PhantomSpec(**order.model_dump()), renew=True)
         return replace(self, workspace=replace(self.workspace, data=folder))
 
-    def grid(self) -> ResolvedGrid:
-        """Resolve names and recipes. Raises BenchmarkError for what names nothing, or a recipe that does not fit."""
+    def grid(self, *, promised: Iterable[ZooEntry] = ()) -> ResolvedGrid:
+        """Resolves names and recipes; `promised` are entries that a pre-training has yet to make. Raises BenchmarkError for
+        what names nothing, or a recipe that does not fit.
+        """
         suite, workspace = self.suite, self.workspace
         entries = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
+        entries = {entry.name: entry for entry in promised} | entries
         if suite and (unmade := [step.name for step in suite.pretrain if step.name not in entries]):
             raise BenchmarkError(
                 f"suite {suite.name} first makes {first_few(unmade)}: `benchmark run --suite {suite.name}` does"

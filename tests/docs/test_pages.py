@@ -28,8 +28,8 @@ def test_every_command_of_a_page_runs_as_it_stands_there(page, cli, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
     for sheet in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        if sheet.startswith("name: lesions"):
-            (tmp_path / "lesions.yaml").write_text(sheet)
+        if name := re.search(r"^name: (\w+)", sheet, re.MULTILINE):
+            (tmp_path / f"{name[1]}.yaml").write_text(sheet)
     if "my_encoder.pth" in text:
         torch.save(timm.create_model("mobilenetv2_100", num_classes=0).state_dict(), "my_encoder.pth")
 
