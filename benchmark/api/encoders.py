@@ -34,7 +34,7 @@ def train_encoder(
     import torch
 
     from benchmark.cell import THREADS
-    from benchmark.pretrain import supervised
+    from benchmark.pretrain.continual import supervised
     from benchmark.runner.runner import Runner
 
     torch.set_num_threads(THREADS)

@@ -6,7 +6,9 @@ says in `pretrained_on` what its weights, and those that they were made from, ha
 are run and marked: the first paper prints them. Phantoms are images of their own: they overlap with phantoms alone.
 """
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from benchmark.cell import Cell
 from benchmark.tasks.spec import TaskSpec
@@ -16,6 +18,8 @@ from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
 
 NOTE = "overlap: "  # begins a record's note, by which the table marks the row
 PHANTOM = "(phantom)"  # ends the name of a data set whose stand-ins were seen (pretrain)
+PATIENTS = "benchmark.patients"  # in the header of a file that `benchmark pretrain` wrote: data set -> patients
+LARGEST_HEADER = 100_000_000  # bytes: safetensors' own limit
 Pair = tuple[str, str]  # task, model
 
 # one row for each data set of which a task uses the images: the names that weights may know it by. ISIC 2019 joins
@@ -59,6 +63,22 @@ def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace) -> list[str]
         elif not phantom and (some := _common(entry, task.shares_images_with, phantom=False)):
             notes.append(f"{NOTE}{entry.name} was trained on {first_few(some)}, which has images of this task")
     return notes
+
+
+def patients_seen_by(file: Path) -> dict[str, frozenset[str]]:
+    """Returns the patients whose images the weights in a file were trained on, for each data set of which these are known;
+    nothing for files that `benchmark pretrain` did not write.
+    """
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        if size > LARGEST_HEADER:  # another container
+            return {}
+        try:
+            header = json.loads(opened.read(size))
+            listed = json.loads(header["__metadata__"][PATIENTS])
+        except (ValueError, LookupError, TypeError):
+            return {}
+    return {name: frozenset(map(str, patients)) for name, patients in listed.items()}
 
 
 def _common(entry: ZooEntry, data_sets: Iterable[str], *, phantom: bool) -> tuple[str, ...]:

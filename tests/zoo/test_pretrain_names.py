@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.pretrain import _family, _licence
+from benchmark.pretrain.entry import family_of, licence_of
 from benchmark.zoo.catalog import read_zoo, scratch
 
 
@@ -35,8 +35,10 @@ def test_licence_and_family_follow_both_parents(workspace, tasks, start, task, l
     entries = read_zoo(workspace.project / "model_zoo.yaml") | {"scratch": scratch()}
     entry = entries.get(start) or entries["imagenet"].model_copy(update={"licence": ""})
 
-    made = _licence(entry, tasks[task])
+    made = licence_of(entry, task, tasks[task].licence)
 
     assert made.removesuffix(" (Kingston University)") == licence
-    assert _family(entry) == family
-    assert _licence(entry.model_copy(update={"licence": made, "container": "torch"}), tasks[task]) == made, "told once"
+    assert family_of(entry) == family
+    assert (
+        licence_of(entry.model_copy(update={"licence": made, "container": "torch"}), task, tasks[task].licence) == made
+    ), "told once"
