@@ -41,7 +41,7 @@ class TrainingShare:
         """Returns the rows to train on, out of `rows`; a subset is balanced where the classes exclude each other."""
         if self.subset is None:
             return splitting.fraction_of(index, rows, self.fraction, stream(seed, Purpose.SUBSET))
-        balanced = task.kind == "binary" or task.is_exclusive
+        balanced = task.kind_facts.one_answer
         return splitting.subset_of(index, rows, self.subset, stream(seed, Purpose.SUBSET), balanced=balanced)
 
 
@@ -84,7 +84,7 @@ def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Trainin
     splits = splitting.assign_splits(index, task.split, share.fold)
     index = settle_classes(index, task, splits)
     rows = {name: index.table.index[splits == name] for name in SPLITS}
-    labels = () if task.kind == "segmentation" else index.labels
+    labels = () if task.has_masks else index.labels
     training = share.of(index, rows["train"], task, seed)
     notes = check_classes(index, task, {"training": training, "validation": rows["validation"], "test": rows["test"]})
     return Assignment(
@@ -108,16 +108,16 @@ def check_classes(index: Index, task: TaskSpec, rows: Mapping[str, pd.Index]) ->
     members = _classes_of_images(index, task)
     counts = pd.DataFrame({split: members.loc[of_split].sum() for split, of_split in rows.items()})
     present = counts > 0
-    if (task.kind == "binary" or task.is_exclusive) and present["training"].sum() == 1:
+    if task.kind_facts.one_answer and present["training"].sum() == 1:
         (only,) = present.index[present["training"]]
         raise BenchmarkError(
             f"{index.task}: all {len(rows['training']):,} training images are of one class ({only}), from which nothing "
             f"can be learned: use more of the training split, or another rule"
         )
-    absent = {split: present.index[~present[split] & present.any(axis=1)] for split in rows}
+    missing = {split: present.index[~present[split] & present.any(axis=1)] for split in rows}
     return tuple(
         f"the {split} split has no image {first_few(classes)}; other splits have some"
-        for split, classes in absent.items()
+        for split, classes in missing.items()
         if len(classes)
     )
 
@@ -125,11 +125,11 @@ def check_classes(index: Index, task: TaskSpec, rows: Mapping[str, pd.Index]) ->
 def _classes_of_images(index: Index, task: TaskSpec) -> pd.DataFrame:
     """Returns a column of booleans for each class, named so that the name may follow the word "image"."""
     table = index.table
-    if task.kind != "segmentation" and len(index.labels) > 1:
+    if not task.has_masks and len(index.labels) > 1:
         return (table[list(index.labels)] == 1).add_prefix("of ")
     name = task.labels[0]
-    positive = splitting.has_mask(table) if task.kind == "segmentation" else table[name] == 1
-    negative = ~positive if task.kind == "segmentation" else table[name] == 0
+    positive = splitting.has_mask(table) if task.has_masks else table[name] == 1
+    negative = ~positive if task.has_masks else table[name] == 0
     return pd.DataFrame({f"with {name}": positive, f"without {name}": negative})
 
 

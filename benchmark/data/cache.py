@@ -84,7 +84,7 @@ class Cache:
 
     @cached_property
     def channels(self) -> int:
-        """1 where every image is grey, else 3."""
+        """1 where every image is gray, else 3."""
         return int(self.rows["channels"].max(initial=1))
 
     @property

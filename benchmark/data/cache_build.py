@@ -48,7 +48,7 @@ def build(
     progress: Progress,
     threads: int,
 ) -> None:
-    """Write a cache of `total` images into a neighbour of `folder`, continuing what a killed build left; then rename it.
+    """Write a cache of `total` images into a neighbor of `folder`, continuing what a killed build left; then rename it.
 
     `decode(row)` gives an image, its masks (`mask_size` bytes together), and why a black image stands for it (nothing where
     none does). Raises DiskFull.

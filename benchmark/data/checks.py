@@ -96,7 +96,7 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
     bad = [{"image": _image(index, one), "reason": one.fault} for one in scanned if one.fault]
     sizes = sorted({(one.width, one.height) for one in good})
     sides = [side for size in sizes for side in size]
-    grey = sum(one.channels == 1 for one in good)
+    gray = sum(one.channels == 1 for one in good)
     phantoms = [] if index.phantom else [_image(index, one) for one in good if one.phantom]
     blank = [_image(index, one) for one in good if one.blank]
     problems: list[Problem] = []
@@ -118,7 +118,7 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
     finding = f"{len(good):,} of {len(scanned):,} decode{sample}"
     if sides:
         finding += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
-        finding += f"; {grey:,} grey, {len(good) - grey:,} colour"
+        finding += f"; {gray:,} gray, {len(good) - gray:,} color"
     return check_of(
         "images",
         finding,
@@ -128,8 +128,8 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
         blank=blank,
         side={"smallest": min(sides, default=None), "largest": max(sides, default=None)},
         num_sizes=len(sizes),
-        grey=grey,
-        colour=len(good) - grey,
+        gray=gray,
+        color=len(good) - gray,
     )
 
 
@@ -147,7 +147,7 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
         good = [(image, mask) for image, mask in pairs if not mask.fault]
         shares = [mask.share for _, mask in good]
         full = [image for image, mask in good if mask.share > FULL] if column != "field_of_view" else []
-        grey = [image for image, mask in good if not mask.two_valued]
+        gray = [image for image, mask in good if not mask.two_valued]
         num_empty = sum(share == 0 for share in shares)
         if faults:
             more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -155,8 +155,8 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
         if full:
             what = f"{plural(len(full), column)} over more than {FULL:.0%} of the image: {first_few(full)}"
             problems.append(("WARN", what, "check whether they are inverted: `benchmark data show`"))
-        if grey:
-            what = f"{plural(len(grey), column)} of more than two values, thresholded at half: {first_few(grey)}"
+        if gray:
+            what = f"{plural(len(gray), column)} of more than two values, thresholded at half: {first_few(gray)}"
             problems.append(("WARN", what, "get lossless masks, or bear their edges in mind"))
         span = f", {min(shares):.1%} / {np.mean(shares):.1%} / {max(shares):.1%} set (min/mean/max)" if shares else ""
         findings.append(f"{column}: {len(pairs):,} of {len(scanned):,} images{span}, {num_empty:,} empty")
@@ -166,7 +166,7 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
             "empty": num_empty,
             "faults": faults,
             "full": full,
-            "not_two_valued": grey,
+            "not_two_valued": gray,
         }
     return check_of("masks", "; ".join(findings), problems, **details)
 

@@ -27,7 +27,7 @@ from benchmark.recipe import Recipe
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import plural, printable, shortened
 
-# of Okabe and Ito (2008), told apart by the colour-blind and light enough for radiographs; line widths in points
+# of Okabe and Ito (2008), told apart by the color-blind and light enough for radiographs; line widths in points
 OUTLINES = {
     "mask": ("#E69F00", 1.0, "observer 1"),
     "mask_observer2": ("#56B4E9", 0.5, "observer 2"),
@@ -59,13 +59,13 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     `augmented`: of the training part alone, which nothing else is augmented like: each as it is, as evaluation gives
     it, and as the first epochs of the cell of that seed give it. Raises BenchmarkError for an unreadable image or mask.
     """
-    parts = assign_splits(index, task.split)
-    index = settle_classes(index, task, parts)
-    among = parts[parts == "train"].index if augmented else index.table.index
+    splits = assign_splits(index, task.split)
+    index = settle_classes(index, task, splits)
+    among = splits[splits == "train"].index if augmented else index.table.index
     rows = pick(index, among, num, seed)
     originals = [_original(index, task, row) for row in rows]
     captions = [
-        _caption(index, task, row, str(parts[row]), unreadable=view is None)
+        _caption(index, task, row, str(splits[row]), unreadable=view is None)
         for row, view in zip(rows, originals, strict=True)
     ]
     panels = [[view or (np.zeros((64, 64, 1), np.uint8), {})] for view in originals]
@@ -73,11 +73,11 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     if augmented:
         heads += [f"evaluation, {recipe.image_size} pixels", *(f"training, epoch {epoch}" for epoch in EPOCHS)]
         channels = max(panel[0].shape[2] for (panel,) in panels)
-        given = network_inputs(index, task, recipe, parts, rows, seed, channels)
+        given = network_inputs(index, task, recipe, splits, rows, seed, channels)
         panels = [panel + views for panel, views in zip(panels, given, strict=True)]
-    sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in SPLITS)
-    told = f"{len(rows):,} of {plural(len(among), 'training image' if augmented else 'image')}, seed {seed}"
-    lines = [f"{task.name}: {task.title}" if task.title else task.name, f"{told} ({sizes})"]
+    sizes = ", ".join(f"{split} {(splits == split).sum():,}" for split in SPLITS)
+    summary = f"{len(rows):,} of {plural(len(among), 'training image' if augmented else 'image')}, seed {seed}"
+    lines = [f"{task.name}: {task.title}" if task.title else task.name, f"{summary} ({sizes})"]
     if index.phantom:
         lines.append("phantom images: no clinical meaning")
     figure = _figure(panels, captions, heads if augmented else [], lines, only=task.labels[0] if task.labels else "")
@@ -85,7 +85,7 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png")
     return Sheet(
-        png=buffer.getvalue(), ids=tuple(index.table.loc[rows, "id"]), title=told + ", phantoms" * index.phantom
+        png=buffer.getvalue(), ids=tuple(index.table.loc[rows, "id"]), title=summary + ", phantoms" * index.phantom
     )
 
 
@@ -99,17 +99,17 @@ def pick(index: Index, among: pd.Index, num: int, seed: int) -> list[Any]:
     has = np.concatenate([with_it, ~with_it.any(axis=1, keepdims=True)], axis=1)  # the last: none of the labels
     order = np.random.default_rng(seed).permutation(len(table))
     has, groups = has[order], np.flatnonzero(has.any(axis=0))
-    frequency, shown = has.sum(axis=0), np.zeros(has.shape[1], dtype=int)
+    frequency, times_shown = has.sum(axis=0), np.zeros(has.shape[1], dtype=int)
     free = np.ones(len(table), dtype=bool)
     picked: list[int] = []
     while len(picked) < min(num, len(table)):
         left = [group for group in groups if (free & has[:, group]).any()]
-        wanted = min(left, key=lambda group: (shown[group], frequency[group]))
+        wanted = min(left, key=lambda group: (times_shown[group], frequency[group]))
         candidates = np.flatnonzero(free & has[:, wanted])
-        new = has[candidates][:, shown == 0].sum(axis=1)  # one that shows further labels leaves room for others
+        new = has[candidates][:, times_shown == 0].sum(axis=1)  # one that shows further labels leaves room for others
         place = candidates[new.argmax()]
         free[place] = False
-        shown += has[place]
+        times_shown += has[place]
         picked.append(int(order[place]))
     chosen = table.iloc[picked]
     return list(chosen.sort_values("id", kind="stable").index)
@@ -127,7 +127,7 @@ class _Picked(UncachedImages):
 
 
 def network_inputs(
-    index: Index, task: TaskSpec, recipe: Recipe, parts: pd.Series, rows: list[Any], seed: int, channels: int
+    index: Index, task: TaskSpec, recipe: Recipe, splits: pd.Series, rows: list[Any], seed: int, channels: int
 ) -> list[list[View]]:
     """For each of these training rows its evaluation view and those of EPOCHS, by the code and the streams that train.
 
@@ -137,7 +137,7 @@ def network_inputs(
     from benchmark.data.datasets import image_files_of, stored_sizes
     from benchmark.data.rendering import EpochRender, PixelSource
 
-    cached = index.table.index if task.kind == "segmentation" else index.table.index[parts == "train"]
+    cached = index.table.index if task.has_masks else index.table.index[splits == "train"]
     training, evaluation = stored_sizes(index, task, recipe)
 
     def opened(stored_size: Any, where: NDArray[np.int64]) -> PixelSource:
@@ -178,7 +178,7 @@ def _original(index: Index, task: TaskSpec, row: Any) -> View | None:
         return None
     masks = {}
     for column in MASKS:
-        if task.kind == "segmentation" and line.get(column):
+        if task.has_masks and line.get(column):
             try:
                 masks[column] = _small(
                     (read_mask(line[column], index.root, pixels.shape[:2]) * np.uint8(255))[..., None]
@@ -195,16 +195,16 @@ def _small(pixels: Pixels) -> Pixels:
     return small[..., None] if small.ndim == 2 else small
 
 
-def _caption(index: Index, task: TaskSpec, row: Any, part: str, *, unreadable: bool) -> str:
+def _caption(index: Index, task: TaskSpec, row: Any, split: str, *, unreadable: bool) -> str:
     line = index.table.loc[row]
-    if task.kind == "segmentation":
+    if task.has_masks:
         labels = task.labels[0] if line["mask"] not in ("", RLE) else f"no {task.labels[0]}"
     else:
         values = line[list(index.labels)]
         named = [str(label) for label in index.labels if values[label] == 1]
         named += [f"{label}?" for label in index.labels if values[label] == UNCERTAIN]
         none = (
-            "not labelled"
+            "not labeled"
             if values.isna().all()
             else f"no {index.labels[0]}"
             if len(index.labels) == 1
@@ -212,18 +212,18 @@ def _caption(index: Index, task: TaskSpec, row: Any, part: str, *, unreadable: b
         )
         labels = ", ".join(named) or none
     patient = "" if line["patient"] == line["id"] else f"patient {line['patient']}, "
-    lines = [str(line["id"]), *textwrap.wrap(labels, LETTERS, max_lines=3, placeholder=" …"), f"{patient}{part}"]
+    lines = [str(line["id"]), *textwrap.wrap(labels, LETTERS, max_lines=3, placeholder=" …"), f"{patient}{split}"]
     return "\n".join(_fitted(line) for line in [*lines, *(["cannot be decoded: left out"] if unreadable else [])])
 
 
 def _fitted(text: str) -> str:
     """Returns the text, its middle left out where it is wider than a panel."""
     text = shortened(printable(text), LONGEST_LINE)
-    font, kept = FontProperties(size=STYLE["font.size"]), text
-    while text_to_path.get_text_width_height_descent(kept, font, ismath=False)[0] > 72 * SIDE:
-        half = (len(kept) - 2) // 2
-        kept = f"{text[:half]}…{text[-half:]}"
-    return kept
+    font, fitted = FontProperties(size=STYLE["font.size"]), text
+    while text_to_path.get_text_width_height_descent(fitted, font, ismath=False)[0] > 72 * SIDE:
+        half = (len(fitted) - 2) // 2
+        fitted = f"{text[:half]}…{text[-half:]}"
+    return fitted
 
 
 def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lines: list[str], *, only: str) -> Figure:
@@ -235,8 +235,8 @@ def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lin
     side = 1.3 * SIDE if outlined else SIDE  # vessels want more
     height = side + LINE * max(caption.count("\n") + 1 for caption in captions) + 0.15
     width = max(4.6, columns * (side + 0.1))
-    shown = [shortened(printable(line), LONGEST_LINE) for line in lines]
-    wrapped = [piece for line in shown for piece in textwrap.wrap(line, int(width * 13))]
+    times_shown = [shortened(printable(line), LONGEST_LINE) for line in lines]
+    wrapped = [piece for line in times_shown for piece in textwrap.wrap(line, int(width * 13))]
     spaced = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.05)  # inches
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, num_rows * height + 0.18 * len(wrapped) + 0.7), layout=spaced)
@@ -252,8 +252,8 @@ def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lin
         figure.suptitle("\n".join(wrapped), fontsize=9)
         if outlined:
             names = {column: OUTLINES[column][2] for column in outlined} if len(outlined) > 1 else {outlined[0]: only}
-            colours = [Line2D([], [], color=OUTLINES[column][0], label=name) for column, name in names.items()]
-            figure.legend(handles=colours, loc="outside lower center", ncols=len(colours), frameon=False)
+            colors = [Line2D([], [], color=OUTLINES[column][0], label=name) for column, name in names.items()]
+            figure.legend(handles=colors, loc="outside lower center", ncols=len(colors), frameon=False)
     return figure
 
 
@@ -266,7 +266,7 @@ def _draw(axes: Axes, view: View, caption: str) -> None:
         spine.set_visible(False)
     axes.imshow(pixels[..., 0] if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
     for column, mask in masks.items():
-        colour, width, _ = OUTLINES[column]
+        color, width, _ = OUTLINES[column]
         if mask.any() and not mask.all():  # else there is no outline to draw
-            axes.contour(mask, levels=[0.5], colors=[colour], linewidths=width)
+            axes.contour(mask, levels=[0.5], colors=[color], linewidths=width)
     axes.set_xlabel(caption)

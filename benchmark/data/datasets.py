@@ -217,7 +217,7 @@ def training_and_evaluation_files(
     """Returns what training reads and what evaluation reads: rows of the index, their files, the size they are stored at."""
     every_row = index.table.index
     train, validation, test = (every_row[splits == name] for name in SPLITS)
-    if task.kind == "segmentation":  # one size serves all splits
+    if task.has_masks:  # one size serves all splits
         rows = (every_row, every_row)
     elif folds:  # one cache for all folds
         rows = (every_row[splits != "test"], every_row)
@@ -248,7 +248,7 @@ def image_files_of(index: Index, task: TaskSpec, rows: pd.Index, stored_size: St
 
 def stored_sizes(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSize, StoredSize]:
     """Returns the sizes at which images are stored for training and for evaluation."""
-    if task.kind == "segmentation":
+    if task.has_masks:
         masks = masks_of(index, task)
         square = StoredSize(shape="square", size=recipe.image_size, resize=recipe.resize, masks=masks)
         return square, square
@@ -262,6 +262,6 @@ def stored_sizes(index: Index, task: TaskSpec, recipe: Recipe) -> tuple[StoredSi
 
 def masks_of(index: Index, task: TaskSpec) -> tuple[str, ...]:
     """Returns the mask columns that at least one image of a segmentation task has; none for classification."""
-    if task.kind != "segmentation":
+    if not task.has_masks:
         return ()
     return tuple(name for name in MASKS if name in index.table and (index.table[name] != "").any())

@@ -21,7 +21,7 @@ class StoredSize:
     which cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
 
     Classification resizes as torchvision does on PIL images (bilinear, antialiased); segmentation (`masks` not empty)
-    as the first paper's code does with OpenCV, its masks by nearest neighbour.
+    as the first paper's code does with OpenCV, its masks by nearest neighbor.
     """
 
     shape: Literal["native", "short_side", "square"]
@@ -66,8 +66,8 @@ class StoredSize:
         """One mask at working size, 0 or 1."""
         values = mask.astype(np.uint8)
         if self.resize == "bilinear":  # as the first paper's code treats DRIVE: interpolate, then half
-            grey = cv2.resize(values * 255, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-            return (np.asarray(grey) > 127).astype(np.uint8)
+            gray = cv2.resize(values * 255, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+            return (np.asarray(gray) > 127).astype(np.uint8)
         return np.asarray(cv2.resize(values, (self.size, self.size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 

@@ -55,10 +55,10 @@ class EvaluationImages:
 
     def is_unreadable(self) -> NDArray[np.bool_]:
         """Which of the images that were asked for so far could not be decoded."""
-        black = np.zeros(self.num, dtype=bool)
+        unreadable_rows = np.zeros(self.num, dtype=bool)
         for (images, _), start in zip(self._opened, (0, self.num_labelled), strict=False):
-            black[[start + row for row in images.unreadable]] = True
-        return black
+            unreadable_rows[[start + row for row in images.unreadable]] = True
+        return unreadable_rows
 
 
 def open_evaluation_images(
@@ -87,7 +87,7 @@ def open_evaluation_images(
     return EvaluationImages(
         ids=[*index.table["id"], *more_ids],
         num_labelled=len(index.table),
-        num=sum(len(its.images) for _, its in opened),
+        num=sum(len(opened_images.images) for _, opened_images in opened),
         device=device,
         threads=threads,
         unreadable=lambda: unreadable_of(opened),

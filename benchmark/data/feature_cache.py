@@ -1,6 +1,6 @@
 """Features of frozen encoders, computed once and kept: a row for each image of a task, in half precision. Torch-free.
 
-A cache is a folder that is named by what its numbers depend on (weights, images, how these are framed and normalised):
+A cache is a folder that is named by what its numbers depend on (weights, images, how these are framed and normalized):
 
     features.bin    images x width, float16, memory-mapped
     checksums.bin   for each row the checksum of its bytes, its number and its image's id; 0 where it was not computed yet
@@ -59,8 +59,8 @@ class FeatureCache:
                 with locked(self.folder / ".lock", waiting=self.notify):
                     features, missing, num_damaged = self._whole(rows, ids)
                     if num_damaged:
-                        kept = plural(num_damaged, "row")
-                        notes.append(f"{kept} of the features in {self.folder} were damaged and computed again")
+                        damaged_rows = plural(num_damaged, "row")
+                        notes.append(f"{damaged_rows} of the features in {self.folder} were damaged and computed again")
                     if len(missing):
                         self._fill(missing, ids, compute)
             features = self._map(len(ids), "c")
@@ -148,9 +148,16 @@ def _checksum(features: Any, row: int, name: str) -> int:
 
 def cache_of(folder: Path, cell: Cell, weights: Weights) -> FeatureCache:
     """Where the features of one of a cell's encoders lie: one folder for all cells that see the same."""
-    told = weights.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    weights_facts = weights.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     view = {name: getattr(cell.recipe, name) for name in VIEW}
     # fresh weights are drawn from the cell's seed by its rule
     seed = {"seed": cell.seed, "initialization": cell.recipe.initialization} if weights.fresh else {}
-    alike = {"format": FORMAT, "weights": told, "task": cell.task_digest, "data": cell.data_digest, **view, **seed}
-    return FeatureCache(folder / cell.task / digest_of(alike)[:16])
+    identity = {
+        "format": FORMAT,
+        "weights": weights_facts,
+        "task": cell.task_digest,
+        "data": cell.data_digest,
+        **view,
+        **seed,
+    }
+    return FeatureCache(folder / cell.task / digest_of(identity)[:16])

@@ -43,7 +43,7 @@ class FeatureSplit:
         """Returns the features of some examples, by their positions in the split, those of all encoders side by side."""
         rows = self.rows[positions]
         gathered = np.concatenate([np.asarray(matrix[rows], dtype=np.float32) for matrix in self.features], axis=1)
-        return torch.from_numpy(np.nan_to_num(gathered, copy=False)).to(self.device)  # NaN: not decoded, not labelled
+        return torch.from_numpy(np.nan_to_num(gathered, copy=False)).to(self.device)  # NaN: not decoded, not labeled
 
     def order(self, number: int, size: int) -> list[Rows]:
         """Returns the batches of that epoch as positions in the split: shuffled, rare classes repeated."""

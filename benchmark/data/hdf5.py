@@ -77,8 +77,8 @@ def read_dataset(file: Path, name: str) -> NDArray[Any]:
 
 def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
     """The file's images, opened once for as long as it stays the same; another process opens its own."""
-    told = file.stat()
-    version = (told.st_size, told.st_mtime_ns, os.getpid())
+    status = file.stat()
+    version = (status.st_size, status.st_mtime_ns, os.getpid())
     if file in _OPEN and _OPEN[file][0] == version:
         return _OPEN[file][2:]
     for stale in [file] if file in _OPEN else list(_OPEN)[: max(0, len(_OPEN) + 1 - MAX_OPEN)]:
@@ -129,12 +129,12 @@ def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
         return
     size = int(np.prod(dataset.chunks, dtype=object)) * dataset.dtype.itemsize
     corner = tuple(at - at % side for at, side in zip((*place, *(0,) * dataset.ndim), dataset.chunks, strict=False))
-    told = dataset.id.get_chunk_info_by_coord(corner)
-    if size > MAX_BYTES or (told.size or 0) > 2 * size + 1024:
+    status = dataset.id.get_chunk_info_by_coord(corner)
+    if size > MAX_BYTES or (status.size or 0) > 2 * size + 1024:
         raise BenchmarkError(
-            f"{file}: refused, a block of {told.size or 0:,} bytes unpacks to {size:,}: wanted at most {MAX_BYTES:,}"
+            f"{file}: refused, a block of {status.size or 0:,} bytes unpacks to {size:,}: wanted at most {MAX_BYTES:,}"
         )
-    if (told.size or 0) * DEFLATED_AT_MOST <= MAX_BYTES or dataset.compression != "gzip":
+    if (status.size or 0) * DEFLATED_AT_MOST <= MAX_BYTES or dataset.compression != "gzip":
         return
     packed = dataset.id.read_direct_chunk(corner)[1]
     if len(zlib.decompressobj().decompress(packed, size + 1)) > size:

@@ -1,6 +1,6 @@
 """Codecs, both ways: PNG, JPEG, TIFF, GIF images (data.dicom, data.hdf5 have theirs); masks as images or run lengths.
 
-Images come as uint8 arrays, height x width x channels, one channel where the file is grey. Masks are boolean, height x
+Images come as uint8 arrays, height x width x channels, one channel where the file is gray. Masks are boolean, height x
 width. A mask is named in an index by one string: paths joined by `|` (their union), `rle:` and encodings joined by `|`
 (`rle:` alone: an empty mask), or nothing: the image has no such mask.
 
@@ -32,7 +32,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # su
 def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels, bool]:
     """An image's pixels, and whether the file says that it is a phantom.
 
-    Grey of 16 bits is scaled to 8; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
+    Gray of 16 bits is scaled to 8; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
     shown through them instead. `….h5#123` is a row of an HDF5 file. Raises BenchmarkError naming the file.
     """
     try:
@@ -71,15 +71,15 @@ def _to_uint8(image: Image.Image) -> Pixels:
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]
     if image.mode.startswith("I"):
-        # 16-bit greys; Pillow's own conversion to 8 bits clips them at 255 instead of scaling
+        # 16-bit grays; Pillow's own conversion to 8 bits clips them at 255 instead of scaling
         return (np.asarray(image).astype(np.float64).clip(0, 65535) / 257).round().astype(np.uint8)[..., None]
     rgb = np.asarray(image.convert("RGB"))
-    if image.mode in ("P", "RGBA", "LA", "RGB") and _is_grey(rgb):
+    if image.mode in ("P", "RGBA", "LA", "RGB") and _is_gray(rgb):
         return np.ascontiguousarray(rgb[..., :1])
     return rgb
 
 
-def _is_grey(rgb: Pixels) -> bool:
+def _is_gray(rgb: Pixels) -> bool:
     """Many radiographs are stored as RGB with three equal channels (Shenzhen, Kermany)."""
     sample = rgb[:: max(1, rgb.shape[0] // 64)]
     if (sample[..., 0] != sample[..., 1]).any() or (sample[..., 0] != sample[..., 2]).any():
@@ -124,7 +124,7 @@ def files_of(named: str) -> list[str]:
 
 
 def at_half(values: Pixels) -> Mask:
-    """Threshold a mask at half of its own range: 0/1, 0/255 and grey-edged masks alike. All zero is empty."""
+    """Threshold a mask at half of its own range: 0/1, 0/255 and gray-edged masks alike. All zero is empty."""
     top = int(values.max(initial=0))
     return np.asarray(values > top / 2) if top else np.zeros(values.shape, dtype=bool)
 

@@ -104,14 +104,14 @@ def check_index(
 ) -> Index:
     """Returns the index if it is valid. Raises BenchmarkError that names the first rows that are not.
 
-    `exclusive`: each row has exactly one of the labels, or is not labelled. `case`: the column whose rows are scored as one
+    `exclusive`: each row has exactly one of the labels, or is not labeled. `case`: the column whose rows are scored as one
     example.
     """
     table, source = index.table, f"{index.task} in {index.root}"
     if table.empty:
         raise BenchmarkError(f"{source}: no images found")
-    if twice := table["id"][table["id"].duplicated()].tolist():
-        raise BenchmarkError(f"{source}: {plural(len(twice), 'image')} listed twice: {first_few(twice)}")
+    if duplicates := table["id"][table["id"].duplicated()].tolist():
+        raise BenchmarkError(f"{source}: {plural(len(duplicates), 'image')} listed twice: {first_few(duplicates)}")
     if unknown := set(table["part"]) - {*SPLITS, ""}:
         raise BenchmarkError(f"{source}: splits {sorted(unknown)} are not among {', '.join(SPLITS)}")
     pairs = table.loc[table["part"] != "", ["patient", "part"]].drop_duplicates()
@@ -122,9 +122,9 @@ def check_index(
         )
     if not segmentation:
         values = table[list(index.labels)].to_numpy(dtype=float)
-        odd = ~(np.isnan(values) | (values == 0) | (values == 1) | ((values == UNCERTAIN) & uncertain))
-        if odd.any():
-            row, column = np.argwhere(odd)[0]
+        invalid = ~(np.isnan(values) | (values == 0) | (values == 1) | ((values == UNCERTAIN) & uncertain))
+        if invalid.any():
+            row, column = np.argwhere(invalid)[0]
             raise BenchmarkError(
                 f"{source}: {table['id'].iloc[row]} has {values[row, column]} as {index.labels[column]}: wanted 0, 1 or nothing"
             )

@@ -27,7 +27,7 @@ POLICIES = {
 
 
 def training_labels(table: pd.DataFrame, labels: tuple[str, ...], policy: str | None, seed: int) -> NDArray[np.float32]:
-    """Returns the labels of all rows of an index, rows x labels: 1, 0, NaN (not labelled), or a draw for an uncertain one.
+    """Returns the labels of all rows of an index, rows x labels: 1, 0, NaN (not labeled), or a draw for an uncertain one.
 
     A row's draw depends on the seed and on its position in the index, so that it is the same for every training subset.
     """
@@ -63,6 +63,6 @@ def join_rare_classes(index: Index, splits: pd.Series, commonest: int) -> Index:
 
 
 def evaluation_labels(table: pd.DataFrame, labels: tuple[str, ...]) -> NDArray[np.float32]:
-    """Returns the labels of all rows of a table, rows x labels: 1, 0, or NaN for what is not labelled or uncertain."""
+    """Returns the labels of all rows of a table, rows x labels: 1, 0, or NaN for what is not labeled or uncertain."""
     values = table[list(labels)].to_numpy(dtype=np.float32)
     return np.where(values == UNCERTAIN, np.float32(np.nan), values)

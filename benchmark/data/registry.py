@@ -119,7 +119,7 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
     )
     return check_index(
         index,
-        segmentation=task.kind == "segmentation",
+        segmentation=task.has_masks,
         uncertain="uncertain" in task.recipe,
         exclusive=task.is_exclusive,
         case=task.case,
@@ -139,8 +139,8 @@ def status_of(index: Index, task: TaskSpec, workspace: Workspace) -> DataStatus:
         return "phantom"
     if index.own_split or (workspace.own_tasks / f"{task.name}.yaml").is_file():
         return "own"
-    whole = task.num_published is None or (index.num_listed or 0) >= task.num_published
-    return "official" if whole else "partial"
+    is_complete = task.num_published is None or (index.num_listed or 0) >= task.num_published
+    return "official" if is_complete else "partial"
 
 
 def _layout_title(task: TaskSpec) -> str:

@@ -70,8 +70,8 @@ def apply_split_file(index: Index, path: Path) -> Index:
         raise BenchmarkError(
             f"{path}: row {unknown_rows[0] + 2}: found the split {found!r}: wanted {', '.join(SPLITS)}"
         )
-    if (twice := rows["id"][rows["id"].duplicated()]).size:
-        raise BenchmarkError(f"{path}: {plural(len(twice), 'example')} listed twice: {first_few(twice)}")
+    if (duplicates := rows["id"][rows["id"].duplicated()]).size:
+        raise BenchmarkError(f"{path}: {plural(len(duplicates), 'example')} listed twice: {first_few(duplicates)}")
     split_of = rows.set_index("id")["part"]
     known = index.table["id"]
     if unknown := sorted(set(split_of.index) - set(known)):

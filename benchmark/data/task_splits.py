@@ -93,7 +93,7 @@ def load_splits(
     recipe = task.complete_recipe(settings=settings)
     index = index_of(task, workspace)
     assignment = assign_examples(index, task, recipe, share, seed)
-    labels = () if task.kind == "segmentation" else assignment.index.labels
+    labels = () if task.has_masks else assignment.index.labels
     table = assignment.index.table.assign(part=assignment.splits)
     table[list(labels)] = assignment.evaluation_labels
     return TaskSplits(

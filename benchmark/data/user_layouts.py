@@ -91,10 +91,10 @@ def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
 def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
     """Each file's patient: what the pattern's group holds, searched for in the file's name. Raises Fault naming files."""
     patients = paths.str.rpartition("/")[2].str.extract(pattern, expand=False).fillna("")
-    if (odd := paths[patients == ""]).size:
+    if (invalid := paths[patients == ""]).size:
         raise BenchmarkError(
             f"{task.name}: layout.patient: {pattern!r} finds no patient in the names of "
-            f"{plural(len(odd), 'file')}: {first_few(odd)}"
+            f"{plural(len(invalid), 'file')}: {first_few(invalid)}"
         )
     return patients
 
@@ -116,8 +116,8 @@ def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
         )
 
 
-def one_hot(said: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
+def one_hot(entries: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
     """A column of 1 and 0 for each class; a row that says nothing has none (NaN)."""
-    hot = (said.to_numpy(dtype=object)[:, None] == np.array(classes, dtype=object)).astype(float)
-    hot[(said == "").to_numpy()] = np.nan
-    return pd.DataFrame(hot, columns=list(classes), index=said.index)
+    hot = (entries.to_numpy(dtype=object)[:, None] == np.array(classes, dtype=object)).astype(float)
+    hot[(entries == "").to_numpy()] = np.nan
+    return pd.DataFrame(hot, columns=list(classes), index=entries.index)

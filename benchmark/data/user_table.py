@@ -49,8 +49,8 @@ class Layout(StrictModel):
         if self.separator is not None and not self.separator.strip(" "):
             raise ValueError("separator is blank: wanted a sign such as |")
         values = [value for of_part in (self.parts or {}).values() for value in of_part]
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise ValueError(f"parts: {twice[0]!r} stands for two parts")
+        if duplicates := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"parts: {duplicates[0]!r} stands for two parts")
         return self
 
     @property
@@ -61,10 +61,10 @@ class Layout(StrictModel):
 
 def refuse_unread(layout: Layout, task: TaskSpec) -> None:
     """Raise BenchmarkError for what the sheet tells and nothing would read."""
-    labelled = "label" in layout.columns
+    labeled = "label" in layout.columns
     wanted = {
-        "separator": ("a multilabel task with columns.label", task.kind == "multilabel" and labelled),
-        "positive": ("a binary task with columns.label", task.kind == "binary" and labelled),
+        "separator": ("a multilabel task with columns.label", task.is_multilabel and labeled),
+        "positive": ("a binary task with columns.label", task.is_binary and labeled),
         "negative": ("separator or positive", bool(layout.separator or layout.positive)),
         "parts": ("columns.part", "part" in layout.columns),
     }
@@ -91,9 +91,9 @@ def read_rows(root: Path, layout: Layout, task: TaskSpec) -> tuple[pd.DataFrame,
         _need(rows, [by], path)
         _need(other, [by], also)
         keys, others = rows[by].str.strip(), other[by].str.strip()
-        if (twice := others[others.duplicated()]).size:
+        if (duplicates := others[others.duplicated()]).size:
             raise BenchmarkError(
-                f"{also}: row {twice.index[0] + 2}: {by} {twice.iloc[0]!r} is there twice: wanted one row each"
+                f"{also}: row {duplicates.index[0] + 2}: {by} {duplicates.iloc[0]!r} is there twice: wanted one row each"
             )
         if unmatched := int((~keys.isin(others)).sum()):
             if unmatched == len(keys):

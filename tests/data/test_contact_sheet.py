@@ -211,7 +211,7 @@ def test_captions_name_what_is_known(tasks, phantoms):
     assert caption(0)[1:] == ["Mass, Hernia", "test"]
     assert caption(1)[1:] == ["Edema?", f"patient {table['patient'][1]}, test"]
     assert caption(2)[1] == "none of the labels"
-    assert caption(3)[1] == "not labelled"
+    assert caption(3)[1] == "not labeled"
 
 
 def test_an_unreadable_image_is_a_fault_unless_the_sheet_leaves_such_out(tasks, damaged, tmp_path, monkeypatch):

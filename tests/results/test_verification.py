@@ -138,7 +138,7 @@ def test_sizes_are_those_that_pillow_reads(tasks, damaged, tmp_path, of_two_part
 
     assert len(sizes) == told["num_sizes"] == 2
     assert told["side"] == {"smallest": 64, "largest": 90}
-    assert (told["grey"], told["colour"]) == (39, 1)
+    assert (told["gray"], told["color"]) == (39, 1)
 
 
 def test_one_image_in_two_parts_fails(damaged, changed, of_two_parts):

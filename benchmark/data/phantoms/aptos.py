@@ -22,10 +22,10 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
     test: list[dict[str, object]] = []
     for number in range(spec.num + NUM_UNLABELLED):
         grade = (0, 2, 0, 1, 4, 0, 2, 3)[number % 8]
-        name, told, folder = rng.bytes(6).hex(), rows, "train_images"
+        name, split_rows, folder = rng.bytes(6).hex(), rows, "train_images"
         if number >= spec.num:
-            told, folder = test, "test_images"
+            split_rows, folder = test, "test_images"
         write_image(root / folder / f"{name}.png", retinopathy(rng, height, width, grade))
-        told.append({"id_code": name, "diagnosis": grade})
+        split_rows.append({"id_code": name, "diagnosis": grade})
     pd.DataFrame(rows).to_csv(root / "train.csv", index=False)
     pd.DataFrame(test)[["id_code"]].to_csv(root / TEST, index=False)

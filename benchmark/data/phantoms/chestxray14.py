@@ -43,6 +43,6 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
     table = pd.DataFrame(rows)
     table.to_csv(root / TABLES[0], index=False)
     in_test = table["Patient ID"] > 0.75 * table["Patient ID"].max()
-    for part, list_name in LISTS.items():
-        chosen = table["Image Index"][in_test if part == "test" else ~in_test]
+    for split, list_name in LISTS.items():
+        chosen = table["Image Index"][in_test if split == "test" else ~in_test]
         (root / list_name).write_text("\n".join(chosen) + "\n")

@@ -46,7 +46,7 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
     patient = 0
     while (written := sum(map(len, rows.values()))) < spec.num:
         patient += 1
-        part, folder = ("test", "valid") if patient % 4 == 0 else ("train", "train")
+        split, folder = ("test", "valid") if patient % 4 == 0 else ("train", "train")
         sex, age = rng.choice(list(SEX)), int(rng.integers(18, 90))
         for view in range(min(int(rng.integers(1, 3)), spec.num - written)):
             count = int(rng.integers(1, 4)) if rng.random() < 0.6 else 0
@@ -54,10 +54,10 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
             name = f"{folder}/patient{patient:05d}/study1/view{view + 1}_frontal.jpg"
             image = chest(rng, spec.size, [SHOWN[kind] for kind in kinds])
             write_image(root / name, image.pixels)
-            said = {label: rng.choice(["", "0.0"]) if part == "train" else "0.0" for label in FINDINGS}
-            said |= {kind: "-1.0" if part == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}
-            said |= {"No Finding": "0.0" if kinds else "1.0"}
-            told = {"Path": f"{task.root}/{name}", "Sex": sex, "Age": age, "Frontal/Lateral": "Frontal", "AP/PA": "PA"}
-            rows[part].append({**told, **said})
-    for part, name in TABLES.items():
-        pd.DataFrame(rows[part]).to_csv(root / name, index=False)
+            entries = {label: rng.choice(["", "0.0"]) if split == "train" else "0.0" for label in FINDINGS}
+            entries |= {kind: "-1.0" if split == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}
+            entries |= {"No Finding": "0.0" if kinds else "1.0"}
+            about = {"Path": f"{task.root}/{name}", "Sex": sex, "Age": age, "Frontal/Lateral": "Frontal", "AP/PA": "PA"}
+            rows[split].append({**about, **entries})
+    for split, name in TABLES.items():
+        pd.DataFrame(rows[split]).to_csv(root / name, index=False)

@@ -15,10 +15,10 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
     rng = np.random.default_rng(spec.seed)
     height, width = round(spec.size * 584 / 565), spec.size
     for number in range(1, spec.num + 1):
-        part, name = ("test", "test") if number <= spec.num // 2 else ("training", "training")
+        split, name = ("test", "test") if number <= spec.num // 2 else ("training", "training")
         image = fundus(rng, height, width)
-        write_image(root / part / "images" / f"{number:02d}_{name}.tif", image.pixels)
-        write_mask(root / part / "1st_manual" / f"{number:02d}_manual1.gif", image.vessels)
-        write_mask(root / part / "mask" / f"{number:02d}_{name}_mask.gif", image.field_of_view)
-        if part == "test":
-            write_mask(root / part / "2nd_manual" / f"{number:02d}_manual2.gif", image.vessels_observer2)
+        write_image(root / split / "images" / f"{number:02d}_{name}.tif", image.pixels)
+        write_mask(root / split / "1st_manual" / f"{number:02d}_manual1.gif", image.vessels)
+        write_mask(root / split / "mask" / f"{number:02d}_{name}_mask.gif", image.field_of_view)
+        if split == "test":
+            write_mask(root / split / "2nd_manual" / f"{number:02d}_manual2.gif", image.vessels_observer2)

@@ -52,7 +52,7 @@ WRITTEN_INTERCEPT = -1024
 
 
 def write_dicom(path: Path, pixels: NDArray[np.uint8], *, uid: str, tags: dict[str, str]) -> None:
-    """Write a grey phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
+    """Write a gray phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
     dicom = _blank(path, SecondaryCaptureImageStorage, JPEGBaseline8Bit, uid)
     dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
     for name, value in tags.items():

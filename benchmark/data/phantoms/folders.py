@@ -17,14 +17,14 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
     layout = layout_of(task, Layout, KINDS)
     rng = np.random.default_rng(spec.seed)
     classes = made_up_classes(task)
-    if task.kind == "binary":
+    if task.is_binary:
         positive = layout.positive or task.labels[0]
         classes = (f"not {positive}", positive)
     naming = phantom_names(layout.patient, lambda stem: f"{stem}.png", task)
     for number in range(spec.num):
         patient = number // 2
-        kind, part = patient % len(classes), PHANTOM_SPLITS[patient // len(classes) % len(PHANTOM_SPLITS)]
-        folder = Path(layout.images, layout.parts.get(part, layout.parts["train"]) if layout.parts else ".")
+        kind, split = patient % len(classes), PHANTOM_SPLITS[patient // len(classes) % len(PHANTOM_SPLITS)]
+        folder = Path(layout.images, layout.parts.get(split, layout.parts["train"]) if layout.parts else ".")
         image = skin(rng, spec.size, kind, float(rng.random()))
         name = f"{naming.format(p=patient + 1, n=number % 2 + 1)}.png"
         write_photograph(root / folder / classes[kind] / name, image, task, number)

@@ -23,21 +23,23 @@ SHOWN = {
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
     """Patients of one or two images, one in four for the test. Each table has one image more, with two findings."""
     rng = np.random.default_rng(spec.seed)
-    rows: dict[str, list[dict[str, object]]] = {part: [] for part in TABLES}
+    rows: dict[str, list[dict[str, object]]] = {split: [] for split in TABLES}
     patient = written = 0
     while written < spec.num:
         patient += 1
-        told = rows["test" if patient % 4 == 0 else "train"]
+        split_rows = rows["test" if patient % 4 == 0 else "train"]
         sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 90))
         for follow_up in range(min(1 + patient % 3 % 2, spec.num - written)):
             # every class in turn, none of the four twice as often
-            kind = (OTHER, *SHOWN, OTHER)[len(told) % 6]
-            told.append(_write(root, rng, spec.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind]))
+            kind = (OTHER, *SHOWN, OTHER)[len(split_rows) % 6]
+            split_rows.append(
+                _write(root, rng, spec.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind])
+            )
             written += 1
-    for part, told in rows.items():
+    for split, split_rows in rows.items():
         patient += 1
-        told.append(_write(root, rng, spec.size, (patient, 0, 50, "F"), ["Pneumothorax", "Nodule or mass"]))
-        pd.DataFrame(told).assign(**{"Set Id": SET_IDS[part]}).to_csv(root / TABLES[part], index=False)
+        split_rows.append(_write(root, rng, spec.size, (patient, 0, 50, "F"), ["Pneumothorax", "Nodule or mass"]))
+        pd.DataFrame(split_rows).assign(**{"Set Id": SET_IDS[split]}).to_csv(root / TABLES[split], index=False)
 
 
 def _write(

@@ -21,14 +21,14 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
     naming = phantom_names(layout.patient, lambda stem: _written(layout.image, ".", stem), task)
     for number in range(spec.num):
         patient = number // 2
-        part = PHANTOM_SPLITS[patient % len(PHANTOM_SPLITS)]
-        folder = layout.parts.get(part, layout.parts["train"]) if layout.parts else "."
+        split = PHANTOM_SPLITS[patient % len(PHANTOM_SPLITS)]
+        folder = layout.parts.get(split, layout.parts["train"]) if layout.parts else "."
         stem = naming.format(p=patient + 1, n=number % 2 + 1)
         image = fundus(rng, spec.size, spec.size)
         write_photograph(root / _written(called, folder, stem), image.pixels, task, number)
-        shown = {"mask": image.vessels, "mask_observer2": image.vessels_observer2, "field_of_view": image.field_of_view}
-        for column, pattern in layout.beside.items():
-            write_mask(root / _written(pattern, folder, stem), shown[column])
+        drawn = {"mask": image.vessels, "mask_observer2": image.vessels_observer2, "field_of_view": image.field_of_view}
+        for column, pattern in layout.mask_patterns.items():
+            write_mask(root / _written(pattern, folder, stem), drawn[column])
 
 
 def _written(pattern: str, folder: str, stem: str) -> str:

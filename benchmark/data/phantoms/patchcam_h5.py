@@ -17,13 +17,13 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
     """Three patches in five for training, one each for validation and test; half with tumour, four a slide."""
     rng = np.random.default_rng(spec.seed)
     split_of = [("train", "train", "train", "valid", "test")[number % 5] for number in range(spec.num)]
-    for split in SPLITS:
-        count = split_of.count(split)
+    for official in SPLITS:
+        count = split_of.count(official)
         labels = np.arange(count, dtype=np.uint8) % 2
         patches = [tissue(rng, spec.size, tumour=bool(label)) for label in labels]
         images = np.stack(patches) if patches else np.empty((0, spec.size, spec.size, 3), np.uint8)
-        write_dataset(root / f"{NAME}{split}_x.h5", hdf5.IMAGES, images)
-        write_dataset(root / f"{NAME}{split}_{LABELS}.h5", LABELS, labels.reshape(-1, 1, 1, 1))
-        slides = [f"phantom_{split}_{row // 4 + 1:03d}" for row in range(count)]
-        told = pd.DataFrame({"coord_y": 0, "coord_x": 0, "tumor_patch": labels > 0, "center_tumor_patch": labels > 0})
-        told.assign(wsi=slides).to_csv(root / f"{NAME}{split}_meta.csv")
+        write_dataset(root / f"{NAME}{official}_x.h5", hdf5.IMAGES, images)
+        write_dataset(root / f"{NAME}{official}_{LABELS}.h5", LABELS, labels.reshape(-1, 1, 1, 1))
+        slides = [f"phantom_{official}_{row // 4 + 1:03d}" for row in range(count)]
+        meta = pd.DataFrame({"coord_y": 0, "coord_x": 0, "tumor_patch": labels > 0, "center_tumor_patch": labels > 0})
+        meta.assign(wsi=slides).to_csv(root / f"{NAME}{official}_meta.csv")

@@ -34,10 +34,10 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
         of_exam = dict.fromkeys(OF_EXAM, 0) | {"negative_exam_for_pe": int(not ill), "central_pe": int(ill)}
         of_exam["rv_lv_ratio_lt_1"] = int(ill)
         for number in range(count):
-            shown = ill and start <= number < start + length
+            drawn = ill and start <= number < start + length
             names = {STUDY: study_id, SERIES: series_id, SLICE: f"2.25.{spec.seed}.{study}.3.{number + 1}"}
             place = root / FOLDER / study_id / series_id / f"{names[SLICE]}{SUFFIX}"
             tags = {STUDY: study_id, SERIES: series_id, "InstanceNumber": str(number + 1)}
-            write_ct(place, ct(rng, spec.size, embolism=shown), uid=names[SLICE], tags=tags)
-            rows.append({**names, task.labels[0]: int(shown), **of_exam})
+            write_ct(place, ct(rng, spec.size, embolism=drawn), uid=names[SLICE], tags=tags)
+            rows.append({**names, task.labels[0]: int(drawn), **of_exam})
     pd.DataFrame(rows).to_csv(root / TABLE, index=False)

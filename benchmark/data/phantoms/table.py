@@ -35,14 +35,14 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
             lesion += 1
             kinds = _kinds(rng, lesion, classes, layout, task)
             about = {**person, "case": str(case) if "patient" in names else f"lesion-{lesion}"}
-            told = {names[key]: value for key, value in about.items() if key in names}
-            told |= _said(kinds, classes, layout, task)
+            cells = {names[key]: value for key, value in about.items() if key in names}
+            cells |= _said(kinds, classes, layout, task)
             views = int(rng.integers(1, 4)) if {"patient", "case"} & {*names} else 1
             for number in range(len(rows), min(len(rows) + views, spec.num)):
                 name = f"image-{number + 1:05d}" + ("" if layout.suffix else ".png")
                 image = skin(rng, spec.size, kinds, tone)
                 write_photograph(root / layout.images / f"{name}{layout.suffix}", image, task, number)
-                rows.append({**told, names["image"]: name})
+                rows.append({**cells, names["image"]: name})
     _write_tables(root, pd.DataFrame(rows), layout)
 
 
@@ -53,8 +53,8 @@ def _person(rng: np.random.Generator, patient: int, tone: float, layout: Layout)
         "skin_type": str(1 + int(tone * 6)),
         "site": str(rng.choice(["arm", "back", "face"])),
     }
-    part = PHANTOM_SPLITS[patient % len(PHANTOM_SPLITS)]
-    values = (layout.parts.get(part) or layout.parts["train"]) if layout.parts else (part,)
+    split = PHANTOM_SPLITS[patient % len(PHANTOM_SPLITS)]
+    values = (layout.parts.get(split) or layout.parts["train"]) if layout.parts else (split,)
     groups = {name: known.get(name, str(rng.choice(["a", "b"]))) for name in layout.groups}
     return {**groups, "part": values[0]}
 
@@ -63,11 +63,11 @@ def _kinds(
     rng: np.random.Generator, lesion: int, classes: tuple[str, ...], layout: Layout, task: TaskSpec
 ) -> tuple[int, ...]:
     """The classes of a lesion, by number; in a binary task 1 is the label and 0 all else."""
-    if task.kind == "binary":
+    if task.is_binary:
         return (lesion % 2,)
-    if task.kind != "multilabel":
+    if not task.is_multilabel:
         return (lesion % len(classes),)
-    # a blank cell would mean that the image is not labelled
+    # a blank cell would mean that the image is not labeled
     least = 1 if layout.separator and not layout.negative else 0
     count = int(rng.integers(least, min(3, len(classes)) + 1))
     return tuple(sorted(int(kind) for kind in rng.choice(len(classes), count, replace=False)))
@@ -75,16 +75,16 @@ def _kinds(
 
 def _said(kinds: tuple[int, ...], classes: tuple[str, ...], layout: Layout, task: TaskSpec) -> dict[str, str]:
     """The table's cells for a lesion's classes."""
-    spelt = [{new: old for old, new in layout.rename.items()}.get(name, name) for name in classes]
+    spelled = [{new: old for old, new in layout.rename.items()}.get(name, name) for name in classes]
     label = layout.columns.get("label")
-    if task.kind == "binary":
+    if task.is_binary:
         others = layout.negative or ("other",)
         values = (others[0], layout.positive[0]) if label and layout.positive else ("0", "1")
-        return {label or spelt[0]: values[kinds[0]]}
+        return {label or spelled[0]: values[kinds[0]]}
     if label is None:
-        return {name: str(int(number in kinds)) for number, name in enumerate(spelt)}
+        return {name: str(int(number in kinds)) for number, name in enumerate(spelled)}
     none = layout.negative[0] if layout.negative else ""
-    return {label: (layout.separator or "").join(spelt[kind] for kind in kinds) or none}
+    return {label: (layout.separator or "").join(spelled[kind] for kind in kinds) or none}
 
 
 def _write_tables(root: Path, rows: pd.DataFrame, layout: Layout) -> None:

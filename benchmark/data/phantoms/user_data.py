@@ -48,8 +48,8 @@ def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSp
     """
     for naming in NAMINGS if pattern else NAMINGS[:1]:
         stems = [naming.format(p=p, n=n) for p, n in ((1, 1), (1, 2), (2, 1), (12, 1))]
-        found = [re.search(pattern, named(stem)) for stem in stems] if pattern else []
-        whose = [match[1] if match else None for match in found]
+        matches = [re.search(pattern, named(stem)) for stem in stems] if pattern else []
+        whose = [match[1] if match else None for match in matches]
         if not pattern or (whose[0] == whose[1] and None not in whose and len({*whose}) == 3):
             return naming
     raise BenchmarkError(
@@ -61,8 +61,8 @@ def write_photograph(path: Path, image: Pixels, task: TaskSpec, number: int) -> 
     """Write a phantom as the type that its name says. Raises Fault for types that cannot carry a phantom's mark."""
     suffix = path.suffix.lower()
     if suffix == ".dcm":
-        grey = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
-        write_dicom(path, grey, uid=f"2.25.{number + 1}", tags={})
+        gray = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
+        write_dicom(path, gray, uid=f"2.25.{number + 1}", tags={})
     elif suffix in (".bmp", ".webp"):
         raise BenchmarkError(f"{task.name}: a phantom cannot be marked in a {suffix} file: wanted png, jpg, tif or dcm")
     else:

@@ -5,7 +5,7 @@ train_images/<id_code>.png
 test.csv                  1,928 rows: id_code
 test_images/<id_code>.png without labels: predicted for the competition alone
 
-Copies whose test.csv has a diagnosis too have a labelled test; there the two tables are the parts.
+Copies whose test.csv has a diagnosis too have a labeled test; there the two tables are the parts.
 Source: https://www.kaggle.com/c/aptos2019-blindness-detection
 """
 
@@ -29,24 +29,25 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     train = read_table(root / "train.csv", ("id_code", "diagnosis"), task.name, remedy)
     test = read_table(root / TEST, ["id_code"], task.name, remedy) if (root / TEST).is_file() else None
     if test is not None and "diagnosis" in test:
-        parts = [_labelled(train, root, "train", task), _labelled(test, root, "test", task)]
-        return ReaderResult(table=pd.concat(parts, ignore_index=True))
+        splits = [_labelled(train, root, "train", task), _labelled(test, root, "test", task)]
+        return ReaderResult(table=pd.concat(splits, ignore_index=True))
     unlabelled, notes = _unlabelled(test, root)
     return ReaderResult(table=_labelled(train, root, "train", task).assign(part=""), unlabelled=unlabelled, notes=notes)
 
 
-def _labelled(rows: pd.DataFrame, root: Path, part: str, task: TaskSpec) -> pd.DataFrame:
-    path, folder = root / f"{part}.csv", f"{part}_images"
+def _labelled(rows: pd.DataFrame, root: Path, split: str, task: TaskSpec) -> pd.DataFrame:
+    path, folder = root / f"{split}.csv", f"{split}_images"
     grades = {str(grade): grade for grade in range(len(task.labels))}
-    if (odd := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
+    if (invalid := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
         raise BenchmarkError(
-            f"{path}: row {odd[0] + 2}: found the diagnosis {rows['diagnosis'][odd[0]]!r}: wanted 0 to {len(grades) - 1}"
+            f"{path}: row {invalid[0] + 2}: found the diagnosis {rows['diagnosis'][invalid[0]]!r}: "
+            f"wanted 0 to {len(grades) - 1}"
         )
     remedy = REMEDY.format(folder)
     files = listing(required(root / folder, task.name, remedy), [".png"])
     images = paths_of(rows["id_code"] + ".png", files, task=task.name, root=root / folder, remedy=remedy)
     table = pd.DataFrame(
-        {"id": rows["id_code"], "image": f"{folder}/" + images, "patient": rows["id_code"], "part": part}
+        {"id": rows["id_code"], "image": f"{folder}/" + images, "patient": rows["id_code"], "part": split}
     )
     classes = np.eye(len(grades))[rows["diagnosis"].map(grades).to_numpy(dtype=int)]
     return pd.concat([table, pd.DataFrame(classes, columns=list(task.labels))], axis=1)
@@ -60,8 +61,8 @@ def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | N
         note = f"{folder.name} holds {len(files):,} images but {TEST} is missing: they are not predicted"
         return None, (note,) if files else ()
     images = (rows["id_code"] + ".png").map(files)
-    if gone := int(images.isna().sum()):
-        return None, (f"{gone:,} of {len(rows):,} images of {TEST} are missing: that test is not predicted",)
+    if missing := int(images.isna().sum()):
+        return None, (f"{missing:,} of {len(rows):,} images of {TEST} are missing: that test is not predicted",)
     return pd.DataFrame({"id": rows["id_code"], "image": f"{folder.name}/" + images.astype(str)}), ()
 
 

@@ -33,7 +33,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
             "id": names,
             "image": paths_of(names, listing(root, [".png"]), task=task.name, root=root, remedy=REMEDY),
             "patient": rows["Patient ID"].str.strip(),
-            "part": _parts(names, root, task.name),
+            "part": _splits(names, root, task.name),
             "sex": rows.get("Patient Gender", blank),
             # older tables write "058Y"
             "age": rows.get("Patient Age", blank).str.extract(r"(\d+)")[0].fillna(""),
@@ -44,29 +44,29 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _findings(written: pd.Series, labels: tuple[str, ...], entry: Path) -> pd.DataFrame:
-    said = written.str.split("|")
+    entries = written.str.split("|")
     vocabulary = {*labels, NO_FINDING}
-    if unknown := {finding for row in said for finding in row} - vocabulary:
+    if unknown := {finding for row in entries for finding in row} - vocabulary:
         finding = min(unknown)
-        row = next(i for i, row in enumerate(said) if finding in row)
+        row = next(i for i, row in enumerate(entries) if finding in row)
         raise BenchmarkError(
             f"{entry}: row {row + 2}: unknown finding {finding!r}: {did_you_mean(finding, vocabulary)}"
         )
-    sets = [set(row) for row in said]
+    sets = [set(row) for row in entries]
     return pd.DataFrame({label: np.array([label in row for row in sets], dtype=float) for label in labels})
 
 
-def _parts(names: pd.Series, root: Path, task: str) -> pd.Series:
-    parts = pd.Series("", index=names.index)
-    for part, list_name in LISTS.items():
+def _splits(names: pd.Series, root: Path, task: str) -> pd.Series:
+    splits = pd.Series("", index=names.index)
+    for split, list_name in LISTS.items():
         listed = set(required(root / list_name, task, "it comes with the data set").read_text().split())
-        if twice := names[names.isin(listed) & (parts != "")].tolist():
+        if duplicates := names[names.isin(listed) & (splits != "")].tolist():
             raise BenchmarkError(
-                f"{task}: {len(twice):,} images are in both {first_few(LISTS.values())}: {first_few(twice)}"
+                f"{task}: {len(duplicates):,} images are in both {first_few(LISTS.values())}: {first_few(duplicates)}"
             )
-        parts[names.isin(listed)] = part
-    if unlisted := names[parts == ""].tolist():
+        splits[names.isin(listed)] = split
+    if unlisted := names[splits == ""].tolist():
         raise BenchmarkError(
             f"{task}: {len(unlisted):,} images are in neither of {first_few(LISTS.values())}: {first_few(unlisted)}"
         )
-    return parts
+    return splits

@@ -1,7 +1,7 @@
 """CheXpert-v1.0 and -v1.0-small (Irvin et al. 2019), official layout:
 
 train.csv   223,414 rows: Path,Sex,Age,Frontal/Lateral,AP/PA and fourteen findings: 1, 0, -1 (uncertain) or blank
-valid.csv   234 rows, labelled by radiologists
+valid.csv   234 rows, labeled by radiologists
 train/patient00001/study1/view1_frontal.jpg …   valid/…
 
 Paths in the tables begin with the name of the data set's folder, whatever the copy's folder is called. A task's layout
@@ -37,37 +37,39 @@ class Layout(StrictModel):
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per view. A finding that a report does not mention (blank) is absent."""
     try:
-        asked = Layout.model_validate(task.layout or {}).tables
+        wanted_tables = Layout.model_validate(task.layout or {}).tables
     except ValidationError as error:
         raise BenchmarkError(f"{task.name}: layout: {explain(error, Layout)}") from error
-    named = [(name, "") for name in asked] if asked else [(name, part) for part, name in TABLES.items()]
-    tables = [_table(root / name, part, task) for name, part in named]
+    named = (
+        [(name, "") for name in wanted_tables] if wanted_tables else [(name, split) for split, name in TABLES.items()]
+    )
+    tables = [_table(root / name, split, task) for name, split in named]
     table = pd.concat(tables, ignore_index=True)
-    gone = [image for image in table["image"] if not (root / image).is_file()]
-    if gone:
+    missing = [image for image in table["image"] if not (root / image).is_file()]
+    if missing:
         raise BenchmarkError(
-            f"{task.name}: {len(gone):,} of {len(table):,} images are missing under {root} ({first_few(gone)}): "
+            f"{task.name}: {len(missing):,} of {len(table):,} images are missing under {root} ({first_few(missing)}): "
             f"the copy is not complete; {REMEDY}"
         )
     return ReaderResult(table=table)
 
 
-def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
+def _table(path: Path, split: str, task: TaskSpec) -> pd.DataFrame:
     rows = read_table(path, ("Path", *GROUPS.values(), *task.labels), task.name, REMEDY)
     image = rows["Path"].str.partition("/")[2]
-    parts = image.str.extract(r"^(?:train|valid)/(patient\d+)/(study\d+)/[^/]+$")
-    if (odd := rows["Path"][parts[0].isna()]).size:
+    splits = image.str.extract(r"^(?:train|valid)/(patient\d+)/(study\d+)/[^/]+$")
+    if (invalid := rows["Path"][splits[0].isna()]).size:
         raise BenchmarkError(
-            f"{path}: row {odd.index[0] + 2}: found the path {odd.iloc[0]!r}: "
+            f"{path}: row {invalid.index[0] + 2}: found the path {invalid.iloc[0]!r}: "
             "wanted one like CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
         )
     table = pd.DataFrame(
         {
             "id": image.str.rpartition(".")[0],
             "image": image,
-            "patient": parts[0],
-            "part": part,
-            "study": parts[1],
+            "patient": splits[0],
+            "part": split,
+            "study": splits[1],
             "sex": rows["Sex"].map(SEX).fillna(""),
             **{name: rows[GROUPS[name]] for name in ("age", "view", "projection")},
         }
@@ -76,12 +78,12 @@ def _table(path: Path, part: str, task: TaskSpec) -> pd.DataFrame:
 
 
 def _findings(rows: pd.DataFrame, labels: tuple[str, ...], path: Path) -> pd.DataFrame:
-    said = rows[list(labels)].replace({"": "0"})
-    findings = said.apply(pd.to_numeric, errors="coerce")
+    entries = rows[list(labels)].replace({"": "0"})
+    findings = entries.apply(pd.to_numeric, errors="coerce")
     known = findings.isin([0, 1, UNCERTAIN]).to_numpy()
     if not known.all():
         row, column = np.argwhere(~known)[0]
         raise BenchmarkError(
-            f"{path}: row {row + 2}: found {said.iloc[row, column]!r} as {labels[column]}: wanted 1, 0, -1 or blank"
+            f"{path}: row {row + 2}: found {entries.iloc[row, column]!r} as {labels[column]}: wanted 1, 0, -1 or blank"
         )
     return findings.astype(float)

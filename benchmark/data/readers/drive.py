@@ -18,7 +18,7 @@ FOLDERS = {"train": ("training",), "test": ("test", "testing")}
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per photograph; the second observer where its folder is there (test part)."""
     rows = []
-    for part, names in FOLDERS.items():
+    for split, names in FOLDERS.items():
         folder = next((root / name for name in names if (root / name).is_dir()), root / names[0])
         required(folder / "images", task.name, "unpack the data set there, its folders as they are")
         for image in sorted((folder / "images").glob("*.tif")):
@@ -31,7 +31,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
                     "id": image.stem,
                     "image": str(image.relative_to(root)),
                     "patient": number,
-                    "part": part,
+                    "part": split,
                     "mask": vessels,
                     "mask_observer2": str(second.relative_to(root)) if second else "",
                     "field_of_view": view,
@@ -41,9 +41,9 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _one(folder: Path, pattern: str, root: Path, task: str) -> str:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
+    matches = sorted(folder.glob(pattern))
+    if len(matches) != 1:
         raise BenchmarkError(
-            f"{task}: wanted one file {pattern} in {folder}, found {len(found)}: the copy is not complete"
+            f"{task}: wanted one file {pattern} in {folder}, found {len(matches)}: the copy is not complete"
         )
-    return str(found[0].relative_to(root))
+    return str(matches[0].relative_to(root))

@@ -54,26 +54,26 @@ class Layout(StrictModel):
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image in a class's folder."""
     layout = layout_of(task, Layout, KINDS)
-    if layout.positive and task.kind != "binary":
+    if layout.positive and not task.is_binary:
         raise BenchmarkError(f"{task.name}: layout.positive is for binary tasks, this is {task.kind}")
     top = required(root / layout.images, task.name, "layout.images is the folder that the classes' folders are in")
     folders = folders_of(layout.parts)
-    images = pd.concat([_part(top, folder, part, task) for part, folder in folders], ignore_index=True)
+    images = pd.concat([_split_images(top, folder, split, task) for split, folder in folders], ignore_index=True)
     notes = []
     if loose := _loose(top, images):
         notes.append(f"{plural(loose, 'image')} in no class's folder left out")
     images = images[images["class"] != ""]
     classes = sorted({*images["class"]})
     check_count(classes, task, str(top))
-    labels, told = _labels(images["class"], classes, layout, task, top)
+    labels, label_notes = _labels(images["class"], classes, layout, task, top)
     check_classes(map(str, labels), (), task, "give its folder another name, and the sheet")
-    kept = labels.notna().all(axis=1)
-    if unlisted := sorted({*images["class"][~kept]}):
-        left = plural(int((~kept).sum()), "image")
+    listed = labels.notna().all(axis=1)
+    if unlisted := sorted({*images["class"][~listed]}):
+        left = plural(int((~listed).sum()), "image")
         notes.append(f"{left} left out: the sheet lists no class {first_few(unlisted, 8)}")
     if not task.labels:
         _refuse_empty(top, classes, folders, task)
-    images, labels = images[kept], labels[kept]
+    images, labels = images[listed], labels[listed]
     names = images["path"].str.rpartition(".")[0]
     table = pd.DataFrame(
         {
@@ -85,18 +85,18 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     )
     return ReaderResult(
         table=pd.concat([table, labels], axis=1),
-        notes=(*notes, *told),
+        notes=(*notes, *label_notes),
         labels=None if task.labels else tuple(map(str, labels)),
     )
 
 
-def _part(top: Path, folder: str, part: str, task: TaskSpec) -> pd.DataFrame:
+def _split_images(top: Path, folder: str, split: str, task: TaskSpec) -> pd.DataFrame:
     """Images of one part: path below `top`, class ("" outside all classes' folders)."""
     place = required(top / folder, task.name, "layout.parts names the folders that are parts")
     paths = pd.Series(files_below(place), dtype=str)
     classes = paths.str.extract("^([^/]+)/", expand=False).fillna("")
     return pd.DataFrame(
-        {"path": paths if folder == "." else f"{joined(folder)}/" + paths, "class": classes, "part": part}
+        {"path": paths if folder == "." else f"{joined(folder)}/" + paths, "class": classes, "part": split}
     )
 
 
@@ -106,14 +106,14 @@ def _loose(top: Path, images: pd.DataFrame) -> int:
 
 
 def _labels(
-    said: pd.Series, classes: list[str], layout: Layout, task: TaskSpec, top: Path
+    entries: pd.Series, classes: list[str], layout: Layout, task: TaskSpec, top: Path
 ) -> tuple[pd.DataFrame, list[str]]:
     """A column per label, and notes; images of classes that the sheet does not list have none (NaN)."""
     if len(classes) < 2:
         raise BenchmarkError(
             f"{task.name}: {top} has images in {first_few(classes) or 'no folder'}: wanted a folder for each class"
         )
-    if task.kind == "binary":
+    if task.is_binary:
         positive = layout.positive or task.labels[0]
         if positive not in classes:
             remedy = did_you_mean(positive, classes)
@@ -121,14 +121,14 @@ def _labels(
                 f"{task.name}: no images in {top}/…/{positive}: {remedy} (layout.positive says which folder is 1)"
             )
         others = [name for name in classes if name != positive]
-        told = f"{task.labels[0]} is 0 in {first_few(others, 8)}"
-        return pd.DataFrame({task.labels[0]: (said == positive).astype(float)}), [told] * (len(others) > 1)
-    if absent := [label for label in task.labels if label not in classes]:
+        label_notes = f"{task.labels[0]} is 0 in {first_few(others, 8)}"
+        return pd.DataFrame({task.labels[0]: (entries == positive).astype(float)}), [label_notes] * (len(others) > 1)
+    if missing := [label for label in task.labels if label not in classes]:
         unlisted = [name for name in classes if name not in task.labels]
         raise BenchmarkError(
-            f"{task.name}: no images of {first_few(absent)} in {top}: {did_you_mean(absent[0], unlisted or classes)}"
+            f"{task.name}: no images of {first_few(missing)} in {top}: {did_you_mean(missing[0], unlisted or classes)}"
         )
-    return one_hot(said.where(said.isin(task.labels or classes), ""), task.labels or classes), []
+    return one_hot(entries.where(entries.isin(task.labels or classes), ""), task.labels or classes), []
 
 
 def _refuse_empty(top: Path, classes: list[str], folders: list[tuple[str, str]], task: TaskSpec) -> None:

@@ -32,7 +32,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     An image of another name than NAMES counts as a patient of its own, and a note tells of it.
     """
     rows, others = [], []
-    for folder, part in SPLITS.items():
+    for folder, split in SPLITS.items():
         if folder == "val" and not (root / folder).is_dir():
             continue
         for name, label in CLASSES.items():
@@ -45,13 +45,13 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
                     {
                         "id": f"{folder}/{file.rpartition('.')[0]}",
                         "image": f"{folder}/{name}/{path}",
-                        "patient": f"{part}/{match[1] if match else file}",
-                        "part": part,
+                        "patient": f"{split}/{match[1] if match else file}",
+                        "part": split,
                         task.labels[0]: label,
                     }
                 )
-    told = f"{plural(len(others), 'image')} without a patient in the name ({first_few(others)}): each counts as its own"
+    note = f"{plural(len(others), 'image')} without a patient in the name ({first_few(others)}): each counts as its own"
     return ReaderResult(
         table=pd.DataFrame(rows, columns=["id", "image", "patient", "part", task.labels[0]]),
-        notes=(told,) if others else (),
+        notes=(note,) if others else (),
     )

@@ -32,23 +32,23 @@ FINDINGS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
     made, notes, tables, num_listed = is_phantom(root), [], [], 0
-    for part, name in TABLES.items():
+    for split, name in TABLES.items():
         path = required(root / name, task.name, "it comes with the adjudicated labels")
-        rows, told = _once(_rows(path), path)
-        notes += told
-        if not made and len(rows) != (published := task.counts.get(part, len(rows))):
+        rows, repeat_notes = _once(_rows(path), path)
+        notes += repeat_notes
+        if not made and len(rows) != (published := task.counts.get(split, len(rows))):
             notes.append(f"{name} has {len(rows):,} images where {published:,} were published")
         num_listed += len(rows)
         has = _findings(rows, path)
         several = has.sum(axis=1) > 1
         if several.any():
             notes.append(f"{name}: {several.sum():,} of {len(rows):,} images have several findings and are left out")
-        tables.append(_table(rows, has, part)[~several])
+        tables.append(_table(rows, has, split)[~several])
     table = pd.concat(tables, ignore_index=True)
     if unknown := [label for label in task.labels if label not in table]:
         raise BenchmarkError(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*FINDINGS, OTHER))}")
-    found = table.assign(image=_images(table["id"], root, task))
-    return ReaderResult(table=found, notes=tuple(notes), num_listed=num_listed)
+    value = table.assign(image=_images(table["id"], root, task))
+    return ReaderResult(table=value, notes=tuple(notes), num_listed=num_listed)
 
 
 def _rows(path: Path) -> pd.DataFrame:
@@ -66,8 +66,8 @@ def _rows(path: Path) -> pd.DataFrame:
             )
         # names given, so that a heading one short cannot make row names of the first column
         rows = pd.read_csv(path, dtype=str, names=names, header=None, skiprows=1, keep_default_na=False).fillna("")
-    if absent := [name for name in ("Image Index", "Patient ID", *FINDINGS) if name not in rows]:
-        raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(rows.columns, 6)}")
+    if missing := [name for name in ("Image Index", "Patient ID", *FINDINGS) if name not in rows]:
+        raise BenchmarkError(f"{path}: no column {first_few(missing)}; found {first_few(rows.columns, 6)}")
     return rows
 
 
@@ -77,32 +77,32 @@ def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
     if not repeated.any():
         return rows, []
     agreeing = rows.duplicated(["Image Index", *FINDINGS])
-    if (odd := rows.index[repeated & ~agreeing]).size:
+    if (invalid := rows.index[repeated & ~agreeing]).size:
         raise BenchmarkError(
-            f"{path}: row {odd[0] + 2}: {rows['Image Index'][odd[0]]} is listed twice, with other findings"
+            f"{path}: row {invalid[0] + 2}: {rows['Image Index'][invalid[0]]} is listed twice, with other findings"
         )
     return rows[~repeated], [f"{path.name}: {repeated.sum():,} rows repeat an image and are left out"]
 
 
 def _findings(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Which of the four findings each image has."""
-    said = rows[list(FINDINGS)].apply(lambda column: column.str.strip().str.upper())
-    known = said.isin(["YES", "NO"]).to_numpy()
+    entries = rows[list(FINDINGS)].apply(lambda column: column.str.strip().str.upper())
+    known = entries.isin(["YES", "NO"]).to_numpy()
     if not known.all():
         row, column = np.argwhere(~known)[0]
-        found, finding = rows[list(FINDINGS)].iloc[row, column], list(FINDINGS)[column]
-        raise BenchmarkError(f"{path}: row {rows.index[row] + 2}: found {found!r} as {finding}: wanted YES or NO")
-    return said == "YES"
+        value, finding = rows[list(FINDINGS)].iloc[row, column], list(FINDINGS)[column]
+        raise BenchmarkError(f"{path}: row {rows.index[row] + 2}: found {value!r} as {finding}: wanted YES or NO")
+    return entries == "YES"
 
 
-def _table(rows: pd.DataFrame, has: pd.DataFrame, part: str) -> pd.DataFrame:
+def _table(rows: pd.DataFrame, has: pd.DataFrame, split: str) -> pd.DataFrame:
     nothing = pd.Series("", index=rows.index)
     table = pd.DataFrame(
         {
             "id": rows["Image Index"],
             "image": "",
             "patient": rows["Patient ID"].str.strip(),
-            "part": part,
+            "part": split,
             "sex": rows.get("Patient Gender", nothing),
             # older tables write "058Y"
             "age": rows.get("Patient Age", nothing).str.extract(r"(\d+)")[0].fillna(""),

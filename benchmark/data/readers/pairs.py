@@ -76,12 +76,12 @@ class Layout(StrictModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "Layout":
-        if not self.parts and any("{part}" in pattern for pattern in (self.images, *self.beside.values())):
+        if not self.parts and any("{part}" in pattern for pattern in (self.images, *self.mask_patterns.values())):
             raise ValueError("parts is missing: which folders does {part} stand for?")
         return self
 
     @property
-    def beside(self) -> dict[str, str]:
+    def mask_patterns(self) -> dict[str, str]:
         """The index's columns of masks: the pattern of each, with its folder."""
         named = {
             "mask": joined(self.masks, self.mask),
@@ -94,14 +94,14 @@ class Layout(StrictModel):
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per image."""
     layout = layout_of(task, Layout, KINDS)
-    found = [_part(root, layout, folder, part, task) for part, folder in folders_of(layout.parts)]
-    table = pd.concat([part.table for part in found], ignore_index=True)
+    by_split = [_split_images(root, layout, folder, split, task) for split, folder in folders_of(layout.parts)]
+    table = pd.concat([split.table for split in by_split], ignore_index=True)
     notes = []
-    if orphans := sum(part.orphans for part in found):
+    if orphans := sum(split.orphans for split in by_split):
         notes.append(f"{plural(orphans, 'mask')} without an image left out")
-    if others := sum(part.others for part in found):
+    if others := sum(split.others for split in by_split):
         notes.append(f"{plural(others, 'file')} among the images not called {layout.image} left out")
-    for column, pattern in layout.beside.items():
+    for column, pattern in layout.mask_patterns.items():
         without = table["id"][table[column] == ""]
         if not without.size:
             continue
@@ -119,7 +119,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class _SplitImages:
     """Images of one part with their masks; how many masks have no image, and how many files are neither."""
 
     table: pd.DataFrame
@@ -127,24 +127,26 @@ class _Part:
     others: int
 
 
-def _part(root: Path, layout: Layout, folder: str, part: str, task: TaskSpec) -> _Part:
-    beside = {column: _files(root, pattern, folder, MASKS, task).dropna() for column, pattern in layout.beside.items()}
+def _split_images(root: Path, layout: Layout, folder: str, split: str, task: TaskSpec) -> _SplitImages:
+    mask_patterns = {
+        column: _files(root, pattern, folder, MASKS, task).dropna() for column, pattern in layout.mask_patterns.items()
+    }
     images = _files(root, joined(layout.images, layout.image), folder, IMAGES, task)
     # where masks lie among the images, a file that is called as a mask is one
-    images = images[~images["path"].isin(pd.concat([masks["path"] for masks in beside.values()]))]
+    images = images[~images["path"].isin(pd.concat([masks["path"] for masks in mask_patterns.values()]))]
     others, images = int(images["key"].isna().sum()), images.dropna()
     if images.empty:
         raise BenchmarkError(f"{task.name}: no images {_within(joined(layout.images, layout.image), folder)} in {root}")
     ids = ("" if folder == "." else f"{joined(folder)}/") + images["below"].str.rpartition(".")[0]
-    table = pd.DataFrame({"id": ids, "image": images["path"], "patient": ids, "part": part})
+    table = pd.DataFrame({"id": ids, "image": images["path"], "patient": ids, "part": split})
     orphans = 0
-    for column, masks in beside.items():
+    for column, masks in mask_patterns.items():
         of_image = masks[masks["key"].isin(images["key"])].set_index("key")["path"]
         orphans += len(masks) - len(of_image)
-        if (twice := of_image[of_image.index.duplicated(keep=False)]).size:
-            raise BenchmarkError(f"{task.name}: {first_few(twice)} in {root} are masks of one image: keep one")
+        if (duplicates := of_image[of_image.index.duplicated(keep=False)]).size:
+            raise BenchmarkError(f"{task.name}: {first_few(duplicates)} in {root} are masks of one image: keep one")
         table[column] = images["key"].map(of_image).astype(object).fillna("")
-    return _Part(table=table, orphans=orphans, others=others)
+    return _SplitImages(table=table, orphans=orphans, others=others)
 
 
 def _within(pattern: str, folder: str) -> str:
@@ -164,6 +166,6 @@ def _files(root: Path, pattern: str, folder: str, suffixes: tuple[str, ...], tas
     below = pd.Series(files_below(place, suffixes), dtype=str)
     before, after = map(re.escape, name.split("{stem}"))
     any_suffix = "" if name.lower().endswith(MASKS) else r"\.[^./]+"
-    parted = below.str.extract(rf"^(.*/)?{before}([^/]+){after}{any_suffix}$")
-    key = parted[0].fillna("") + parted[1]
+    pieces = below.str.extract(rf"^(.*/)?{before}([^/]+){after}{any_suffix}$")
+    key = pieces[0].fillna("") + pieces[1]
     return pd.DataFrame({"path": f"{inner}/" + below if inner else below, "below": below, "key": key})

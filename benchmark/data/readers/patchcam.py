@@ -1,7 +1,7 @@
 """PatchCamelyon as Kaggle's "Histopathologic Cancer Detection" ships it (Veeling et al. 2018), official layout:
 
-train_labels.csv   id,label: 1 where the centre of 32 x 32 pixels holds tumour
-train/<id>.tif     96 x 96, colour
+train_labels.csv   id,label: 1 where the center of 32 x 32 pixels holds tumour
+train/<id>.tif     96 x 96, color
 test/<id>.tif      57,458 without labels: predicted for the competition alone
 
 Source: https://www.kaggle.com/c/histopathologic-cancer-detection
@@ -24,8 +24,10 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch of the table; whose patch it is, the competition does not tell."""
     path = root / TABLE
     rows = read_table(path, ("id", "label"), task.name, "it comes with the competition's data")
-    if (odd := rows.index[~rows["label"].isin(["0", "1"])]).size:
-        raise BenchmarkError(f"{path}: row {odd[0] + 2}: found the label {rows['label'][odd[0]]!r}: wanted 0 or 1")
+    if (invalid := rows.index[~rows["label"].isin(["0", "1"])]).size:
+        raise BenchmarkError(
+            f"{path}: row {invalid[0] + 2}: found the label {rows['label'][invalid[0]]!r}: wanted 0 or 1"
+        )
     files = listing(required(root / "train", task.name, REMEDY), [".tif"])
     images = paths_of(rows["id"] + ".tif", files, task=task.name, root=root, remedy=REMEDY)
     table = pd.DataFrame({"id": rows["id"], "image": "train/" + images, "patient": rows["id"], "part": ""})

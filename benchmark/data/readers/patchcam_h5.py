@@ -1,7 +1,7 @@
 """PatchCamelyon as first published (Veeling et al. 2018), official layout, for each of train, valid and test:
 
 camelyonpatch_level_2_split_train_x.h5      dataset "x": 262,144 x 96 x 96 x 3 (valid and test: 32,768), uint8
-camelyonpatch_level_2_split_train_y.h5      dataset "y": N x 1 x 1 x 1; 1 where the centre of 32 x 32 pixels holds tumour
+camelyonpatch_level_2_split_train_y.h5      dataset "y": N x 1 x 1 x 1; 1 where the center of 32 x 32 pixels holds tumour
 camelyonpatch_level_2_split_train_meta.csv  a row per patch, in the same order; `wsi`: the slide that it was cut from
 
 With the three tables of slides, the patches of a slide count as one patient's; without them, each as its own.
@@ -26,26 +26,26 @@ LABELS, SLIDE = "y", "wsi"
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
     """One row per patch; of the images' files the names alone."""
-    tables = [root / f"{NAME}{split}_meta.csv" for split in SPLITS]
-    absent = [path.name for path in tables if not path.is_file()]
-    found = [_part(root, split, task, with_slides=not absent) for split in SPLITS]
-    note = f"without {first_few(absent)} nobody knows a patch's slide: each counts as a patient of its own"
-    return ReaderResult(table=pd.concat(found, ignore_index=True), notes=(note,) if absent else ())
+    tables = [root / f"{NAME}{official}_meta.csv" for official in SPLITS]
+    missing = [path.name for path in tables if not path.is_file()]
+    split_tables = [_split_table(root, official, task, with_slides=not missing) for official in SPLITS]
+    note = f"without {first_few(missing)} nobody knows a patch's slide: each counts as a patient of its own"
+    return ReaderResult(table=pd.concat(split_tables, ignore_index=True), notes=(note,) if missing else ())
 
 
-def _part(root: Path, split: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
+def _split_table(root: Path, official: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
     for kind in ("x", LABELS):
-        name = f"{NAME}{split}_{kind}.h5"
+        name = f"{NAME}{official}_{kind}.h5"
         required(root / name, task.name, f"get {name}.gz and unpack it there (gunzip {name}.gz)")
-    labels = _labels(root / f"{NAME}{split}_{LABELS}.h5")
+    labels = _labels(root / f"{NAME}{official}_{LABELS}.h5")
     rows = pd.Series(np.arange(len(labels)).astype(str))
-    names = f"{split}-" + rows.str.zfill(6)
+    names = f"{official}-" + rows.str.zfill(6)
     table = pd.DataFrame(
         {
             "id": names,
-            "image": f"{NAME}{split}_x.h5#" + rows,
-            "patient": _slides(root / f"{NAME}{split}_meta.csv", len(labels), task.name) if with_slides else names,
-            "part": SPLITS[split],
+            "image": f"{NAME}{official}_x.h5#" + rows,
+            "patient": _slides(root / f"{NAME}{official}_meta.csv", len(labels), task.name) if with_slides else names,
+            "part": SPLITS[official],
         }
     )
     table[task.labels[0]] = labels.astype(float)
@@ -59,8 +59,10 @@ def _labels(path: Path) -> NDArray[np.uint8]:
             f'{path}: dataset "{LABELS}" is {" x ".join(map(str, values.shape))}: wanted one label a patch'
         )
     labels = values.reshape(-1)
-    if (odd := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
-        raise BenchmarkError(f'{path}: row {odd[0]} of "{LABELS}": found the label {labels[odd[0]]}: wanted 0 or 1')
+    if (invalid := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
+        raise BenchmarkError(
+            f'{path}: row {invalid[0]} of "{LABELS}": found the label {labels[invalid[0]]}: wanted 0 or 1'
+        )
     return labels
 
 

@@ -53,11 +53,13 @@ def _rows(path: Path, label: str) -> pd.DataFrame:
     columns = [STUDY, SERIES, SLICE, label]
     with readable(path):
         header = pd.read_csv(path, nrows=0)
-        if absent := [name for name in columns if name not in header]:
-            raise BenchmarkError(f"{path}: no column {first_few(absent)}; found {first_few(header.columns, 6)}")
+        if missing := [name for name in columns if name not in header]:
+            raise BenchmarkError(f"{path}: no column {first_few(missing)}; found {first_few(header.columns, 6)}")
         rows = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False)
-    if (odd := rows.index[~rows[label].isin(["0", "1"])]).size:
-        raise BenchmarkError(f"{path}: row {odd[0] + 2}: found {rows[label].iloc[odd[0]]!r} as {label}: wanted 0 or 1")
+    if (invalid := rows.index[~rows[label].isin(["0", "1"])]).size:
+        raise BenchmarkError(
+            f"{path}: row {invalid[0] + 2}: found {rows[label].iloc[invalid[0]]!r} as {label}: wanted 0 or 1"
+        )
     for name in (STUDY, SERIES, SLICE):
         if (blank := rows.index[rows[name] == ""]).size:
             raise BenchmarkError(
@@ -91,11 +93,11 @@ def _check_complete(
     for number, folder in enumerate(folders):
         wanted = files[ordered[starts[number] : starts[number + 1]]]
         try:
-            found = os.listdir(root / folder)  # noqa: PTH208 - a path object a slice would double the time
+            present = os.listdir(root / folder)  # noqa: PTH208 - a path object a slice would double the time
         except (FileNotFoundError, NotADirectoryError):
-            found = []
-        if gone := set(wanted).difference(found):
-            missing += [folder + name for name in sorted(gone)]
+            present = []
+        if lost := set(wanted).difference(present):
+            missing += [folder + name for name in sorted(lost)]
     if missing:
         raise BenchmarkError(
             f"{task.name}: {len(missing):,} of {len(files):,} images are missing under {root} "

@@ -28,10 +28,10 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     folder = required(root / "dicom-images-train", task.name, "unpack the data set's dicom-images-train folder there")
     encodings = _encodings(table_path)
     files = {name.removesuffix(".dcm"): f"{folder.name}/{path}" for name, path in listing(folder, [".dcm"]).items()}
-    if absent := sorted(set(encodings) - set(files)):
+    if missing := sorted(set(encodings) - set(files)):
         raise BenchmarkError(
-            f"{task.name}: {len(absent):,} of {len(encodings):,} images of {table_path.name} are missing under {folder} "
-            f"({first_few(absent)}): the copy is not complete; {task.get}"
+            f"{task.name}: {len(missing):,} of {len(encodings):,} images of {table_path.name} are missing under {folder} "
+            f"({first_few(missing)}): the copy is not complete; {task.get}"
         )
     names = sorted(encodings)
     with ThreadPoolExecutor(4) as pool:

@@ -19,7 +19,7 @@ layout:
   rename: {NV: naevus}     # the table's class: the task's
   join: {csv: truth.csv, by: image}  # a second table with more columns, its rows found by a column that both have
 
-A blank cell is not labelled; a row that says nothing of any label is left out, and counted. A multiclass sheet may leave
+A blank cell is not labeled; a row that says nothing of any label is left out, and counted. A multiclass sheet may leave
 `labels` out: the classes are those that the label's column holds.
 
 Source: written for this project; PAD-UFES-20 and ISIC 2019 are read with it (tasks/Derm27.yaml, tasks/Derm27-ISIC.yaml).
@@ -57,18 +57,18 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     refuse_unread(layout, task)
     path = root / layout.csv
     rows, notes = read_rows(root, layout, task)
-    labels, told = _labels(rows, layout, task, path)
+    labels, label_notes = _labels(rows, layout, task, path)
     check_classes(map(str, labels), layout.groups, task, "layout.rename gives it another")
     names = _names(rows, layout, path)
-    labelled = labels.notna().any(axis=1)
-    if unlabelled := int((~labelled).sum()):
+    labeled = labels.notna().any(axis=1)
+    if unlabelled := int((~labeled).sum()):
         notes.append(f"{plural(unlabelled, 'row')} of {layout.csv} without a label left out")
     files = _files(root, names, layout, task)
     if unlisted := len({*files.values()} - {*names.map(files).dropna()}):
         notes.append(f"{plural(unlisted, 'image')} without a row in {layout.csv} left out")
-    rows, names = rows[labelled], names[labelled]
+    rows, names = rows[labeled], names[labeled]
     images = paths_of(names, files, task=task.name, root=root / layout.images, remedy=_remedy(names, layout))
-    table = pd.DataFrame({"id": names.str.rpartition(".")[0], "image": images, "part": _parts(rows, layout, path)})
+    table = pd.DataFrame({"id": names.str.rpartition(".")[0], "image": images, "part": _splits(rows, layout, path)})
     if layout.images != ".":
         table["image"] = joined(layout.images) + "/" + table["image"]
     notes += _people(table, rows, layout)
@@ -76,8 +76,8 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
         # pandas writes whole numbers with .0 where some cells are blank
         table[group] = column(rows, layout, group).str.replace(r"^(\d+)\.0$", r"\1", regex=True)
     return ReaderResult(
-        table=pd.concat([table, labels[labelled]], axis=1),
-        notes=(*notes, *told),
+        table=pd.concat([table, labels[labeled]], axis=1),
+        notes=(*notes, *label_notes),
         labels=None if task.labels else tuple(map(str, labels)),
     )
 
@@ -122,39 +122,41 @@ def _people(table: pd.DataFrame, rows: pd.DataFrame, layout: Layout) -> list[str
     )
 
 
-def _parts(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
+def _splits(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
     if "part" not in layout.columns:
         return pd.Series("", index=rows.index)
-    said = column(rows, layout, "part")
-    known = {value: part for part, values in layout.parts.items() for value in values} if layout.parts else SPLIT_WORDS
-    parts = (said if layout.parts else said.str.lower()).map({**known, "": ""})
-    if (odd := said[parts.isna()]).size:
+    entries = column(rows, layout, "part")
+    known = (
+        {value: split for split, values in layout.parts.items() for value in values} if layout.parts else SPLIT_WORDS
+    )
+    splits = (entries if layout.parts else entries.str.lower()).map({**known, "": ""})
+    if (invalid := entries[splits.isna()]).size:
         raise BenchmarkError(
-            f"{path}: row {odd.index[0] + 2}: found the split {odd.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
+            f"{path}: row {invalid.index[0] + 2}: found the split {invalid.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
             "or layout.parts to say what it is"
         )
-    return parts
+    return splits
 
 
 def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> tuple[pd.DataFrame, list[str]]:
     """A column per label, and notes; rows that say nothing have none in any."""
     if "label" not in layout.columns:
         return _from_columns(rows, layout, task, path), []
-    said = column(rows, layout, "label")
-    if task.kind == "multilabel":
-        return _from_lists(said, layout, task, path), []
-    if task.kind == "binary":
-        return _from_values(said, layout, task, path)
-    said = said.replace(layout.rename)
-    classes = task.labels or tuple(sorted({*said} - {""}))
+    entries = column(rows, layout, "label")
+    if task.is_multilabel:
+        return _from_lists(entries, layout, task, path), []
+    if task.is_binary:
+        return _from_values(entries, layout, task, path)
+    entries = entries.replace(layout.rename)
+    classes = task.labels or tuple(sorted({*entries} - {""}))
     check_count(classes, task, f"{path}: {layout.columns['label']}")
-    if (odd := said[~said.isin(["", *classes])]).size:
-        raise BenchmarkError(_unknown(odd, classes, layout, path))
+    if (invalid := entries[~entries.isin(["", *classes])]).size:
+        raise BenchmarkError(_unknown(invalid, classes, layout, path))
     if len(classes) < 2:
         raise BenchmarkError(
             f"{path}: {layout.columns['label']} holds {first_few(classes) or 'nothing'}: wanted two classes or more"
         )
-    return one_hot(said, classes), []
+    return one_hot(entries, classes), []
 
 
 def _from_columns(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> pd.DataFrame:
@@ -163,61 +165,63 @@ def _from_columns(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path
             f"{task.name}: classes come from a column, layout.columns.label, or from columns that `labels` name: wanted one"
         )
     named = {layout.rename.get(name, name): name for name in map(str, rows)}
-    if absent := [label for label in task.labels if label not in named]:
-        raise BenchmarkError(f"{path}: no column {absent[0]!r} for that label: {did_you_mean(absent[0], named)}")
+    if missing := [label for label in task.labels if label not in named]:
+        raise BenchmarkError(f"{path}: no column {missing[0]!r} for that label: {did_you_mean(missing[0], named)}")
     words = WORDS | ({"-1": UNCERTAIN, "-1.0": UNCERTAIN} if "uncertain" in task.recipe else {})
-    said = {label: rows[named[label]].str.strip() for label in task.labels}
-    values = pd.DataFrame({label: _zero_one(cells, label, words, path) for label, cells in said.items()})
+    entries = {label: rows[named[label]].str.strip() for label in task.labels}
+    values = pd.DataFrame({label: _zero_one(cells, label, words, path) for label, cells in entries.items()})
     if task.is_exclusive:
-        labelled = values.notna().any(axis=1)
-        unclear = labelled & (values.sum(axis=1) != 1)
+        labeled = values.notna().any(axis=1)
+        unclear = labeled & (values.sum(axis=1) != 1)
         if unclear.any():
             row = values.index[unclear][0]
             has = [label for label in task.labels if values[label][row] == 1]
             raise BenchmarkError(
                 f"{path}: row {row + 2}: {first_few(has, 8) or 'no class'} is 1: wanted one of the classes to be"
             )
-        values[labelled] = values[labelled].fillna(0.0)
+        values[labeled] = values[labeled].fillna(0.0)
     return values
 
 
-def _zero_one(said: pd.Series, label: str, words: dict[str, float], path: Path) -> pd.Series:
-    lowered = said.str.lower()
-    if (odd := said[~lowered.isin(list(words))]).size:
+def _zero_one(entries: pd.Series, label: str, words: dict[str, float], path: Path) -> pd.Series:
+    lowered = entries.str.lower()
+    if (invalid := entries[~lowered.isin(list(words))]).size:
         wanted = "1, 0, -1 or blank" if "-1" in words else "1, 0 or blank"
-        raise BenchmarkError(f"{path}: row {odd.index[0] + 2}: found {odd.iloc[0]!r} as {label}: wanted {wanted}")
+        raise BenchmarkError(
+            f"{path}: row {invalid.index[0] + 2}: found {invalid.iloc[0]!r} as {label}: wanted {wanted}"
+        )
     return lowered.map(words).astype(float)
 
 
-def _from_lists(said: pd.Series, layout: Layout, task: TaskSpec, path: Path) -> pd.DataFrame:
+def _from_lists(entries: pd.Series, layout: Layout, task: TaskSpec, path: Path) -> pd.DataFrame:
     if layout.separator is None:
         raise BenchmarkError(
             f"{task.name}: layout.separator is missing: what stands between the labels in {layout.columns['label']}? "
             "Where each label has a column, leave columns.label out"
         )
-    parted = said.str.split(layout.separator, regex=False).explode().str.strip().replace(layout.rename)
-    if (odd := parted[~parted.isin(["", *task.labels, *layout.negative])]).size:
-        raise BenchmarkError(_unknown(odd, (*task.labels, *layout.negative), layout, path))
-    has = {label: (parted == label).groupby(level=0).any().astype(float) for label in task.labels}
-    return pd.DataFrame(has).where(said != "")
+    pieces = entries.str.split(layout.separator, regex=False).explode().str.strip().replace(layout.rename)
+    if (invalid := pieces[~pieces.isin(["", *task.labels, *layout.negative])]).size:
+        raise BenchmarkError(_unknown(invalid, (*task.labels, *layout.negative), layout, path))
+    has = {label: (pieces == label).groupby(level=0).any().astype(float) for label in task.labels}
+    return pd.DataFrame(has).where(entries != "")
 
 
-def _from_values(said: pd.Series, layout: Layout, task: TaskSpec, path: Path) -> tuple[pd.DataFrame, list[str]]:
+def _from_values(entries: pd.Series, layout: Layout, task: TaskSpec, path: Path) -> tuple[pd.DataFrame, list[str]]:
     label = task.labels[0]
     if not layout.positive:
-        return pd.DataFrame({label: _zero_one(said, label, WORDS, path)}), []
-    if not said.isin(layout.positive).any():
-        near = did_you_mean(layout.positive[0], {*said} - {""})
+        return pd.DataFrame({label: _zero_one(entries, label, WORDS, path)}), []
+    if not entries.isin(layout.positive).any():
+        near = did_you_mean(layout.positive[0], {*entries} - {""})
         raise BenchmarkError(f"{path}: no row of {layout.columns['label']} is {first_few(layout.positive)}: {near}")
-    values = said.isin(layout.positive).astype(float).where(said != "")
-    others = said[values == 0]
-    if layout.negative and (odd := others[~others.isin(layout.negative)]).size:
-        raise BenchmarkError(_unknown(odd, (*layout.positive, *layout.negative), layout, path))
+    values = entries.isin(layout.positive).astype(float).where(entries != "")
+    others = entries[values == 0]
+    if layout.negative and (invalid := others[~others.isin(layout.negative)]).size:
+        raise BenchmarkError(_unknown(invalid, (*layout.positive, *layout.negative), layout, path))
     counts = others.value_counts().sort_index()
-    told = first_few((f"{value} ({count:,})" for value, count in counts.items()), 8)
-    return pd.DataFrame({label: values}), [] if layout.negative else [f"{label} is 0 for: {told}"]
+    label_notes = first_few((f"{value} ({count:,})" for value, count in counts.items()), 8)
+    return pd.DataFrame({label: values}), [] if layout.negative else [f"{label} is 0 for: {label_notes}"]
 
 
-def _unknown(odd: pd.Series, known: tuple[str, ...], layout: Layout, path: Path) -> str:
-    row, value = odd.index[0], odd.iloc[0]
+def _unknown(invalid: pd.Series, known: tuple[str, ...], layout: Layout, path: Path) -> str:
+    row, value = invalid.index[0], invalid.iloc[0]
     return f"{path}: row {row + 2}: found {value!r} in {layout.columns['label']}: {did_you_mean(value, known)}"

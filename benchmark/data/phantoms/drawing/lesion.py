@@ -10,14 +10,14 @@ from benchmark.data.image_files import Pixels
 
 Field = NDArray[np.float32]
 # what a lesion leaves of the skin's red, green and blue
-COLOURS = ((0.55, 0.40, 0.32), (0.95, 0.45, 0.45), (0.25, 0.22, 0.24), (0.95, 0.75, 0.45), (0.55, 0.60, 0.85))
+COLORS = ((0.55, 0.40, 0.32), (0.95, 0.45, 0.45), (0.25, 0.22, 0.24), (0.95, 0.75, 0.45), (0.55, 0.60, 0.85))
 PALE, DARK = np.array([0.93, 0.76, 0.68]), np.array([0.45, 0.30, 0.22])
 
 
 def skin(rng: np.random.Generator, size: int, kind: int | Sequence[int], tone: float) -> Pixels:
     """A phantom photograph of a skin lesion (uint8, size x size x 3), of several side by side, or of bare skin.
 
-    `kind`: a lesion's colour, border and inner pattern follow from it; thirty kinds differ. `tone`: of the skin, from
+    `kind`: a lesion's color, border and inner pattern follow from it; thirty kinds differ. `tone`: of the skin, from
     0 (pale) to 1 (dark).
     """
     kinds = list(kind) if isinstance(kind, Sequence) else [kind]
@@ -27,22 +27,22 @@ def skin(rng: np.random.Generator, size: int, kind: int | Sequence[int], tone: f
     image = ground * rng.uniform(0.9, 1.08)
     columns = max(1, int(np.ceil(np.sqrt(len(kinds)))))
     for place, one in enumerate(kinds):
-        centre = ((place % columns + 0.5) / columns, (place // columns + 0.5) / columns)
-        inside, left = _lesion(rng, x, y, one, centre, 1 / columns)
+        center = ((place % columns + 0.5) / columns, (place // columns + 0.5) / columns)
+        inside, left = _lesion(rng, x, y, one, center, 1 / columns)
         image = image * (1 - inside[..., None] * (1 - left))
     image = image + rng.normal(0, 0.02, image.shape)
     return np.asarray((image.clip(0, 1) * 255).round().astype(np.uint8))
 
 
 def _lesion(
-    rng: np.random.Generator, x: Field, y: Field, kind: int, centre: tuple[float, float], side: float
+    rng: np.random.Generator, x: Field, y: Field, kind: int, center: tuple[float, float], side: float
 ) -> tuple[Field, NDArray[np.float64]]:
-    """Where a lesion is (0 to 1), and what it leaves of the skin's colour there.
+    """Where a lesion is (0 to 1), and what it leaves of the skin's color there.
 
-    Of five colours, two borders and three patterns, a kind's remainders by 5, 2 and 3 choose: no two of thirty agree in
-    all, and neighbours differ in each.
+    Of five colors, two borders and three patterns, a kind's remainders by 5, 2 and 3 choose: no two of thirty agree in
+    all, and neighbors differ in each.
     """
-    px, py = (c + side * rng.normal(0, 0.05) for c in centre)
+    px, py = (c + side * rng.normal(0, 0.05) for c in center)
     radius, angle = np.hypot(x - px, y - py), np.arctan2(y - py, x - px)
     reach = side * rng.uniform(0.22, 0.32)
     if kind % 2:
@@ -51,11 +51,11 @@ def _lesion(
     else:
         inside = np.clip((1 - radius / reach) / 0.25 + 0.5, 0, 1)
     pattern = kind % 3
-    if pattern == 1:  # a pale centre
+    if pattern == 1:  # a pale center
         inside = inside * (1 - 0.7 * np.clip((0.5 - radius / reach) / 0.1 + 0.5, 0, 1))
     elif pattern == 2:  # clods
         inside = inside * (0.65 + 0.35 * np.sign(np.sin(x * 45 / side**0.5) * np.sin(y * 45 / side**0.5)))
-    left = np.array(COLOURS[kind % len(COLOURS)]) * rng.uniform(0.9, 1.1)
+    left = np.array(COLORS[kind % len(COLORS)]) * rng.uniform(0.9, 1.1)
     return inside.astype(np.float32), left
 
 

@@ -28,7 +28,7 @@ class _Anatomy:
         self.rng = rng
         grid = (np.arange(size, dtype=np.float32) + 0.5) / size
         self.y, self.x = np.meshgrid(grid, grid, indexing="ij")
-        self.centres = [(0.30 + rng.normal(0, 0.015), 0.48 + rng.normal(0, 0.02)), (0.70 + rng.normal(0, 0.015), 0.48)]
+        self.centers = [(0.30 + rng.normal(0, 0.015), 0.48 + rng.normal(0, 0.02)), (0.70 + rng.normal(0, 0.015), 0.48)]
         self.half_width, self.half_height = rng.uniform(0.13, 0.17), rng.uniform(0.28, 0.35)
         self.side = int(rng.integers(2))
 
@@ -38,12 +38,12 @@ class _Anatomy:
         return np.clip((1 - radius) / softness + 0.5, 0, 1).astype(np.float32)
 
     def lung(self, side: int, grow: float = 1.0) -> Field:
-        x, y = self.centres[side]
+        x, y = self.centers[side]
         return self.disc(x, y, self.half_width * grow, self.half_height * grow, 0.08)
 
     def within(self, side: int, low: float = -0.7, high: float = 0.7) -> tuple[float, float]:
         """A place inside a lung; `low` and `high` bound its height (-1 apex, 1 base)."""
-        x, y = self.centres[side]
+        x, y = self.centers[side]
         v = self.rng.uniform(low, high)
         reach = 0.6 * np.sqrt(1 - min(v * v, 0.99))
         return x + self.half_width * self.rng.uniform(-reach, reach), y + self.half_height * v
@@ -89,7 +89,7 @@ def chest(rng: np.random.Generator, size: int, findings: Sequence[str], faint: f
 
 def _crescent(a: _Anatomy) -> Mask:
     """Air between a lung's wall and the lung that fell away from it: outside the smaller, inside the larger ellipse."""
-    x, y = a.centres[a.side]
+    x, y = a.centers[a.side]
     outward = -1 if a.side == 0 else 1
     shift = a.half_width * a.rng.uniform(0.25, 0.6)
     fallen = a.disc(x - outward * shift, y + a.half_height * 0.2, a.half_width, a.half_height * 0.95, 0.01)
@@ -112,7 +112,7 @@ def _wall(a: _Anatomy) -> Field:
 
 
 def _meniscus(a: _Anatomy) -> Field:
-    level = a.centres[a.side][1] + a.half_height * a.rng.uniform(0.35, 0.65)
+    level = a.centers[a.side][1] + a.half_height * a.rng.uniform(0.35, 0.65)
     return np.asarray(0.3 * a.lung(a.side) / (1 + np.exp(-(a.y - level) * 60)), dtype=np.float32)
 
 
@@ -131,7 +131,7 @@ def _ring(a: _Anatomy, low: float = -0.8, high: float = -0.2) -> Field:
 
 
 def _fracture(a: _Anatomy) -> Field:
-    """A rib, brighter and steeper than its neighbours, whose halves stand a step apart."""
+    """A rib, brighter and steeper than its neighbors, whose halves stand a step apart."""
     x, y = a.within(a.side, -0.6, 0.4)
     along = a.x - x
     across = a.y - y - a.rng.choice([-1, 1]) * 0.6 * along - 0.03 * np.sign(along)
