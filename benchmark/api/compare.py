@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Comparison:
     """How two models, or two runs of a grid, differ.
 
-    `table`: a row for each task and setting, in the columns of `report.compare.sides_of`: means, `difference` (first minus
+    `table`: a row for each task and setting, in the columns of `report.compare.compare_sides`: means, `difference` (first minus
     second, scores in 0..1) with its 95 % interval, p-values and a `verdict`. `sentences`: the answer in words, for each
     kind of data (official, partial, own, phantom). `unread`: a line for each record that could not be read.
     """
@@ -50,7 +50,7 @@ def compare(
 
     >>> bm.compare("swav", "imagenet", tasks="TXC").sentences  # doctest: +SKIP
     """
-    from benchmark.report.compare import answer, answer_of_replication
+    from benchmark.report.compare_sentences import comparison_sentences, replication_sentences
     from benchmark.tasks.registry import known_tasks
 
     one, two = str(first), str(second)
@@ -72,9 +72,9 @@ def compare(
     if table.empty:
         raise BenchmarkError(f"no cell of {one} or {two} has a score")
     sentences = {
-        str(data): answer_of_replication(rows, one, two, counts.get(str(data), (0, 0)))
+        str(data): replication_sentences(rows, one, two, counts.get(str(data), (0, 0)))
         if all(folders)
-        else answer(rows, one, two)
+        else comparison_sentences(rows, one, two)
         for data, rows in table.groupby("data", sort=False)
     }
     return Comparison(table=table, sentences=sentences, unread=unread)
@@ -94,7 +94,7 @@ def _compare_models(
     *,
     test_sets: bool,
 ) -> "tuple[pd.DataFrame, list[str]]":
-    from benchmark.report.compare import sides_of, with_test_sets
+    from benchmark.report.compare import compare_sides, with_test_sets
     from benchmark.report.frame import frame_of
     from benchmark.results.store import Store
 
@@ -112,7 +112,7 @@ def _compare_models(
         raise BenchmarkError(f"{first} with itself: wanted two models, or two results folders")
     frame = _only(frame, tasks, known)
     sides = frame[frame["model"] == first], frame[frame["model"] == second]
-    rows = sides_of(*sides, margin=margin)
+    rows = compare_sides(*sides, margin=margin)
     if test_sets:
         load = _predictions(Path(results), records)
         rows = with_test_sets(rows, sides, (load, load), known)
@@ -141,7 +141,7 @@ def _compare_folders(
     """
     import pandas as pd
 
-    from benchmark.report.compare import same_run, sides_of, with_test_sets
+    from benchmark.report.compare import compare_sides, same_run, with_test_sets
     from benchmark.report.frame import frame_of
     from benchmark.results.store import Store
 
@@ -172,7 +172,7 @@ def _compare_folders(
         data: (sum(kinds[key] == data for key in shared), sum(kinds[key] == data for key in equal))
         for data in set(kinds)
     }
-    rows = sides_of(*frames, margin=margin, by=("block", "model"), equal=equal)
+    rows = compare_sides(*frames, margin=margin, by=("block", "model"), equal=equal)
     if test_sets:
         loads = _predictions(first, one.values()), _predictions(second, two.values())
         rows = with_test_sets(rows, (frames[0], frames[1]), loads, known, by=("block", "model"))

@@ -53,7 +53,7 @@ def compare(
 
 def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, second: str) -> None:
     from benchmark.cli.console import out, table_of
-    from benchmark.report.compare import place_of
+    from benchmark.report.compare_sentences import task_label
     from benchmark.report.format import OVERLAP, UNKNOWN, difference, p_value, score, signed
 
     def side(row: "pd.Series[Any]", which: str) -> str:
@@ -69,7 +69,7 @@ def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, seco
     for _, row in rows.iterrows():
         paired = not math.isnan(row["paired_mean"])
         table.add_row(
-            place_of(row),
+            task_label(row),
             *(str(row[name]) for name in by_model),
             side(row, "first"),
             side(row, "second"),

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind
 
-from benchmark.report.compare import answer, sides_of
+from benchmark.report.compare import compare_sides
+from benchmark.report.compare_sentences import comparison_sentences
 from benchmark.report.format import points
 from benchmark.report.frame import frame_of
 from benchmark.results.store import Store
@@ -161,7 +162,7 @@ def test_a_task_of_one_side_alone_is_missing_and_in_no_family(cli, workspace, tm
     assert rows.loc["ECC", "verdict"] == "missing"
     assert np.isnan(rows.loc["ECC", "difference"])
     assert "Holm over 2 tests" in ran.text
-    assert "Not compared, for want of the other: imagenet alone on ECC." in ran.text
+    assert "Not compared, because the other has no runs: imagenet alone on ECC." in ran.text
 
 
 def test_phantoms_are_a_family_of_their_own(tasks):
@@ -173,11 +174,11 @@ def test_phantoms_are_a_family_of_their_own(tasks):
     ]
     frame = frame_of(made, tasks)
 
-    rows = sides_of(*(frame[frame["model"] == w.name] for w in (IMAGENET, SCRATCH)), margin=0.01)
+    rows = compare_sides(*(frame[frame["model"] == w.name] for w in (IMAGENET, SCRATCH)), margin=0.01)
 
     assert rows["data"].tolist() == ["official", "phantom"]
     assert rows["p_holm"].tolist() == rows["p"].tolist(), "one test each: nothing to correct"
-    official, phantom = (answer(part, "a", "b") for _, part in rows.groupby("data"))
+    official, phantom = (comparison_sentences(part, "a", "b") for _, part in rows.groupby("data"))
     assert not any("PHANTOM" in line for line in official)
     assert any("PHANTOM" in line for line in phantom)
 
@@ -191,12 +192,12 @@ def test_pairs_are_runs_of_one_seed_and_fold(tasks):
     second = [made_up_record(made_up_cell(SCRATCH, s, fold=f, folds=3), 0.9 + f / 70) for s in (1, 2) for f in range(3)]
     frames = [frame_of(records, tasks) for records in (first, second)]
 
-    row = sides_of(*frames, margin=0.01).iloc[0]
+    row = compare_sides(*frames, margin=0.01).iloc[0]
 
     pairs = stats.ttest_rel([0.92, 0.92 + 1 / 90, 0.92 + 2 / 90], [0.9, 0.9 + 1 / 70, 0.9 + 2 / 70])
     assert (row["n_first"], row["n_second"], row["n_pairs"]) == (6, 6, 3)
     assert row["paired_p"] == pytest.approx(pairs.pvalue)
-    assert any("not independent" in line for line in answer(pd.DataFrame([row]), "a", "b"))
+    assert any("not independent" in line for line in comparison_sentences(pd.DataFrame([row]), "a", "b"))
 
 
 def test_a_replication_is_told_model_by_model_and_task_by_task(cli, tmp_path):

@@ -51,7 +51,7 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
     """Each example's class in words: that of its truth; `none` or `several` where labels do not exclude each other,
     `unknown` where it is not known. Raises BenchmarkError for masks.
     """
-    if predictions.kind == "segmentation":
+    if predictions.has_masks:
         raise BenchmarkError("t-SNE: the images of a segmentation have no class")
     truth = predictions.truth
     positive = truth == 1
