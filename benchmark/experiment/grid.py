@@ -100,7 +100,7 @@ def cells_of(
 def _recipe_for(asked: TaskRun, model: Model) -> Recipe:
     """The recipe of a model's cells: how first weights are drawn is no question where none are drawn by that rule."""
     drawn = any(entry.is_scratch for entry, _ in model)
-    headed = asked.task.kind != "segmentation" and not find_protocol(asked.protocol).deterministic
+    headed = not asked.task.has_masks and not find_protocol(asked.protocol).deterministic
     if drawn or headed:
         return asked.recipe
     return asked.recipe.model_copy(update={"initialization": Recipe().initialization})

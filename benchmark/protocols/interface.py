@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmark.tasks.kinds import KINDS
+
 if TYPE_CHECKING:
     from benchmark.training.interface import TrainingInput, TrainingResult
     from benchmark.training.loop import Diverged
@@ -63,8 +65,8 @@ class Protocol:
 
     def uses_features(self, kind: str) -> bool:
         """Returns whether it works on features that are computed once; a decoder over a frozen encoder needs maps."""
-        return self.frozen and kind != "segmentation"
+        return self.frozen and not KINDS[kind].masks
 
     def recipe_for(self, kind: str) -> dict[str, Any]:
         """Returns what it changes in the recipe of a task of that kind; a decoder trains by the task's own recipe."""
-        return {} if kind == "segmentation" else dict(self.recipe)
+        return {} if KINDS[kind].masks else dict(self.recipe)

@@ -11,6 +11,7 @@ from benchmark import protocols
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.protocols.interface import Protocol
 from benchmark.recipe import Recipe
+from benchmark.tasks.kinds import KINDS
 
 ENTRY_POINTS = "benchmark.protocols"
 
@@ -40,7 +41,7 @@ def unused_fields(name: str, kind: str, recipe: Recipe) -> set[str]:
     """Returns the recipe fields whose value changes no number of a task of that kind under that protocol."""
     protocol = find_protocol(name)
     unused = set(protocol.unused)
-    if kind == "segmentation":
+    if KINDS[kind].masks:
         unused |= {"train_resolution", "pixels", "test_crops", "framing"}
     elif protocol.uses_features(kind):  # computed once, of the plain image
         unused |= {"train_resolution", "pixels", "resize"}
@@ -65,6 +66,6 @@ def incompatibility(name: str, kind: str, model: str) -> str:
     if fused and not protocol.fuses:
         fusing = ", ".join(other.name for other in PROTOCOLS.values() if other.fuses)
         return f"--protocol {name} takes one encoder, not {model}: wanted one of {fusing} for several"
-    if kind == "segmentation" and protocol.train_segmentation is None:
+    if KINDS[kind].masks and protocol.train_segmentation is None:
         return f"--protocol {name} gives vectors, a segmentation needs maps: wanted finetune or linear"
     return ""

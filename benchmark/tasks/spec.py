@@ -174,6 +174,11 @@ class TaskSpec(StrictModel):
         return self.kind_facts.one_label and not self.has_masks
 
     @property
+    def is_multilabel(self) -> bool:
+        """Returns whether its targets are labels that do not exclude each other."""
+        return not (self.is_exclusive or self.has_masks or self.is_binary)
+
+    @property
     def judging(self) -> ScoringRules:
         """How its predictions are judged."""
         return ScoringRules(scored=self.scored, unscored=self.unscored, case=self.case, exam=self.exam)

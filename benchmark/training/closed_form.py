@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
-from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit
 from benchmark.training.outputs import assembled
@@ -148,7 +147,7 @@ def _chosen(
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     validated = predicted(validation)
-    scores, _ = scores_of(validated, inputs.judging, names=KINDS[inputs.kind].metrics)
+    scores, _ = scores_of(validated, inputs.judging, names=inputs.kind_facts.metrics)
     note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
     return TrainingResult(fit=run, validation=scores, test=test, notes=(note,))
 

@@ -6,7 +6,6 @@ from benchmark.models.fusion import FusedClassifier
 from benchmark.models.networks import Classifier, Segmenter
 from benchmark.models.normalization import Normalization
 from benchmark.random_streams import Purpose, stream
-from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import TrainingInput, TrainingResult
 from benchmark.training.outputs import num_outputs
 from benchmark.training.supervised import supervised
@@ -17,7 +16,7 @@ def finetune(inputs: TrainingInput) -> TrainingResult:
     (encoder, (mean, std)) = _one(inputs)
     head = stream(inputs.seed, Purpose.HEAD)
     model: Classifier | Segmenter
-    if KINDS[inputs.kind].masks:
+    if inputs.kind_facts.masks:
         model = Segmenter(encoder, Normalization(mean, std), head)
     else:
         model = Classifier(encoder, Normalization(mean, std), num_outputs(inputs), head, inputs.recipe.initialization)

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
-from benchmark.tasks.kinds import KindName
+from benchmark.tasks.kinds import KINDS, KindName, TaskKind
 from benchmark.tasks.spec import ScoringRules
 from benchmark.training.loop import Fit
 
@@ -69,6 +69,11 @@ class TrainingInput:
     micro_batch: int
     watch: Callable[[dict[str, float]], None]
     warn: Callable[[str], None] = lambda _: None
+
+    @property
+    def kind_facts(self) -> TaskKind:
+        """Returns what the kind of the task says of targets, losses and metrics."""
+        return KINDS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
-from benchmark.tasks.kinds import KINDS
 from benchmark.training.batched_heads import Heads, block_losses
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Diverged, Fit
@@ -186,7 +185,7 @@ def _answer(head: _Head) -> TrainingResult:
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     validated = _predicted(inputs, _vectors(inputs.validation), best)
-    validation, _ = scores_of(validated, inputs.judging, names=KINDS[inputs.kind].metrics)
+    validation, _ = scores_of(validated, inputs.judging, names=inputs.kind_facts.metrics)
     trained = sum(tensor.numel() for tensor in best)
     return TrainingResult(fit=head.run, validation=validation, trained=trained, test=test)
 

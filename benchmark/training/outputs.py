@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.results.predictions import Predictions
-from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import SplitData, TrainingInput
 
 
@@ -24,7 +23,7 @@ def probability_of(inputs: TrainingInput, logits: torch.Tensor) -> torch.Tensor:
 
 
 def _is_one_label(inputs: TrainingInput) -> bool:
-    return KINDS[inputs.kind].one_label and not KINDS[inputs.kind].masks
+    return inputs.kind_facts.one_label and not inputs.kind_facts.masks
 
 
 def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
@@ -38,7 +37,7 @@ def assembled(inputs: TrainingInput, part: SplitData, gathered: list[tuple[NDArr
     """Predictions on a part from its batches' truth and score."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
-    kind, columns = KINDS[inputs.kind], inputs.columns
+    kind, columns = inputs.kind_facts, inputs.columns
     if kind.masks:
         held = references(inputs.columns)
         for place, (name, _) in enumerate(held):

@@ -17,7 +17,6 @@ from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
-from benchmark.tasks.kinds import KINDS
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit, Length, fit
 from benchmark.training.losses import LOSSES
@@ -63,7 +62,7 @@ def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
         started = time.perf_counter()
         predictions = _predict(inputs, inputs.test, _evaluator(inputs, model), recipe.test_crops)
         seconds = time.perf_counter() - started
-        if not KINDS[inputs.kind].masks:
+        if not inputs.kind_facts.masks:
             predictions.validation = _predict(inputs, inputs.validation, _evaluator(inputs, model), recipe.test_crops)
         unlabelled = None
         if inputs.unlabelled is not None:
@@ -99,7 +98,7 @@ def _arithmetic(inputs: TrainingInput) -> Callable[[], Any]:
 def _targets(inputs: TrainingInput, batch: Any) -> torch.Tensor:
     """What the loss sees: labels, or the first observer's mask."""
     targets: torch.Tensor = batch.targets
-    return targets[:, :1] if KINDS[inputs.kind].masks else targets
+    return targets[:, :1] if inputs.kind_facts.masks else targets
 
 
 def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -132,7 +131,7 @@ def _validate(inputs: TrainingInput, model: Callable[[torch.Tensor], torch.Tenso
         seen += len(batch)
         gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
     predictions = assembled(inputs, inputs.validation, gathered)
-    scores, _ = scores_of(predictions, inputs.judging, names=KINDS[inputs.kind].metrics)
+    scores, _ = scores_of(predictions, inputs.judging, names=inputs.kind_facts.metrics)
     return {"loss": total / seen} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }
@@ -143,7 +142,7 @@ def _predict(
 ) -> Predictions:
     """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
     gathered = []
-    if KINDS[inputs.kind].masks or crops == 1:
+    if inputs.kind_facts.masks or crops == 1:
         for batch, logits in _evaluated(inputs, part, model):
             gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
         return assembled(inputs, part, gathered)
@@ -160,14 +159,14 @@ def _evaluated(
 ) -> Iterator[tuple[Any, torch.Tensor]]:
     for batch in part.batches(inputs.micro_batch):
         images = batch.images
-        if not KINDS[inputs.kind].masks and images.ndim == 4:  # vectors have no center
+        if not inputs.kind_facts.masks and images.ndim == 4:  # vectors have no center
             images = center_crop(images, inputs.recipe.image_size)
         yield batch, model(images)
 
 
 def _judged(inputs: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
     """A batch's truth and score, in the shapes of Predictions."""
-    if not KINDS[inputs.kind].masks:
+    if not inputs.kind_facts.masks:
         return batch.targets.cpu().numpy(), probability.float().cpu().numpy()
     marked = probability > 0.5
     masks = batch.targets.bool()

@@ -29,7 +29,7 @@ CLASSES = frozenset(name for name, kind in KINDS.items() if kind.exclusive)
 LABELS = CLASSIFICATION - CLASSES
 BINARY = frozenset(name for name in LABELS if KINDS[name].one_label)
 MULTILABEL = LABELS - BINARY
-ORDINAL = frozenset({"ordinal"})
+ORDINAL = frozenset(name for name in CLASSES if KINDS[name].lists_labels)
 MASKS = frozenset(KINDS) - CLASSIFICATION
 
 

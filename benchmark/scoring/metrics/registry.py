@@ -4,6 +4,7 @@ from benchmark.files import digest_of
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.metrics import classes, masks, probabilities, ranking
 from benchmark.scoring.metrics.interface import Metric
+from benchmark.tasks.kinds import KINDS
 from benchmark.tasks.spec import ScoringRules
 
 METRICS: dict[str, Metric] = {
@@ -15,13 +16,16 @@ JUDGING = digest_of({name: metric.version for name, metric in METRICS.items()})[
 
 def metrics_of(predictions: Predictions, rules: ScoringRules) -> list[Metric]:
     """Returns the metrics that such predictions have, in order."""
-    kind: str = predictions.kind
-    if kind == "classification":
-        kind = "binary" if len(predictions.columns) == 1 else "multilabel"
+    several = len(predictions.columns) > 1
+    kinds = {
+        name
+        for name, kind in KINDS.items()
+        if kind.predictions == predictions.kind and (kind.masks or kind.exclusive or kind.one_label is not several)
+    }
     return [
         metric
         for metric in METRICS.values()
-        if kind in metric.kinds
+        if kinds & metric.kinds
         and (metric.exam_slices is None or rules.exam is not None)
         and metric.applies(predictions, rules)
     ]
