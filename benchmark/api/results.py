@@ -85,6 +85,4 @@ def summary(frame: "pd.DataFrame", *, baseline: str | None = None, test: TestNam
     # what the report's own frame has beside, and no number here depends on
     runs = runs.assign(members=[(model,) for model in runs["model"]], is_deterministic=False)
     rows = summarize(runs, baseline or default_baseline(runs), test)
-    return rows.drop(columns=["members", "is_deterministic"]).convert_dtypes(
-        convert_string=False, convert_boolean=False, convert_floating=False
-    )
+    return rows.drop(columns=["members", "is_deterministic"])
