@@ -7,12 +7,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 
+from benchmark.contrastive_recipe import ViewKind
 from benchmark.data.batches import Batch, Rows, rendered_ahead
 from benchmark.data.image_files import Pixels
 from benchmark.data.rendering import PixelSource
@@ -22,8 +22,6 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the pa
 import albumentations as A  # noqa: N812 - after the variable; its own documentation's name
 
 from benchmark.data.augmentation import AREA, RATIO, apply_composition
-
-ViewKind = Literal["photographs", "radiographs", "crops"]
 
 
 def photograph_views(size: int, *, color: bool) -> list[A.BasicTransform]:
