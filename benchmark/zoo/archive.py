@@ -1,7 +1,7 @@
-"""Single files out of a zip or tar that someone else made. Torch-free.
+"""Extracts single files from a zip or tar of unknown origin. Torch-free.
 
-Nothing is written but the requested files, under names that are chosen here: no path of the archive is followed, no
-link is. What would grow far beyond the archive's own size is refused before it does.
+Only the requested files are written, under names that are chosen here; no path and no link of the archive is followed.
+What would unpack to far more than the archive's own size is refused before it does.
 """
 
 import bz2
@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from benchmark.errors import BenchmarkError
 
-MAX_GROWTH = 4  # weights are noise: no honest archive of them is four times as large when it is unpacked
+MAX_GROWTH = 4  # weights hardly compress: no honest archive of them is four times as large when it is unpacked
 ALWAYS_ALLOWED_SIZE = 1 << 16  # bytes that any archive may unpack to: a tar of two small files is mostly zeros
 MAX_MEMBERS = 100_000
 SUPPORTED_COMPRESSIONS = (
@@ -56,7 +56,7 @@ def extract_member(path: Path, member: str, copy: Path) -> Path:
 
 
 def member_names(path: Path) -> list[str]:
-    """Returns the names of all that the archive holds. Raises BenchmarkError for a bomb, and for what is no whole archive."""
+    """Returns the names of all members. Raises BenchmarkError for a bomb, and for an incomplete or damaged archive."""
     with _read(path) as members:
         return [name for name, _ in members]
 
@@ -72,13 +72,16 @@ def is_tar(path: Path) -> bool:
 
 @contextmanager
 def damage_as_error(path: Path, kind: str) -> Iterator[None]:
-    """Turns whatever a reader of that kind of file meets inside into one line; the disk's own errors stay what they are."""
+    """Turns every error inside into one BenchmarkError that names the kind of file; errors of the disk stay what they are."""
     try:
         yield
     except BenchmarkError:
         raise
     except Exception as error:  # a walk over untrusted bytes meets every error that there is
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the file's start
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # a position before the start of the file
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         size = path.stat().st_size
@@ -101,7 +104,7 @@ def check_zip(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 class _Bounded(io.RawIOBase):
-    """An unpacked stream that ends in a BenchmarkError where it grows beyond the bound.
+    """Reads an unpacked stream, and raises BenchmarkError where it grows beyond the bound.
 
     tarfile reads the long names of members into memory at once, as long as the archive says that they are.
     """
@@ -114,9 +117,9 @@ class _Bounded(io.RawIOBase):
         self._check(self.stream.tell() + max(count, 0))
         return bytes(self.stream.read(count))
 
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        self._check(place + (self.stream.tell() if whence == io.SEEK_CUR else 0))
-        return int(self.stream.seek(place, whence))
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check(offset + (self.stream.tell() if whence == io.SEEK_CUR else 0))
+        return int(self.stream.seek(offset, whence))
 
     def tell(self) -> int:
         return int(self.stream.tell())
@@ -127,17 +130,17 @@ class _Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def _check(self, place: int) -> None:
-        _check_size(self.path, 0, place - tarfile.RECORDSIZE)  # tarfile reads in whole records
+    def _check(self, position: int) -> None:
+        _check_size(self.path, 0, position - tarfile.RECORDSIZE)  # tarfile reads in whole records
 
 
 @contextmanager
 def _read(path: Path) -> Iterator[Iterator[tuple[str, Opener]]]:
     """Yields the archive's members, one after another, each with a way to read it."""
     with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # not `is_zipfile`: a tar whose last member is a zip would be one
-    with damage_as_error(path, "zip archive" if zipped else "tar archive"):
-        if zipped:
+        is_zip = file.read(2) == b"PK"  # not `is_zipfile`: a tar whose last member is a zip would be one
+    with damage_as_error(path, "zip archive" if is_zip else "tar archive"):
+        if is_zip:
             with zipfile.ZipFile(path) as archive:
                 check_zip(path, archive)
                 yield _of_zip(archive)

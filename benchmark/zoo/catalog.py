@@ -1,4 +1,4 @@
-"""The zoo's entries: model_zoo.yaml of the project, and the user's own beside it. Torch-free."""
+"""The entries of the zoo: the shipped model_zoo.yaml, and the user's own file. Torch-free."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,24 +19,25 @@ Channels = tuple[float, float, float]
 
 
 class InputStatistics(StrictModel):
-    """What a network was trained on: images scaled to 0..1, minus `mean`, divided by `std`, per RGB channel."""
+    """The normalization that a network was trained with: images in 0..1, minus `mean`, divided by `std`, per RGB channel."""
 
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
 
 
 class ZooEntry(StrictModel):
-    """One set of weights, told well enough to be loaded exactly and cited.
+    """One set of weights, described well enough to be loaded exactly and cited.
 
-    `architecture` is a timm name; `source` a URL, `hf:OWNER/REPO/FILE[@REVISION]`, `timm:NAME` for timm's own published
-    file, `file:` for a file that the user added, empty for fresh weights; `alternative` a URL or a sentence: where else
-    to get the file, should the source be gone; `container` and `naming` say how the file is read (`zoo.unpack`,
-    `zoo.naming`), `member` where in an archive it lies; `sha256` is the file's digest, or its first digits where only
-    those are known, or empty until the first fetch pins it; `features` what frozen evaluation takes in place of the
-    pooled output: `class-tokens-4`, a ViT's last four class tokens joined; `positions` how a ViT's positions are
-    interpolated to images of another size (`zoo.positions`), where not as timm does it; `fresh` names the tensor
-    prefixes that the file is known to lack and that start at random; `made_by` is how `pretrain` made the weights;
-    `bibtex` is the citation as an entry, where it was given as one.
+    `architecture` is a name that `zoo.architectures` knows; `source` a URL, `hf:OWNER/REPO/FILE[@REVISION]`,
+    `timm:NAME` for timm's own published file, `file:` for a file that the user added, empty for random weights;
+    `alternative` a URL or a sentence: where else to get the file, should the source be gone; `container` and `naming`
+    say how the file is read (`zoo.unpack`, `zoo.naming`), `member` where in an archive it lies; `sha256` is the file's
+    digest, or its first digits where only those are known, or empty until the first fetch pins it; `features` what
+    frozen evaluation takes in place of the pooled output: `class-tokens-4`, a ViT's last four class tokens joined;
+    `positions` how a ViT's positions are interpolated to images of another size (`zoo.positions`), where not as timm
+    does it; `fresh` names the tensor prefixes that the file is known to lack and that start at random; `made_by` is
+    how `pretrain` made the weights; `cite` is the citation in the form that `zoo.citations` reads, `bibtex` the
+    citation as a BibTeX entry where it was given as one.
     """
 
     name: Annotated[Name, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
@@ -79,7 +80,7 @@ def scratch(architecture: str = SCRATCH_ARCHITECTURE) -> ZooEntry:
     plain = architecture == SCRATCH_ARCHITECTURE
     return ZooEntry(
         name="scratch" if plain else f"scratch:{architecture}",
-        title=f"random initialisation of {architecture}",
+        title=f"random initialization of {architecture}",
         family="scratch",
         architecture=architecture,
         container="none",
@@ -102,7 +103,10 @@ def check_entry_name(name: str) -> None:
 
 
 def read_zoo(path: Path) -> dict[str, ZooEntry]:
-    """Entries of one zoo file (a YAML list under `entries`), by name. Raises BenchmarkError with file, entry, key, value."""
+    """Reads one zoo file (a YAML list under `entries`) and returns its entries by name.
+
+    Raises BenchmarkError with file, entry, key and value.
+    """
     content = from_yaml(path)
     listed = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(listed, list):
@@ -123,7 +127,7 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
 
 
 def default_models(shipped: Path) -> list[str] | None:
-    """What `--models all` stands for: the names under `all` in the shipped file; None (every entry) where it says none.
+    """Returns what `--models all` stands for: the names under `all` in the shipped file; None (every entry) where it has none.
 
     Raises BenchmarkError for a name that is no entry.
     """
@@ -138,7 +142,10 @@ def default_models(shipped: Path) -> list[str] | None:
 
 
 def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
-    """The shipped entries and the user's own (a file that need not exist). Raises BenchmarkError where a name is in both."""
+    """Returns the shipped entries and the user's own (whose file may not exist).
+
+    Raises BenchmarkError where a name is in both.
+    """
     entries = read_zoo(shipped)
     if own.is_file():
         added = read_zoo(own)
@@ -151,9 +158,9 @@ def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
 
 
 def add_entry(own: Path, entry: ZooEntry) -> None:
-    """Append an entry to the user's own zoo file, whole or not at all. Raises BenchmarkError where the name is taken."""
+    """Appends an entry to the user's own zoo file, completely or not at all. Raises BenchmarkError where the name is taken."""
     own.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(own.with_name(f".{own.name}.lock")):  # of two that end at once, neither loses its entry
+    with FileLock(own.with_name(f".{own.name}.lock")):  # of two processes that end at once, neither loses its entry
         entries = read_zoo(own) if own.is_file() else {}
         if entry.name in entries:
             raise BenchmarkError(f"{own}: has an entry {entry.name!r} already: give this one another name")
@@ -161,7 +168,7 @@ def add_entry(own: Path, entry: ZooEntry) -> None:
 
 
 def write_own(own: Path, entries: list[ZooEntry]) -> None:
-    """Write the user's own zoo file."""
+    """Writes the user's own zoo file."""
     listed = [e.model_dump(mode="json", exclude_defaults=True) for e in entries]
     head = "# Entries added by `benchmark zoo add` and `benchmark pretrain`; the shipped ones are in model_zoo.yaml.\n"
     write_whole(own, head + yaml.safe_dump({"entries": listed}, sort_keys=False, allow_unicode=True))

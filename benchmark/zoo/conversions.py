@@ -1,8 +1,8 @@
-"""An encoder's tensors, taken out of their upstream container once.
+"""Caches an encoder's tensors, so that the upstream weight file is unpacked once.
 
-Beside `weights/<entry>/<file>` lie `<file>.encoder.safetensors`, the encoder's tensors alone under its own names, and
-`<file>.encoder.json`, a note of what they came from and the account of it. The note is written last and holds the
-conversion's digest and its own, so it vouches for exactly one content. The identity of weights stays the upstream file's
+Next to `weights/<entry>/<file>` lie `<file>.encoder.safetensors`, the encoder's tensors alone under its own names, and
+`<file>.encoder.json`, a note of what they came from with the report on it. The note is written last and holds the
+digest of the conversion and its own, so it fits exactly one content. The identity of weights stays the upstream file's
 sha256: the conversion may be deleted at any time and is made again.
 """
 
@@ -28,52 +28,52 @@ FORMAT = 3  # of note and conversion, and of what `encoder_tensors` makes of a f
 
 
 def load_converted(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport]:
-    """What `backbone.encoder_tensors` gives for the file, from its conversion where there is one of just these.
+    """Returns what `matching.read_encoder_tensors` does, from the conversion where there is one.
 
-    Raises BenchmarkError as that does. A folder that cannot be written, or has no room, is read from without converting.
+    Raises BenchmarkError as that does. A folder that cannot be written, or has no room, is only read.
     """
-    if (held := _held(entry, file)) is not None:
-        return held
+    if (cached := _cached(entry, file)) is not None:
+        return cached
     if find_builder(entry.architecture) is not None:  # a package's names and shapes can change from day to day
         return read_encoder_tensors(entry, file.path)
     folder = file.path.parent
     if not os.access(folder, os.W_OK):  # a read-only folder that many share
         return read_encoder_tensors(entry, file.path)
     with locked(folder / ".lock"):
-        if (held := _held(entry, file)) is not None:  # another process converted it meanwhile
-            return held
+        if (cached := _cached(entry, file)) is not None:  # another process converted it meanwhile
+            return cached
         tensors, report = read_encoder_tensors(entry, file.path)
         with suppress(DiskFullError):  # what was read serves as well; the next load tries again
             _write(entry, file, tensors, report)
         return tensors, report
 
 
-def _held(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport] | None:
-    """The conversion, if its note is of this file read in this way, and its content the note's."""
-    path, note = _places(file)
-    told = read_json(note)
-    if told is None or told.get("made_from") != _made_from(entry, file):
+def _cached(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport] | None:
+    """Returns the conversion if its note fits this file and entry, and its content the note; else None."""
+    path, note_path = _conversion_paths(file)
+    note = read_json(note_path)
+    if note is None or note.get("made_from") != _made_from(entry, file):
         return None
     try:
-        if sha256_of(path) != told["content"]:
+        if sha256_of(path) != note["content"]:
             return None
-        return load_file(path), LoadReport(**told["report"])
+        return load_file(path), LoadReport(**note["report"])
     except (OSError, SafetensorError, TypeError, LookupError):  # lost or damaged meanwhile, or of another format
         return None
 
 
 def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], report: LoadReport) -> None:
-    path, note = _places(file)
+    path, note_path = _conversion_paths(file)
     # a memory of its own for each, laid out plainly: safetensors refuses views and what two names share
     plain = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     with whole_file(path) as partial:
         save_file(plain, partial, metadata={"format": "pt"})
-    told = {"made_from": _made_from(entry, file), "content": sha256_of(path), "report": asdict(report)}
-    write_json(note, told)
+    note = {"made_from": _made_from(entry, file), "content": sha256_of(path), "report": asdict(report)}
+    write_json(note_path, note)
 
 
 def _made_from(entry: ZooEntry, file: WeightFile) -> dict[str, object]:
-    """All that the tensors and the account depend on."""
+    """Returns all that the tensors and the report depend on."""
     return {
         "format": FORMAT,
         "sha256": file.sha256,
@@ -82,10 +82,11 @@ def _made_from(entry: ZooEntry, file: WeightFile) -> dict[str, object]:
         "naming": entry.naming,
         "architecture": entry.architecture,
         "fresh": list(entry.fresh),
-        "timm": version("timm"),  # whose names and shapes the account compares with
+        "timm": version("timm"),  # whose names and shapes the report compares with
     }
 
 
-def _places(file: WeightFile) -> tuple[Path, Path]:
+def _conversion_paths(file: WeightFile) -> tuple[Path, Path]:
+    """Returns the paths of the tensors and of the note."""
     tensors, note = (file.path.with_name(file.path.name + end) for end in CONVERSION_SUFFIXES)
     return tensors, note

@@ -1,8 +1,8 @@
-"""A file from an http(s) server, over lines that break and from servers that may mean ill. Torch-free.
+"""Downloads a file over http(s), over connections that break and from servers that may be hostile. Torch-free.
 
-What arrives lies in a part file, with the server's validator beside it (`.json`), so that the next request, of this call
-or the next, asks for the rest alone, if the server still has the same file. Servers may redirect to http(s) alone; one that
-sends less than LEAST_BYTES in STALL_SECONDS counts as a broken line, whatever it sends; none of its words is shown as it is.
+What arrives is stored in a part file, with the server's validator next to it (`.json`), so that the next request, of this
+call or the next, asks only for the rest, if the server still has the same file. Servers may redirect only to http(s); one that
+sends less than MIN_BYTES in STALL_SECONDS counts as a broken connection; its texts are shown shortened and escaped.
 """
 
 import json
@@ -27,7 +27,7 @@ from benchmark.text import shortened, shown
 TRIES = 4
 MAX_WAIT = 60.0  # seconds, whatever a server asks for
 STALL_SECONDS = 30.0
-MIN_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any line that weights are fetched over
+MIN_BYTES = 30_000  # in STALL_SECONDS: a kilobyte a second, less than any connection that weights are fetched over
 CHUNK = 1 << 18
 MAX_LENGTH_DIGITS = 18  # digits of a Content-Length
 SCHEMES = ("http", "https")
@@ -36,24 +36,26 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where
 
 
 def download(source: str, partial_file: Path, progress: Progress) -> None:
-    """Brings the part file to its full length, over several tries; what arrived stays for the next.
+    """Completes the part file, in several tries; what arrived stays for the next call.
 
     Raises BenchmarkError with the reason where it cannot, DiskFull where there is no room.
     """
-    reason, asked_for = "", 0.0
+    reason, retry_after = "", 0.0
     for number in range(TRIES):
         if number:
-            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(asked_for, MAX_WAIT)))
-        asked_for = 0.0
+            time.sleep(max(min(2.0 ** (number - 2), 8.0), min(retry_after, MAX_WAIT)))
+        retry_after = 0.0
         try:
             if _request(source, partial_file, progress):
                 return
             reason = f"cut after {bytes_received(partial_file):,} bytes"
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
-            told = error.headers.get("Retry-After") or ""  # seconds, or a date, which counts as nothing told
-            asked_for = float(told) if told.isdecimal() else 0.0
-            if error.code == 416:  # nothing after our last byte: the file is whole, or it was another file's start
+            seconds = error.headers.get("Retry-After") or ""  # a date may stand here too, which is ignored
+            retry_after = float(seconds) if seconds.isdecimal() else 0.0
+            if (
+                error.code == 416
+            ):  # nothing after our last byte: the file is complete, or it was the start of another file
                 have = bytes_received(partial_file)
                 if have and error.headers.get("Content-Range") == f"bytes */{have}":
                     return
@@ -93,7 +95,7 @@ def validator_file(partial_file: Path) -> Path:
 
 
 def _request(source: str, partial_file: Path, progress: Progress) -> bool:
-    """One request, from where the part file ends if the server still has the same file. Returns whether it is whole."""
+    """Makes one request, for the rest where the server still has the same file; returns whether the file is complete."""
     have, validator = bytes_received(partial_file), ""
     request = urllib.request.Request(source, headers=HEADERS)  # noqa: S310 - http(s) only, checked by fetch
     with suppress(OSError, ValueError, LookupError, TypeError):
@@ -108,12 +110,12 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
             )
         continued = reply.status == 206
         if continued and not (reply.headers.get("Content-Range") or "").startswith(f"bytes {have}-"):
-            partial_file.unlink()  # what comes is no continuation of it
+            partial_file.unlink()  # what comes does not continue it
             raise ConnectionError(f"the server sent another part of the file than from byte {have:,} on")
         length = _length(reply.headers)
         done = have if continued else 0
         total = None if length is None else done + length
-        if not continued:  # in this order: the new file's validator must never stand beside the old one's bytes
+        if not continued:  # in this order: the new file's validator must never stand next to the bytes of the old one
             partial_file.unlink(missing_ok=True)
             _keep_validator(partial_file, reply.headers)
         try:
@@ -142,7 +144,7 @@ def _keep_validator(partial_file: Path, headers: Message) -> None:
 
 
 class _Watch:
-    """Breaks off a connection that brings less than LEAST_BYTES in STALL_SECONDS.
+    """Closes a connection that brings less than MIN_BYTES in STALL_SECONDS.
 
     A timeout of the socket is not enough: it begins anew with every byte.
     """
@@ -169,7 +171,7 @@ class _Watch:
         return chunk
 
     def run(self) -> None:
-        """Looks once in STALL_SECONDS, until it is over."""
+        """Compares the count of bytes every STALL_SECONDS, until the download ends."""
         before = 0
         while not self.over.wait(STALL_SECONDS):
             if self.count - before < MIN_BYTES and self.socket is not None:
@@ -200,14 +202,14 @@ def _watched() -> Iterator[_Watch]:
 
 
 class _Watched(urllib.request.AbstractHTTPHandler):
-    """A handler that tells a watch of its connections' sockets."""
+    """A handler that gives a watch the sockets of its connections."""
 
     def __init__(self, watch: _Watch) -> None:
         super().__init__()
         self.watch = watch
 
     def do_open(self, http_class: Any, req: Any, **options: Any) -> Any:
-        def made(host: str, **more: Any) -> HTTPConnection:
+        def connection_to(host: str, **more: Any) -> HTTPConnection:
             connection: HTTPConnection = http_class(host, **more)
             connect = connection.connect
 
@@ -218,7 +220,7 @@ class _Watched(urllib.request.AbstractHTTPHandler):
             connection.connect = connect_watched  # type: ignore[method-assign]
             return connection
 
-        return super().do_open(made, req, **options)
+        return super().do_open(connection_to, req, **options)
 
 
 class _Http(_Watched, urllib.request.HTTPHandler):
@@ -230,10 +232,10 @@ class _Https(_Watched, urllib.request.HTTPSHandler):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to http(s) alone."""
+    """Follows redirections only to http(s)."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urlsplit(newurl).scheme not in SCHEMES:
-            told = f"redirects to {shown(newurl)}, which is not http(s)"
-            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+            reason = f"redirects to {shown(newurl)}, which is not http(s)"
+            raise urllib.error.HTTPError(req.full_url, code, reason, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -1,7 +1,8 @@
-"""A verified weight file on this machine for an entry: found, or downloaded with resume and digest. Torch-free.
+"""Finds the weight file of an entry on this machine, or downloads it. Torch-free.
 
-A file lies at `weights/<entry>/<file>` with `<file>.pin.json` beside it. The pin is written last, so its existence
-means that the file is whole; it holds the digest under which the file was first seen, checked at every load after.
+A file lies at `weights/<entry>/<file>` next to `<file>.pin.json`. The pin is written last, so its existence means that
+the file is complete; it holds the digest that the file had when it arrived, with which every later load compares. A digest
+that is published with the entry is compared before; where none is, the pin is made on first use and nobody vouches for it.
 Sources are http(s) URLs (`zoo.download`), and `hf:` and `timm:` (`zoo.hub`).
 """
 
@@ -27,20 +28,20 @@ from benchmark.zoo.download import remote_size as download_size
 from benchmark.zoo.integrity import check_complete
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
-CONVERSION_SUFFIXES = (".encoder.safetensors", ".encoder.json")  # what zoo.converted keeps beside a file
+CONVERSION_SUFFIXES = (".encoder.safetensors", ".encoder.json")  # what zoo.conversions stores next to a file
 MAX_FILE_NAME = 200  # bytes; file systems know 255, and the ends of other files' names come behind it
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFile:
-    """A whole file and its digest (64 hex digits)."""
+    """A complete file and its sha256 (64 hex digits)."""
 
     path: Path
     sha256: str
 
 
 class _Pin(StrictModel):
-    """The digest under which a file was first seen, its size in bytes, and where it came from."""
+    """The digest that a file had when it arrived, its size in bytes, and where it came from."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     size: NonNegativeInt
@@ -48,17 +49,17 @@ class _Pin(StrictModel):
 
 
 def find_weight_file(entry: ZooEntry, weights: Path) -> WeightFile | None:
-    """Returns the entry's file if it is here and whole, without reading it; it is read where its pin is damaged.
+    """Returns the entry's file if it is here and complete, None if not; reads its bytes only where its pin is damaged.
 
     Raises BenchmarkError where pin and entry disagree, and where nothing but a damaged pin vouched for the file.
     """
-    path = _place(entry, weights)
+    path = _path_of(entry, weights)
     if not path.is_file() or not _pin(path).is_file():
         return None
     pinned = _pinned(path) or _pinned_anew(entry, path)
     if path.stat().st_size != pinned.size:
         raise BenchmarkError(
-            f"{path}: {path.stat().st_size:,} bytes, but it had {pinned.size:,} when it was verified: it was changed; "
+            f"{path}: {path.stat().st_size:,} bytes, but it had {pinned.size:,} when it arrived: it was changed; "
             f"delete it and fetch it again"
         )
     _check_digest(entry, pinned.sha256, path, "delete it and fetch it again", entry.sha256)
@@ -66,20 +67,21 @@ def find_weight_file(entry: ZooEntry, weights: Path) -> WeightFile | None:
 
 
 def verify_weight_file(file: WeightFile) -> WeightFile:
-    """The same file, its bytes read and compared with its digest. Raises BenchmarkError where they differ."""
+    """Reads the file, compares its bytes with its digest and returns it. Raises BenchmarkError where they differ."""
     found = sha256_of(file.path)
     if found != file.sha256:
         raise BenchmarkError(
-            f"{file.path}: its sha256 is {found[:16]}…, but {file.sha256[:16]}… was verified earlier: "
+            f"{file.path}: its sha256 is {found[:16]}…, but it was {file.sha256[:16]}… when it arrived: "
             f"the file was changed; delete it and fetch it again"
         )
     return file
 
 
 def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Progress = lambda *_: None) -> WeightFile:
-    """The entry's file, downloaded if it is not here. A cut download is continued, by the same call or the next.
+    """Returns the entry's file, and downloads it if it is not here. An interrupted download is continued by the next call.
 
-    An entry without a digest is pinned by its first fetch. Raises BenchmarkError with the manual way where there is no file.
+    A file without a published digest is pinned by its first download. Raises BenchmarkError, which says how to get the file by
+    hand, where there is none.
     """
     if found := find_weight_file(entry, weights):
         return found
@@ -96,7 +98,7 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     )
     if offline and not on_hub:
         raise BenchmarkError(f"{entry.name}: not here, and --offline forbids fetching it: {by_hand}")
-    path = _place(entry, weights)
+    path = _path_of(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
         if found := find_weight_file(entry, weights):  # another process fetched it meanwhile
@@ -132,18 +134,18 @@ def remote_size(entry: ZooEntry) -> int | None:
 
 
 def import_weight_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile:
-    """Copy a file that the user has into the entry's place, verified and pinned."""
+    """Copies a file of the user to where the entry's file belongs, compares it with a published digest, and pins it."""
     if not file.is_file():
         raise BenchmarkError(f"{file}: no such file")
-    path = _place(entry, weights)
+    path = _path_of(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.parent / ".lock"):
         return _admit_copy(entry, file, path, entry.sha256, "it was not taken")
 
 
 def delete_weight_file(entry: ZooEntry, weights: Path) -> None:
-    """Remove the entry's file, its pin, what was converted of it, and what a download that was cut off left."""
-    path = _place(entry, weights)
+    """Removes the entry's file, its pin, its conversion, and what an interrupted download left."""
+    path = _path_of(entry, weights)
     _pin(path).unlink(missing_ok=True)
     for end in ("", *CONVERSION_SUFFIXES):
         path.with_name(path.name + end).unlink(missing_ok=True)
@@ -152,7 +154,7 @@ def delete_weight_file(entry: ZooEntry, weights: Path) -> None:
 
 
 def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, otherwise: str) -> WeightFile:
-    """Copied, not linked: the file is someone else's, who may change or clear it."""
+    """Copies the file, rather than linking it: its owner may change or remove it."""
     _check_digest(entry, sha256_of(file), file, otherwise, wanted)
     copy = path.with_name(path.name + ".copy")  # not `.part`: no download may continue a copy that was cut off
     try:
@@ -178,9 +180,9 @@ def _admit(entry: ZooEntry, partial: Path, path: Path) -> WeightFile:
     size = partial.stat().st_size
     with space_for(path), partial.open("rb+") as written:
         os.fsync(written.fileno())
-    _pin(path).unlink(missing_ok=True)  # an earlier file's pin must not vouch for this one
+    _pin(path).unlink(missing_ok=True)  # the pin of an earlier file must not stand for this one
     partial.replace(path)
-    _part(path).unlink(missing_ok=True)  # of a download that the user's own copy has made needless
+    _part(path).unlink(missing_ok=True)  # an interrupted download that the user's own copy replaces
     validator_file(_part(path)).unlink(missing_ok=True)
     _write_pin(path, _Pin(sha256=digest, size=size, source=entry.source))
     return WeightFile(path=path, sha256=digest)
@@ -223,7 +225,7 @@ def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str, wanted
         )
 
 
-def _place(entry: ZooEntry, weights: Path) -> Path:
+def _path_of(entry: ZooEntry, weights: Path) -> Path:
     if entry.source.startswith(hub.HF):
         name = hub.parse_source(entry.source).name
     else:
@@ -232,10 +234,10 @@ def _place(entry: ZooEntry, weights: Path) -> Path:
 
 
 def _file_name(name: str) -> str:
-    """Returns a name as a URL has it, or what of it can be a file's: no path, nothing hidden, not too long."""
+    """Returns a name from a URL as a safe file name: no path, not hidden, not too long."""
     name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).lstrip(".") or "weights"
     while len(name.encode(errors="replace")) > MAX_FILE_NAME:
-        name = name[1:]  # its end tells more
+        name = name[1:]  # its end says more than its start
     return name
 
 

@@ -1,7 +1,7 @@
-"""What a weight file is, decided once, from its bytes. All that reads the file goes by this decision. Torch-free.
+"""Decides once, from its bytes, what type a weight file is; every reader follows this decision. Torch-free.
 
-The first bytes decide, so a file that is valid in two formats (a pickle with a zip behind it) is read in the first alone,
-and what was screened is what is loaded. Sources: PKWARE's APPNOTE 4.3 (zip), torch/serialization.py, Python's pickletools,
+The first bytes decide, so a file that is valid in two formats (a pickle with a zip behind it) is read only in the first,
+and what was checked is what is loaded. Sources: PKWARE's APPNOTE 4.3 (zip), torch/serialization.py, Python's pickletools,
 huggingface/safetensors (README, "Format"), POSIX ustar.
 """
 

@@ -1,4 +1,4 @@
-"""Files on the Hugging Face Hub, and timm's own published weights: a source's text -> a file in huggingface_hub's cache.
+"""Finds files on the Hugging Face Hub, and the weights that timm publishes, by the text of an entry's source.
 
 `hf:OWNER/REPO/FILE[@REVISION]` names a file; `timm:ARCHITECTURE.TAG` is resolved, by timm's own table, to one of these
 or to a URL. Neither torch nor timm nor huggingface_hub is imported before it is needed. The Hub's own variables
@@ -30,29 +30,29 @@ class HubFile:
 
     @property
     def name(self) -> str:
-        """One file name for it: two revisions are two files."""
+        """Returns a file name, which differs between two revisions."""
         name = self.file.rsplit("/", 1)[-1]
         return name if self.revision == DEFAULT_REVISION else f"{self.revision.replace('/', '_')}-{name}"
 
     @property
     def page(self) -> str:
-        """Where a browser finds it."""
+        """Returns the URL at which a browser downloads it."""
         return f"https://huggingface.co/{self.repo}/resolve/{self.revision}/{self.file}"
 
 
 def parse_source(source: str) -> HubFile:
-    """Raises BenchmarkError where `source` is no hf:OWNER/REPO/FILE[@REVISION]."""
-    told = SOURCE.fullmatch(source)
+    """Returns the file that `source` names. Raises BenchmarkError where it is no hf:OWNER/REPO/FILE[@REVISION]."""
+    match = SOURCE.fullmatch(source)
     parts = source.removeprefix(HF).partition("@")[0].split("/")
-    if not told or any(part in {"", ".", ".."} for part in parts):
+    if not match or any(part in {"", ".", ".."} for part in parts):
         raise BenchmarkError(f"source {source!r}: wanted hf:OWNER/REPO/FILE, with @REVISION where it is not the newest")
     return HubFile(
-        repo=f"{told['owner']}/{told['repo']}", file=told["file"], revision=told["revision"] or DEFAULT_REVISION
+        repo=f"{match['owner']}/{match['repo']}", file=match["file"], revision=match["revision"] or DEFAULT_REVISION
     )
 
 
 def resolve_source(source: str, container: str) -> str:
-    """A `timm:` source as the hf: source or URL that timm itself would load; any other as it is.
+    """Returns a `timm:` source as the hf: source or URL that timm itself would load; any other source as it is.
 
     timm's repositories hold each net in both containers: the entry's own one is taken. Raises BenchmarkError for a name without
     a tag (timm's default moves from version to version), and for what timm does not publish.
@@ -83,10 +83,10 @@ def resolve_source(source: str, container: str) -> str:
     return f"{HF}{repo}/{file}" + (f"@{revision}" if revision else "")
 
 
-def fetch_to_cache(where: HubFile, *, offline: bool) -> Path:
-    """The file in huggingface_hub's cache, downloaded there if it lacks and neither `offline` nor HF_HUB_OFFLINE forbid.
+def fetch_to_cache(file: HubFile, *, offline: bool) -> Path:
+    """Returns the file's path in huggingface_hub's cache; downloads it where it is missing, unless `offline` or HF_HUB_OFFLINE.
 
-    Raises BenchmarkError with the reason where it cannot be had.
+    Raises BenchmarkError with the reason where it cannot be downloaded.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
@@ -99,8 +99,8 @@ def fetch_to_cache(where: HubFile, *, offline: bool) -> Path:
     )
 
     if offline or constants.HF_HUB_OFFLINE:
-        # hf_hub_download asks the Hub about the user's tools before it looks at its local_files_only (seen in 2.4)
-        cached = try_to_load_from_cache(where.repo, where.file, revision=where.revision)
+        # hf_hub_download asks the Hub about the user's tools before it looks at its local_files_only (observed in 2.4)
+        cached = try_to_load_from_cache(file.repo, file.file, revision=file.revision)
         if isinstance(cached, str):
             return Path(cached).resolve()
         forbidden = "--offline" if offline else "HF_HUB_OFFLINE"
@@ -109,25 +109,27 @@ def fetch_to_cache(where: HubFile, *, offline: bool) -> Path:
         )
     try:
         with space_for(Path(constants.HF_HUB_CACHE)):
-            return Path(hf_hub_download(where.repo, where.file, revision=where.revision)).resolve()
+            return Path(hf_hub_download(file.repo, file.file, revision=file.revision)).resolve()
     except BenchmarkError:  # a full disk
         raise
     except LocalEntryNotFoundError as error:
-        raise BenchmarkError(f"{constants.ENDPOINT} is not reachable ({_told(error.__cause__ or error)})") from error
+        raise BenchmarkError(
+            f"{constants.ENDPOINT} is not reachable ({_one_line(error.__cause__ or error)})"
+        ) from error
     except GatedRepoError as error:
         raise BenchmarkError(
-            f"{where.repo} wants its terms accepted on its page, and then a token (HF_TOKEN)"
+            f"{file.repo} wants its terms accepted on its page, and then a token (HF_TOKEN)"
         ) from error
     except RepositoryNotFoundError as error:
-        raise BenchmarkError(f"{where.repo}: no such repository, or one that wants a token (HF_TOKEN)") from error
+        raise BenchmarkError(f"{file.repo}: no such repository, or one that wants a token (HF_TOKEN)") from error
     except RevisionNotFoundError as error:
-        raise BenchmarkError(f"{where.repo} has no revision {where.revision!r}") from error
+        raise BenchmarkError(f"{file.repo} has no revision {file.revision!r}") from error
     except EntryNotFoundError as error:
-        raise BenchmarkError(f"{where.repo} has no file {where.file!r} at revision {where.revision!r}") from error
+        raise BenchmarkError(f"{file.repo} has no file {file.file!r} at revision {file.revision!r}") from error
     except HfHubHTTPError as error:
         raise BenchmarkError(f"HTTP {error.response.status_code} from {constants.ENDPOINT}") from error
     except Exception as error:  # its HTTP client, and with it the errors that come through, has changed twice so far
-        raise BenchmarkError(f"huggingface_hub: {_told(error)}") from error
+        raise BenchmarkError(f"huggingface_hub: {_one_line(error)}") from error
 
 
 def remote_size(file: HubFile) -> int | None:
@@ -141,9 +143,9 @@ def remote_size(file: HubFile) -> int | None:
 
 
 def published_digest(cached: Path) -> str:
-    """The sha256 that the Hub gives for a large file, after which its cache names the file; empty where it gives none."""
+    """Returns the sha256 that the Hub gives for a large file and that names it in the cache; empty where it gives none."""
     return cached.name if DIGEST.fullmatch(cached.name) else ""
 
 
-def _told(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,13 +1,13 @@
-"""What `zoo verify` says of an entry: file, digest, account, a fingerprint of its features, and whether the net loaded.
+"""Checks an entry of the zoo: file, digest, report on its tensors, fingerprint of its features, and whether it seems trained.
 
-The images are made here, of smooth noise and gradients, from a bit generator whose numbers NumPy promises never to
-change: the same in every process and on every machine. Features are those of the pooled form in float32 on the CPU.
+The test images are drawn here, of smooth noise and gradients, from a bit generator whose numbers NumPy promises never to
+change: they are the same in every process and on every machine. Features are those of the pooled form in float32 on the CPU.
 
-A net that did not load is a fresh net. Three numbers of its features over a batch of these images hardly depend on
-which fresh net of an architecture it is, and change by training: their size (root of the mean square), how much of it
+A network that did not load has random weights. Three numbers of its features over a batch of these images hardly depend on
+which random weights an architecture has, and change by training: their size (root of the mean square), how much of it
 differs between images, and in how many directions (the participation ratio of the images' covariance, 1 to one less
-than there are images). The distance of two nets is that of the logarithms of these numbers. It betrays fresh weights as
-timm draws them, not every net that learned nothing.
+than there are images). The distance of two networks is that of the logarithms of these numbers. It shows random weights as
+timm draws them, not every network that learned nothing.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ from benchmark.zoo.matching import LoadReport
 
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["PASS", "WARN", "FAIL", "not here"]
-FIXED_IMAGE_SEED = 20  # its seed
+FIXED_IMAGE_SEED = 20  # the seed of the image of the fingerprint
 NUM_PHANTOMS = 12
 FRESH_SEEDS = (1, 2, 3, 4, 5)
 OCTAVES = (2, 4, 8, 16, 32)  # cells of noise along a side
-DEFAULT_IMAGE_SIZE = 224  # pixels, where a net does not fix its own
+DEFAULT_IMAGE_SIZE = 224  # pixels, where a network does not fix its own
 NUM_PIECES = 16  # of the features, whose means the coarse hash is of
-# of 25 fresh nets of each of seven architectures, all but 0.5 % lie nearer to any five others than this many times the
-# largest distance among those five; a MobileNetV2 trained on ImageNet lies 12 times as far
+# of 25 networks with random weights of each of seven architectures, all but 0.5 % lie nearer to any five others than this
+# many times the largest distance among those five; a MobileNetV2 trained on ImageNet lies 12 times as far
 DISTANCE_MARGIN = 2.0
 CONSTANT = 1e-5  # a feature that varies by less than this share of the features' size, over images, says nothing
 MAX_CONSTANT_SHARE = 0.5  # share of such features from which on there is a warning
@@ -79,7 +79,7 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """All that was seen of one entry. `reasons` say why it is not a PASS."""
+    """The result for one entry. `reasons` say why it is not a PASS."""
 
     name: str
     verdict: Verdict
@@ -96,13 +96,13 @@ class Inspection:
     statistics: Statistics | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, under the same keys whatever was found."""
+        """Returns plain values, under the same keys whatever the result is."""
         return asdict(self)
 
 
 def inspect(entry: ZooEntry, weights: Path) -> Inspection:
-    """Look at an entry's file in the folder `weights`. What is wrong with it is in the verdict, never raised."""
-    told: dict[str, Any] = {
+    """Checks an entry's file in the folder `weights`. What is wrong with it is in the verdict, never raised."""
+    facts: dict[str, Any] = {
         "name": entry.name,
         "licence": entry.licence,
         "source": entry.source,
@@ -112,69 +112,69 @@ def inspect(entry: ZooEntry, weights: Path) -> Inspection:
     try:
         file = find_weight_file(entry, weights)
         if file is None:
-            return Inspection(**told, verdict="not here")
-        told |= {"file": file.path.name, "sha256": file.sha256, "digest": _digest_verdict(entry)}
+            return Inspection(**facts, verdict="not here")
+        facts |= {"file": file.path.name, "sha256": file.sha256, "digest": _digest_verdict(entry)}
         verify_weight_file(file)
         size = input_size(entry.architecture)
-        encoder, told["report"] = load_encoder(entry, file.path, "pooled", FRESH_SEEDS[0], size)
+        encoder, facts["report"] = load_encoder(entry, file.path, "pooled", FRESH_SEEDS[0], size)
     except BenchmarkError as fault:
-        return Inspection(**told, verdict="FAIL", reasons=[str(fault)])
-    print_, statistics = measure_features(encoder, entry.architecture, entry.input, size)
+        return Inspection(**facts, verdict="FAIL", reasons=[str(fault)])
+    printed, statistics = measure_features(encoder, entry.architecture, entry.input, size)
     reasons = find_warnings(statistics)
     verdict: Verdict = "WARN" if reasons else "PASS"
-    return Inspection(**told, verdict=verdict, reasons=reasons, fingerprint=print_, statistics=statistics)
+    return Inspection(**facts, verdict=verdict, reasons=reasons, fingerprint=printed, statistics=statistics)
 
 
 def measure_features(
     encoder: nn.Module, architecture: str, statistics: InputStatistics, size: int
 ) -> tuple[Fingerprint | None, Statistics]:
-    """A pooled encoder's fingerprint (None where it is not finite) and statistics, at images of that size."""
+    """Returns a pooled encoder's fingerprint (None where it is not finite) and statistics, on images of that size."""
     (fixed,) = _features(encoder, [synthetic_image(FIXED_IMAGE_SEED, size)], statistics)
     features = _features(encoder, _batch(size), statistics)
     if not (np.isfinite(fixed).all() and np.isfinite(features).all()):
         return None, Statistics(finite=False)
-    print_, constant = fingerprint(fixed, size), _digits(_constant(features).mean())
+    printed, constant = fingerprint(fixed, size), _digits(_constant(features).mean())
     own, fresh = _profile(features), [p for p in _fresh_profiles(architecture, statistics, size) if p is not None]
     if own is None:
-        return print_, Statistics(finite=True, constant=constant)
+        return printed, Statistics(finite=True, constant=constant)
     pairs = list(combinations(fresh, 2))
-    return print_, Statistics(
+    return printed, Statistics(
         finite=True,
         constant=constant,
         size=_digits(own[0]),
         spread=_digits(own[1]),
         directions=_digits(own[2]),
-        distance=min(_apart(own, other) for other in fresh) if pairs else None,
-        fresh_distance=max(_apart(one, two) for one, two in pairs) if pairs else None,
+        distance=min(_distance(own, other) for other in fresh) if pairs else None,
+        fresh_distance=max(_distance(one, two) for one, two in pairs) if pairs else None,
     )
 
 
 def find_warnings(statistics: Statistics) -> list[str]:
-    """What in the statistics looks like a net that did not load, in words."""
+    """Returns what in the statistics looks like a network that did not load, as sentences."""
     if not statistics.finite:
         return ["its features are not finite"]
-    found = []
+    warnings = []
     if statistics.constant is not None and statistics.constant >= MAX_CONSTANT_SHARE:
-        found.append(f"{statistics.constant:.0%} of its features are the same for every image")
+        warnings.append(f"{statistics.constant:.0%} of its features are the same for every image")
     near, usual = statistics.distance, statistics.fresh_distance
     if near is not None and usual is not None and near <= DISTANCE_MARGIN * usual:
-        found.append(
+        warnings.append(
             f"its features are as a fresh net's (distance {near:.2g}; fresh nets from one another: {usual:.2g}): "
             f"the file may hold untrained weights"
         )
-    return found
+    return warnings
 
 
 def input_size(architecture: str) -> int:
-    """Pixels along a side: the net's own where that is fixed, else 224."""
+    """Returns the side of the images in pixels: the network's own where that is fixed, else 224."""
     config: Any = timm.get_pretrained_cfg(architecture)
     return int(config.input_size[-1]) if config is not None and config.fixed_input_size else DEFAULT_IMAGE_SIZE
 
 
 def synthetic_image(seed: int, size: int) -> Floats:
-    """A colour image, 3 x size x size in 0..1: a gradient, and smooth noise of all scales, one of which prevails."""
+    """Draws a color image, 3 x size x size in 0..1: a gradient, and smooth noise of all scales, one of which prevails."""
     numbers = _uniform(np.random.PCG64(seed))
-    strength = [0.25 + next(numbers) * 4.0 * (place == seed % len(OCTAVES)) for place in range(len(OCTAVES))]
+    strength = [0.25 + next(numbers) * 4.0 * (scale == seed % len(OCTAVES)) for scale in range(len(OCTAVES))]
     angle = 2 * math.pi * next(numbers)
     line = np.linspace(-1.0, 1.0, size)
     slope = math.cos(angle) * line[:, None] + math.sin(angle) * line[None, :]
@@ -189,7 +189,7 @@ def synthetic_image(seed: int, size: int) -> Floats:
 
 
 def fingerprint(features: Floats, size: int) -> Fingerprint:
-    """Of one image's features, a vector."""
+    """Returns the fingerprint of one image's features, a vector."""
     means = np.array([piece.mean() for piece in np.array_split(features, min(NUM_PIECES, len(features)))])
     largest = float(np.abs(means).max())
     step = 10.0 ** (math.floor(math.log10(largest)) - 1) if largest else 1.0  # two digits of the largest
@@ -217,7 +217,7 @@ def _batch(size: int) -> list[Floats]:
 
 
 def _features(encoder: nn.Module, images: list[Floats], statistics: InputStatistics) -> Floats:
-    """Images x features of the pooled form, by inference on the CPU, one image at a time: of any size of net."""
+    """Returns features, images x features, computed on the CPU one image at a time."""
     mean, sd = (torch.tensor(values).view(3, 1, 1) for values in (statistics.mean, statistics.std))
     encoder.eval()
     rows = []
@@ -230,19 +230,19 @@ def _features(encoder: nn.Module, images: list[Floats], statistics: InputStatist
 
 @lru_cache(maxsize=8)  # entries of one architecture are inspected one after another
 def _fresh_profiles(architecture: str, statistics: InputStatistics, size: int) -> list[Floats | None]:
-    """Of fresh nets, one a seed."""
+    """Returns the profiles of networks with random weights, one for each seed."""
     nets = (build_encoder(architecture, "pooled", seed, size) for seed in FRESH_SEEDS)
     return [_profile(_features(net, _batch(size), statistics)) for net in nets]
 
 
 def _profile(features: Floats) -> Floats | None:
-    """Size, spread and directions of features, images x features; None where they are not finite or constant."""
+    """Returns size, spread and directions of features (images x features); None where they are not finite, or constant."""
     if not np.isfinite(features).all() or _constant(features).all():
         return None
     size = np.sqrt((features**2).mean())
-    centred = features - features.mean(axis=0)
-    spread = np.sqrt((centred**2).mean()) / size
-    covariance = centred @ centred.T
+    centered = features - features.mean(axis=0)
+    spread = np.sqrt((centered**2).mean()) / size
+    covariance = centered @ centered.T
     return np.array([size, spread, np.trace(covariance) ** 2 / (covariance**2).sum()])
 
 
@@ -250,12 +250,12 @@ def _constant(features: Floats) -> npt.NDArray[np.bool_]:
     return features.std(axis=0) <= CONSTANT * np.sqrt((features**2).mean())
 
 
-def _apart(one: Floats, two: Floats) -> float:
+def _distance(one: Floats, two: Floats) -> float:
     return _digits(float(np.linalg.norm(np.log(one / two))))
 
 
 def _uniform(bits: Any) -> Iterator[float]:
-    """Numbers in [0, 1) from a bit generator's raw words, whose stream NumPy never changes (NEP 19)."""
+    """Yields numbers in [0, 1) from a bit generator's raw words, whose stream NumPy never changes (NEP 19)."""
     while True:
         yield int(bits.random_raw()) / 2.0**64
 

@@ -1,8 +1,8 @@
-"""Names of tensors in upstream files -> names in the encoder: one table, one rule.
+"""Translates the names of tensors in upstream files into those of the encoder, by one table.
 
 A tensor whose name begins with a `drop` prefix is left out by that name; every other must begin with one of `strip`,
 which is taken off once, or be known to the naming's `rename`; what then has no place in the encoder is an error of
-`zoo.backbone`, never skipped here. Dropping is looked at before stripping, since a head may carry the encoder's own
+`zoo.backbone`, never skipped here. Dropping comes before stripping, since a head may carry the encoder's own
 prefix (`module.encoder_q.fc.`). Torch-free.
 """
 
@@ -21,9 +21,9 @@ class Naming:
     `inside` is the dotted path of keys to the tensors (empty: at the top, or under `state_dict`). `rename` gives an
     encoder's name for a file's, None for a name that it does not know; `like` is an example of one that it does.
     `numbered` makes such a function from the encoder's own names, where the file numbers layers as they were built.
-    Several tensors that `rename` gives one name with `JOIN` and their place (0, 1, …) are parts of it, `num_parts` in
-    all, one below the other. `haiku` says that arrays lie as JAX's Haiku and TensorFlow have them: kernels height x width
-    x in x out, norms 1 x 1 x 1 x channels.
+    Several tensors that `rename` gives one name with `JOIN` and their number (0, 1, …) are parts of it, `num_parts` in all,
+    stacked along the first axis. `haiku` says that arrays lie as JAX's Haiku and TensorFlow have them: kernels height x
+    width x in x out, norms 1 x 1 x 1 x channels.
     """
 
     inside: str = ""
@@ -39,7 +39,7 @@ class Naming:
 
     @property
     def wanted(self) -> str:
-        """How names of this kind begin, for an error's text."""
+        """Returns how names of this kind begin, for an error's text."""
         return self.like or " or ".join(f"{prefix}…" for prefix in self.strip)
 
 
@@ -58,7 +58,7 @@ HAIKU_TENSORS = {".w": "weight", ".scale": "weight", ".offset": "bias",
 
 
 def from_haiku(name: str) -> str | None:
-    """A ResNet's name in torchvision for its name in Haiku (hk.nets.ResNet, and DeepMind's byol/utils/networks.py)."""
+    """Returns a ResNet's name in torchvision for its name in Haiku (hk.nets.ResNet, and DeepMind's byol/utils/networks.py)."""
     found = HAIKU.fullmatch(name)
     if found is None or (found["stage"] is None) != found["layer"].startswith("initial"):
         return None
@@ -80,7 +80,7 @@ SIMCLR_V2_LAYERS = {
 
 
 def from_simclr_v2(name: str) -> str | None:
-    """A ResNet's name in torchvision for its name in the PyTorch conversion of SimCLR-v2 (without selective kernels)."""
+    """Returns a ResNet's name in torchvision for its name in SimCLR-v2's PyTorch conversion (without selective kernels)."""
     found = SIMCLR_V2.fullmatch(name)
     if found is None:
         return None
@@ -103,11 +103,11 @@ SIMCLR_TF_TENSORS = {"kernel": "weight", "gamma": "weight", "beta": "bias",
 
 
 def from_simclr_tf(wanted: Collection[str]) -> Callable[[str], str | None]:
-    """A ResNet's name in torchvision for its name in SimCLR's own TensorFlow checkpoints.
+    """Returns a function from a ResNet's name in SimCLR's own TensorFlow checkpoints to its name in torchvision.
 
     TensorFlow numbers convolutions and norms, each by themselves, as they are built (google-research/simclr, resnet.py):
     the stem, then block by block the shortcut's, where there is one, before the block's own. A number beyond the encoder's
-    last layer stays as it is, a stray.
+    last layer stays as it is, and is reported as unexpected.
     """
     convolutions = _as_built(wanted)
     norms = [re.sub(r"conv(?=\d$)", "bn", name).replace("downsample.0", "downsample.1") for name in convolutions]
@@ -124,7 +124,7 @@ def from_simclr_tf(wanted: Collection[str]) -> Callable[[str], str | None]:
 
 
 def _as_built(wanted: Collection[str]) -> list[str]:
-    """A torchvision ResNet's convolutions, the shortcut's before those of its block."""
+    """Returns a torchvision ResNet's convolutions in the order of building: a shortcut before its block."""
     layers = [re.fullmatch(r"(?:layer(\d+)\.(\d+)\.)?(downsample\.0|conv(\d))\.weight", name) for name in wanted]
     order = {
         found[0].removesuffix(".weight"): (int(found[1] or 0), int(found[2] or 0), int(found[4] or 0))
@@ -148,7 +148,7 @@ DINOV2_HF_NAMES = {
 
 
 def from_dinov2_hf(name: str) -> str | None:
-    """A ViT's name in timm for its name in transformers' Dinov2Model, which keeps query, key and value apart."""
+    """Returns a ViT's name in timm for its name in transformers' Dinov2Model, which keeps query, key and value apart."""
     found = DINOV2_HF.fullmatch(name)
     if found is None:
         return DINOV2_HF_NAMES.get(name)
@@ -248,9 +248,9 @@ class Renamed:
 def rename(
     file_names: list[str], naming: str, classifier: tuple[str, ...] = (), wanted: Collection[str] = ()
 ) -> Renamed:
-    """Apply a naming. `classifier` are timm's names of the architecture's classifier modules, `wanted` of its tensors.
+    """Applies a naming. `classifier` are timm's names of the architecture's classifier modules, `wanted` of its tensors.
 
-    Raises BenchmarkError for a naming that there is not, for names that it neither knows nor drops, and where two are one.
+    Raises BenchmarkError for an unknown naming, for names that it neither knows nor drops, and where two become one.
     """
     if naming not in NAMINGS:
         raise BenchmarkError(f"no naming {naming!r}: {did_you_mean(naming, NAMINGS)}")
@@ -285,13 +285,13 @@ def rename(
 
 
 def _joined(names: dict[str, str], num_parts: int) -> dict[str, list[str]]:
-    """Take whole sets of parts together; a part whose others lack stays by itself, a stray."""
+    """Replaces complete sets of parts by one name; a part of an incomplete set stays, and is reported as unexpected."""
     parts = {}
-    for whole in [name.removesuffix(f"{JOIN}0") for name in names if name.endswith(f"{JOIN}0")]:
-        own = [f"{whole}{JOIN}{number}" for number in range(num_parts)]
+    for joined in [name.removesuffix(f"{JOIN}0") for name in names if name.endswith(f"{JOIN}0")]:
+        own = [f"{joined}{JOIN}{number}" for number in range(num_parts)]
         if all(name in names for name in own):
-            parts[whole] = [names.pop(name) for name in own]
-            names[whole] = parts[whole][0]
+            parts[joined] = [names.pop(name) for name in own]
+            names[joined] = parts[joined][0]
     return parts
 
 

@@ -1,7 +1,7 @@
-"""A ViT's positions on images of another size than it was trained at, interpolated as the authors of the weights do it.
+"""Interpolates a ViT's positions to images of another size than it was trained at, as the authors of the weights do it.
 
 timm interpolates the grid of positions bicubically and with antialiasing, as open_clip does; that is the rule of entries
-that name none. Two others, neither of which is antialiased:
+that state none. Two others, neither of which is antialiased:
 
 bicubic           to the new grid. MAE (facebookresearch/mae, util/pos_embed.py); the Dinov2 of Hugging Face's transformers
 bicubic-offset    by the ratio of the new grid plus 0.1 to the old one. DINO and DINOv2 (facebookresearch/dino and dinov2,
@@ -20,7 +20,7 @@ from torch.nn import functional
 from benchmark.cell import Positions
 from benchmark.errors import BenchmarkError
 
-OFFSET = 0.1  # against rounding, in DINO's code; it also moves every place a little
+OFFSET = 0.1  # against rounding, in DINO's code; it also moves every position a little
 
 
 def interpolate_as(vit: nn.Module, rule: Positions) -> None:

@@ -1,8 +1,8 @@
-"""What a file may be: candidates of container, naming and architecture, each judged by the account of every tensor.
+"""Finds out what a weight file may be: container, naming and architecture, each judged by the report on every tensor.
 
 Nothing is guessed from a file's own keys: what the file holds is crossed with all of `NAMINGS` and with a short list of
-architectures, and a candidate counts where `zoo.backbone` accounts for every tensor on both sides. Which candidates are
-worth that account is narrowed by names and sizes alone.
+architectures, and a candidate counts where `zoo.matching` accounts for every tensor on both sides. Candidates are first
+narrowed down by names and sizes alone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from benchmark.zoo.matching import LoadReport, UnusableWeights, match_tensors
 from benchmark.zoo.naming import NAMINGS, Renamed, rename
 from benchmark.zoo.unpack import Arrays, opened
 
-# tried where no architecture is told: families of nets whose tensors are named alike, the smallest first
+# tried where no architecture is given: families of networks whose tensors are named alike, the smallest first
 FAMILIES: tuple[tuple[str, ...], ...] = (
     (
         "resnet18",
@@ -57,7 +57,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """How a file may be read, and the full account of it. `same`: namings that would give the same tensors."""
+    """A way to read a file, and the report on its tensors. `same`: namings that would give the same tensors."""
 
     architecture: str
     container: str
@@ -75,7 +75,7 @@ def propose(
     container: str | None = None,
     member: str = "",
 ) -> list[Proposal]:
-    """All that the file can be to the last tensor: one proposal where it is plain, several where the user must choose.
+    """Returns every reading that fits to the last tensor: one where it is clear, several where the user must choose.
 
     What is given is not tried otherwise; `member` is the file's path in an archive. Of namings that give the same
     tensors, the one that drops the fewest kinds of names is proposed, then the first of its table. Raises BenchmarkError where
@@ -91,7 +91,7 @@ def propose(
     ]
 
     def judged(naming: str, architecture: str) -> tuple[Proposal, Tensors]:
-        """Raises BenchmarkError where the account of a candidate is not complete."""
+        """Returns a candidate's proposal. Raises BenchmarkError where its report is not complete."""
         entry = ZooEntry(
             name=name,
             family="own",
@@ -159,14 +159,14 @@ def _read(path: Path, container: str | None, namings: list[str], member: str) ->
 
 
 def _misfits(arrays: Arrays, naming: str, architecture: str | None) -> Iterator[tuple[str, float]]:
-    """Architectures worth an account, and how many tensors have no counterpart: infinitely many in a foreign naming."""
+    """Yields architectures to try, and how many tensors have no counterpart (infinitely many in a wrong naming)."""
     if architecture:
         yield architecture, _misfit(arrays, naming, architecture)
         return
     for family in FAMILIES:
         smallest = family[0]
         renamed = _renamed(arrays, naming, smallest)
-        wanted, _ = _whole(smallest)
+        wanted, _ = _encoder_sizes(smallest)
         if renamed is None or len(wanted.keys() & renamed.names.keys()) < MIN_SHARED_NAMES * len(wanted):
             continue
         for member in family:
@@ -177,7 +177,7 @@ def _misfit(arrays: Arrays, naming: str, architecture: str) -> float:
     renamed = _renamed(arrays, naming, architecture)
     if renamed is None:
         return inf
-    wanted, _ = _whole(architecture)
+    wanted, _ = _encoder_sizes(architecture)
     apart = [n for n in wanted.keys() ^ renamed.names.keys() if not (n in wanted and n.endswith(COUNTER))]
     # a naming may turn tensors round, so sizes are compared in any order, and those of one not at all
     both = wanted.keys() & renamed.names.keys()
@@ -185,13 +185,13 @@ def _misfit(arrays: Arrays, naming: str, architecture: str) -> float:
 
 
 def _shape(arrays: Arrays, renamed: Renamed, name: str) -> list[int]:
-    """What the file has for an encoder's name: parts lie one below the other."""
+    """Returns the shape that the file has for an encoder's name; parts are stacked along the first axis."""
     first, *rest = arrays.tensors[renamed.names[name]].shape or (1,)
     return [first * len(renamed.parts.get(name, (name,))), *rest]
 
 
 def _renamed(arrays: Arrays, naming: str, architecture: str) -> Renamed | None:
-    wanted, classifier = _whole(architecture)
+    wanted, classifier = _encoder_sizes(architecture)
     try:
         return rename(list(arrays.tensors), naming, classifier, wanted)
     except BenchmarkError:
@@ -199,11 +199,11 @@ def _renamed(arrays: Arrays, naming: str, architecture: str) -> Renamed | None:
 
 
 @cache
-def _whole(architecture: str) -> tuple[dict[str, list[int]], tuple[str, ...]]:
-    """An architecture's tensors with their sizes, and its classifier's names; no memory is spent on it."""
+def _encoder_sizes(architecture: str) -> tuple[dict[str, list[int]], tuple[str, ...]]:
+    """Returns an architecture's tensors with their sizes, and its classifier's names, without allocating memory."""
     with torch.device("meta"):
-        whole = build_encoder(architecture, "pooled", 0)
-    return {name: _sizes(tensor.shape) for name, tensor in whole.state_dict().items()}, classifier_names(whole)
+        encoder = build_encoder(architecture, "pooled", 0)
+    return {name: _sizes(tensor.shape) for name, tensor in encoder.state_dict().items()}, classifier_names(encoder)
 
 
 def _sizes(shape: Iterable[int]) -> list[int]:
@@ -216,10 +216,10 @@ def _num_drops(naming: str) -> int:
 
 
 def _take(found: list[tuple[Proposal, Tensors]], proposal: Proposal, tensors: Tensors) -> None:
-    """Add a proposal, or only its naming where an earlier one, which is preferred, gives the same tensors."""
-    for place, (earlier, its) in enumerate(found):
-        same_names = earlier.architecture == proposal.architecture and its.keys() == tensors.keys()
-        if same_names and all(torch.equal(its[name], tensor) for name, tensor in tensors.items()):
-            found[place] = (replace(earlier, same=(*earlier.same, proposal.naming)), its)
+    """Adds a proposal, or only its naming where an earlier one, which is preferred, gives the same tensors."""
+    for position, (earlier, earlier_tensors) in enumerate(found):
+        same_names = earlier.architecture == proposal.architecture and earlier_tensors.keys() == tensors.keys()
+        if same_names and all(torch.equal(earlier_tensors[name], tensor) for name, tensor in tensors.items()):
+            found[position] = (replace(earlier, same=(*earlier.same, proposal.naming)), earlier_tensors)
             return
     found.append((proposal, tensors))

@@ -1,4 +1,4 @@
-"""ResNets whose every width is multiplied, the stem's too, as timm models under names of this project.
+"""Defines ResNets whose every width is multiplied, the stem's too, as timm models under names of this project.
 
 timm's wide_resnet50_2 (Zagoruyko and Komodakis) widens the inner convolutions alone; SimCLR's 2x and 4x nets multiply
 all channels of a ResNet. Tensors have torchvision's names, and the encoders the parameters of Chen et al. 2020 (SimCLR,
@@ -45,7 +45,7 @@ class WideResNet(ResNet):
         stem = STEM * width
         block: Any = self.layer1[0]  # type: ignore[index]
         dd: dict[str, Any] = {"device": kwargs.get("device"), "dtype": kwargs.get("dtype")}
-        # timm fixes the stem at 64 channels: what writes it and what reads it is made again
+        # timm fixes the stem at 64 channels: the layers that write and read it are built again
         conv1 = nn.Conv2d(self.in_chans, stem, 7, stride=2, padding=3, bias=False, **dd)
         self.bn1 = type(self.bn1)(stem, **dd)
         block.conv1 = nn.Conv2d(stem, block.conv1.out_channels, 1, bias=False, **dd)
@@ -59,12 +59,12 @@ class WideResNet(ResNet):
 def _entrypoint(name: str) -> Callable[..., nn.Module]:
     layers, width = WIDE[name]
 
-    def build_encoder(pretrained: bool = False, **kwargs: Any) -> nn.Module:  # noqa: FBT001, FBT002 - as timm calls it
+    def build(pretrained: bool = False, **kwargs: Any) -> nn.Module:  # noqa: FBT001, FBT002 - as timm calls it
         model: nn.Module = build_model_with_cfg(WideResNet, name, pretrained, layers=layers, width=width, **kwargs)
         return model
 
-    build_encoder.__name__ = build_encoder.__qualname__ = name
-    return build_encoder
+    build.__name__ = build.__qualname__ = name
+    return build
 
 
 for _name in WIDE:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import in_new_process
-from forged import known_encoder, resnet18
+from forged import known_encoder
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo import safe_pickle as inert
@@ -300,12 +300,12 @@ def test_a_long_name_in_a_tar_is_no_way_to_fill_the_memory(written, kind):
 
 def test_an_honest_file_that_was_zipped_again_is_no_bomb(tmp_path):
     plain, zipped = tmp_path / "plain.pth", tmp_path / "net.pth"
-    torch.save(resnet18().state_dict(), plain)
+    torch.save({"a": noise(300_000)}, plain)
     with zipfile.ZipFile(plain) as old, zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
 
-    assert unpack(zipped, "torch").tensors.keys() == resnet18().state_dict().keys()
+    assert torch.equal(unpack(zipped, "torch").tensors["a"], noise(300_000))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -354,6 +354,7 @@ def chained(length) -> bytes:
     return b"\x80\x04N" + b"Q" * length + b"\x94"
 
 
+DEPTH = 100_000  # a hundred times what Python's own stack allows
 BOMBS = {
     "bytes of 2**62": b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.",
     "bytes of 3 GB": b"\x80\x04B" + struct.pack("<I", 3_000_000_000) + b"x.",
@@ -362,9 +363,9 @@ BOMBS = {
     "integer of 2 GB": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x.",
     "frame of 2**60": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.",
     "digits": b"I" + b"9" * 1_000_000 + b"\n.",
-    "lists in lists": nested(300_000),
-    "tuples in tuples": b"\x80\x04)" + b"\x85" * 300_000 + b".",
-    "deep key": b"\x80\x04}" + b")" + b"\x85" * 300_000 + b"Ns.",
+    "lists in lists": nested(DEPTH),
+    "tuples in tuples": b"\x80\x04)" + b"\x85" * DEPTH + b".",
+    "deep key": b"\x80\x04}" + b")" + b"\x85" * DEPTH + b"Ns.",
     "dict in dict": b"\x80\x04" + b"}\x8c\x01a" * 100_000 + b"N" + b"s" * 100_000 + b".",
     "billion laughs": laughs(12),
     "itself": b"\x80\x04}\x94\x8c\x01ah\x00s.",
@@ -387,8 +388,8 @@ BOMBS = {
                            + b".",
     "one array many times": pickle.dumps(dict.fromkeys(range(50_000), np.ones(30_000, "f4"))),
     "one array under many names": pickle.dumps(dict.fromkeys(range(200_000), np.ones(8192, "f4"))),
-    "chain": chained(200_000) + b"](" + b"h\x00" * 90_000 + b"e.",
-    "chain by names": chained(200_000) + b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"h\x00" for n in range(60_000))
+    "chain": chained(50_000) + b"](" + b"h\x00" * 90_000 + b"e.",
+    "chain by names": chained(50_000) + b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"h\x00" for n in range(60_000))
                       + b"u.",
     "call with many": b"\x80\x04(" + b"N" * 90_000 + b"t\x94" + b"](" + b"Nh\x00R" * 60_000 + b"e.",
     "pairs many times": b"\x80\x04](" + b"N" * 90_000 + b"e\x94ccollections\nOrderedDict\nh\x00\x85\x94"
@@ -406,7 +407,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 for path in sorted(Path(os.environ["FOLDER"]).iterdir()):
-    for container in ("pickle", "torch", "safetensors"):
+    for container in ("pickle", "torch"):
         before, start = peak(), time.process_time()
         try:
             unpack(path, container)
@@ -426,13 +427,13 @@ def test_claims_and_nesting_cost_no_time_and_no_memory(tmp_path):
     ran = in_new_process(MEASURED, FOLDER=str(tmp_path))
 
     told = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert len(told) == 3 * len(BOMBS), ran.stderr[-500:]
+    assert len(told) == 2 * len(BOMBS), ran.stderr[-500:]
     for name, container, message, growth, seconds in told:
         assert message.startswith(f"{name}: "), (name, container, message)
         assert "\n" not in message
         assert len(message) < 400
         assert growth < 400, (name, container, growth)  # MB
-        assert seconds < 30, (name, container, seconds)
+        assert seconds < 10, (name, container, seconds)
 
 
 @pytest.mark.parametrize("extra", [{}, {"told": Path("x")}], ids=["tensors", "objects beside"])

@@ -31,7 +31,7 @@ def test_a_file_whose_size_changed_after_pinning_is_noticed_when_it_is_located(s
     path = fetch(entry, weights).path
     path.write_bytes(BODY[:-1])
 
-    with pytest.raises(BenchmarkError, match="199,999 bytes, but it had 200,000 when it was verified") as raised:
+    with pytest.raises(BenchmarkError, match="199,999 bytes, but it had 200,000 when it arrived") as raised:
         find_weight_file(entry, weights)
 
     assert "delete it and fetch it again" in str(raised.value)
@@ -45,7 +45,7 @@ def test_a_file_whose_bytes_changed_after_pinning_is_noticed_when_it_is_verified
 
     assert file == find_weight_file(entry, weights)  # which does not read it
     with pytest.raises(
-        BenchmarkError, match=rf"{sha256(changed)[:16]}…, but {sha256(BODY)[:16]}… was verified earlier"
+        BenchmarkError, match=rf"{sha256(changed)[:16]}…, but it was {sha256(BODY)[:16]}… when it arrived"
     ):
         verify_weight_file(file)
 
