@@ -14,7 +14,7 @@ from benchmark.logs import warnings_hidden
 app = typer.Typer(
     name="benchmark",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Which pretrained weights transfer best to a medical imaging task, by how much, how surely, how fast.",
@@ -43,24 +43,25 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's own call
 @app.callback()
 def root(
     *,
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks instead of one line."),
+    _debug: bool = typer.Option(False, "--debug", help="Show tracebacks instead of one line; may stand anywhere."),
     _version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
     ),
 ) -> None:
-    """Options that stand before a verb."""
-    if debug:
-        os.environ["BENCHMARK_DEBUG"] = "1"
+    """Takes the options that belong to no verb."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command line and exit.
+    """Runs a command line and exits: 0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
 
-    0 all well, 1 some cells or checks failed, 2 the request is wrong, 130 interrupted.
+    `--debug` may stand anywhere.
     """
+    words = sys.argv[1:] if arguments is None else arguments
+    if "--debug" in words:
+        os.environ["BENCHMARK_DEBUG"] = "1"
     try:
         with warnings_hidden():
-            app(args=arguments, prog_name="benchmark")
+            app(args=[word for word in words if word != "--debug"], prog_name="benchmark")
     except (BenchmarkError, OSError) as error:
         if os.environ.get("BENCHMARK_DEBUG"):
             raise

@@ -23,7 +23,7 @@ def merge(
         typer.Option(
             "--results",
             metavar="INTO",
-            help="Results folder that takes them [default: $BENCHMARK_RESULTS, or the project's results/].",
+            help="Results folder that takes them (default: $BENCHMARK_RESULTS, or the project's results/).",
             show_default=False,
         ),
     ] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli import completion
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace, find_workspace
 
@@ -12,18 +13,18 @@ Results = Annotated[
     Path | None,
     typer.Option(
         "--results",
-        help="Folder of results [default: $BENCHMARK_RESULTS, or the project's results/].",
+        help="Folder of results (default: $BENCHMARK_RESULTS, or the project's results/).",
         show_default=False,
     ),
 ]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of data sets [default: $BENCHMARK_DATA].", show_default=False)
+    Path | None, typer.Option("--data", help="Folder of data sets (default: $BENCHMARK_DATA).", show_default=False)
 ]
 Project = Annotated[
     Path | None,
     typer.Option(
         "--project",
-        help="Folder with model_zoo.yaml and tasks/ [default: $BENCHMARK_PROJECT, or the checkout around here].",
+        help="Folder with model_zoo.yaml and tasks/ (default: $BENCHMARK_PROJECT, or the checkout around here).",
         show_default=False,
     ),
 ]
@@ -34,10 +35,17 @@ Models = Annotated[
         "-m",
         help="Zoo entries: a list, all, family:NAME, wildcards, !negations; scratch:ARCHITECTURE for fresh weights; "
         "A+B+C for a fusion.",
+        autocompletion=completion.complete_models,
     ),
 ]
 Tasks = Annotated[
-    str | None, typer.Option("--tasks", "-t", help="Tasks: a list, all, family:KIND, wildcards, !negations.")
+    str | None,
+    typer.Option(
+        "--tasks",
+        "-t",
+        help="Tasks: a list, all, family:KIND, wildcards, !negations.",
+        autocompletion=completion.complete_tasks,
+    ),
 ]
 Seeds = Annotated[
     str | None,
@@ -47,7 +55,11 @@ Seeds = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Recipe field, NAME=VALUE; part of the cell's identity. May be repeated."),
+    typer.Option(
+        "--set",
+        help="Recipe field, NAME=VALUE; part of the cell's identity. May be repeated.",
+        autocompletion=completion.complete_fields,
+    ),
 ]
 ProtocolName = Annotated[
     str | None,
@@ -55,7 +67,7 @@ ProtocolName = Annotated[
         "--protocol",
         "-p",
         help="finetune, linear, logistic, knn; dvme, dvme-no-attention, dvme-finetune for models joined by +; or a list "
-        "[default: finetune].",
+        "(default: finetune).",
         show_default=False,
     ),
 ]
@@ -114,7 +126,7 @@ Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", 
 
 
 def workspace_of(results: Path | None = None, data: Path | None = None, project: Path | None = None) -> Workspace:
-    """Places from the options given."""
+    """Returns the workspace that these options, the BENCHMARK_* variables and the current folder give."""
     return find_workspace(results=results, data=data, project=project)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Project, workspace_of
+from benchmark.cli.options import AsJson, Data, Project, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import plural, printable
 
@@ -19,20 +19,24 @@ Sheet = Annotated[str, typer.Argument(help="A fact sheet (a .yaml file), or a ta
 
 
 @app.command("list")
-def list_tasks(project: Project = None) -> None:
-    """All tasks, the shipped and your own: kind, data set, metric."""
-    from benchmark.cli.console import out, table_of
+def list_tasks(as_json: AsJson = False, project: Project = None) -> None:  # noqa: FBT002 - typer's way to declare a flag
+    """List all tasks, the shipped ones and your own: kind, data set, metric."""
+    from benchmark.cli.console import out, print_json, table_of
     from benchmark.tasks.registry import known_tasks
 
+    tasks = known_tasks(workspace_of(project=project)).values()
+    if as_json:
+        print_json([task.model_dump(mode="json", exclude_none=True) for task in tasks])
+        return
     table = table_of("task", "kind", "title", "folder", "metric")
-    for task in known_tasks(workspace_of(project=project)).values():
+    for task in tasks:
         table.add_row(task.name, task.kind, task.title, f"{task.root}/", task.metric)
     out().print(table)
 
 
 @app.command()
 def show(name: str = typer.Argument(help="A task's name."), project: Project = None) -> None:
-    """One task's facts: where to get it, licence, labels, split, recipe."""
+    """Show one task's facts: where to get it, licence, labels, split, recipe."""
     from benchmark.tasks.registry import find_task
 
     workspace = workspace_of(project=project)

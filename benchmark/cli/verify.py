@@ -19,7 +19,7 @@ def verify(
     data: Data = None,
     quick: Annotated[bool, typer.Option("--quick", help="Open a sample of 256 images.")] = False,  # noqa: FBT002 - typer's way to declare a flag
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Images decoded at once [default: the processors].", show_default=False)
+        int | None, typer.Option(min=1, help="Images decoded at once (default: the processors).", show_default=False)
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all that was found to this file.", show_default=False)

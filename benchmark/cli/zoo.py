@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
-from benchmark.cli.options import Offline, Project, workspace_of
+from benchmark.cli.options import AsJson, Offline, Project, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few, plural, printable
 from benchmark.workspace import Workspace
@@ -20,26 +20,32 @@ Name = Annotated[str, typer.Argument(help="An entry's name.")]
 
 
 @app.command("list")
-def list_entries(project: Project = None) -> None:
-    """All entries: family, architecture, and whether their file is here."""
-    from benchmark.cli.console import out, table_of
-    from benchmark.zoo.fetch import find_weight_file
+def list_entries(as_json: AsJson = False, project: Project = None) -> None:  # noqa: FBT002 - typer's way to declare a flag
+    """List all entries: family, architecture, and whether their file is here."""
+    from benchmark.cli.console import out, print_json, table_of
 
     workspace = workspace_of(project=project)
+    entries = [(entry, _where(entry, workspace)) for entry in _catalog(workspace).values()]
+    if as_json:
+        print_json([{**entry.model_dump(mode="json", exclude_none=True), "file": where} for entry, where in entries])
+        return
     table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
-    for entry in _catalog(workspace).values():
-        try:
-            here = (
-                "fresh weights"
-                if entry.is_scratch
-                else "here"
-                if find_weight_file(entry, workspace.weights)
-                else "not here"
-            )
-        except BenchmarkError:
-            here = "damaged"  # `zoo verify` says how
-        table.add_row(entry.name, entry.family, entry.architecture, ", ".join(entry.pretrained_on), here, entry.licence)
+    for entry, where in entries:
+        trained_on = ", ".join(entry.pretrained_on)
+        table.add_row(entry.name, entry.family, entry.architecture, trained_on, where, entry.licence)
     out().print(table)
+
+
+def _where(entry: "ZooEntry", workspace: Workspace) -> str:
+    """Returns whether an entry's file is on this machine."""
+    from benchmark.zoo.fetch import find_weight_file
+
+    if entry.is_scratch:
+        return "fresh weights"
+    try:
+        return "here" if find_weight_file(entry, workspace.weights) else "not here"
+    except BenchmarkError:
+        return "damaged"  # `zoo verify` says how
 
 
 @app.command()
@@ -86,7 +92,7 @@ def remove(name: Name, project: Project = None) -> None:
 def fetch_entries(
     names: Annotated[
         str | None,
-        typer.Argument(help="Entries, as --models takes them [default: all, after asking].", show_default=False),
+        typer.Argument(help="Entries, as --models takes them (default: all, after asking).", show_default=False),
     ] = None,
     from_file: Annotated[
         Path | None, typer.Option("--from-file", help="Take this file instead of downloading.", show_default=False)

@@ -19,16 +19,16 @@ def add(
         str | None,
         typer.Option(
             "--architecture",
-            help="timm's name of it, or package.module:function [default: proposed].",
+            help="timm's name of it, or package.module:function (default: proposed).",
             show_default=False,
         ),
     ] = None,
     naming: Annotated[
         str | None,
-        typer.Option("--naming", help="How the file names its tensors [default: proposed].", show_default=False),
+        typer.Option("--naming", help="How the file names its tensors (default: proposed).", show_default=False),
     ] = None,
     container: Annotated[
-        str | None, typer.Option("--container", help="How the file is read [default: proposed].", show_default=False)
+        str | None, typer.Option("--container", help="How the file is read (default: proposed).", show_default=False)
     ] = None,
     member: Annotated[
         str, typer.Option("--member", help="The file's path, where it lies in a zip or tar.", show_default=False)
@@ -39,7 +39,7 @@ def add(
     ] = None,
     std: Annotated[
         tuple[float, float, float] | None,
-        typer.Option("--std", help="As --mean [default: ImageNet's, both].", show_default=False),
+        typer.Option("--std", help="As --mean (default: ImageNet's, both).", show_default=False),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take what is proposed without asking.")] = False,
     title: Annotated[str, typer.Option(help="What a table's reader should know.")] = "",

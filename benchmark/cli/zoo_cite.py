@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def cite(
     names: Annotated[
-        str | None, typer.Argument(help="Entries, as --models takes them [default: all].", show_default=False)
+        str | None, typer.Argument(help="Entries, as --models takes them (default: all).", show_default=False)
     ] = None,
     *,
     run: Annotated[bool, typer.Option("--run", help="Cite what was run: the records' models and tasks.")] = False,
