@@ -96,7 +96,7 @@ class Cache:
         return [*self._lines, repaired] if count else self._lines
 
     def image(self, row: int) -> Pixels:
-        """One image, height x width x its own channels. Raises TemporaryFault for a damaged one that cannot be repaired."""
+        """One image, height x width x its own channels. Raises TemporaryError for a damaged one that cannot be repaired."""
         self._check(row)
         return self._unwritten[row][0] if row in self._unwritten else self._image(row)
 
@@ -187,8 +187,8 @@ def open_cache(
     """The cache of these images at this size, built where it is not there or its index is damaged. `notify` is called with
     lines for who waits; `ledgers`: the folder of what source files were (`home`, where it is not given).
 
-    Raises BenchmarkError for an unreadable image or mask and for phantoms among official images; DiskFull; TemporaryFault where
-    images changed since they were first decoded.
+    Raises BenchmarkError for an unreadable image or mask and for phantoms among official images; DiskFullError;
+    TemporaryError where images changed since they were first decoded.
     """
     identity = {
         "format": FORMAT,

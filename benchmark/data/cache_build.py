@@ -51,7 +51,7 @@ def build(
     """Write a cache of `total` images into a neighbor of `folder`, continuing what a killed build left; then rename it.
 
     `decode(row)` gives an image, its masks (`mask_size` bytes together), and why a black image stands for it (nothing where
-    none does). Raises DiskFull.
+    none does). Raises DiskFullError.
     """
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)

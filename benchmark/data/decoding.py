@@ -1,4 +1,4 @@
-"""What is decoded and how: the files of a data set, the size at which their images are kept, one image and its masks."""
+"""Decoding: the files of a data set, the size at which their images are stored, one image and its masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSize:
-    """At what size images are kept. `native`: as they are (`size` is then that of the black image that stands for one
-    which cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
+    """The size at which images are stored. `native`: unchanged (`size` is then the side of the black placeholder for an image
+    that cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
 
     Classification resizes as torchvision does on PIL images (bilinear, antialiased); segmentation (`masks` not empty)
     as the first paper's code does with OpenCV, its masks by nearest neighbor.
@@ -40,7 +40,7 @@ class StoredSize:
         return self.size, self.size, len(self.masks)
 
     def image(self, pixels: Pixels) -> Pixels:
-        """One image at working size."""
+        """Returns one image at this size."""
         height, width = pixels.shape[:2]
         if self.shape == "native":
             return pixels
@@ -63,7 +63,7 @@ class StoredSize:
         return resized[..., None] if resized.ndim == 2 else resized
 
     def mask(self, mask: Mask) -> NDArray[np.uint8]:
-        """One mask at working size, 0 or 1."""
+        """Returns one mask at this size, 0 or 1."""
         values = mask.astype(np.uint8)
         if self.resize == "bilinear":  # as the first paper's code treats DRIVE: interpolate, then half
             gray = cv2.resize(values * 255, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
@@ -73,27 +73,27 @@ class StoredSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFiles:
-    """What a cache is made from: images in their order, and for segmentation the named masks of each. `verified`: names of
-    files that were compared with what they were when they were first decoded (`data.source_files`).
+    """The files that are decoded: images in order, and for segmentation the masks of each. `verified`: names of files whose
+    content was already compared with the ledger of source files (`data.source_files`).
     """
 
     root: Path
     images: Sequence[str]
-    masks: Sequence[Sequence[str]] = ()  # per image, one name per entry of Working.masks
+    masks: Sequence[Sequence[str]] = ()  # per image, one name per entry of StoredSize.masks
     data_digest: str
     phantom: bool
     windows: Windows | None = None  # of CT
-    tolerant: bool = False  # an image that cannot be decoded becomes a black one, and is told
+    tolerant: bool = False  # an image that cannot be decoded is replaced by a black placeholder and reported
     verified: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def files(self) -> list[str]:
-        """The names of all images and masks."""
+        """All names of images and masks."""
         return [*self.images, *(mask for masks in self.masks for mask in masks)]
 
 
 def estimated_bytes(source: ImageFiles, stored_size: StoredSize, sample: int = 8) -> int:
-    """About how large a cache of these images will be, from a few of them spread over all."""
+    """Estimates the size in bytes of a cache of these images, from a few of them spread evenly over all."""
     total = len(source.images)
     rows = np.unique(np.linspace(0, total - 1, min(sample, total)).round().astype(int))
     sizes = [
@@ -103,7 +103,7 @@ def estimated_bytes(source: ImageFiles, stored_size: StoredSize, sample: int = 8
 
 
 def decode(source: ImageFiles, stored_size: StoredSize, row: int) -> tuple[Pixels, NDArray[np.uint8], str]:
-    """Image and masks at working size; and why a tolerant source has a black image here, or nothing."""
+    """Returns image and masks at the stored size, and the reason where a black placeholder stands for the image, else ""."""
     path = source.root / source.images[row]
     try:
         pixels, is_phantom = read_image(path, source.windows)

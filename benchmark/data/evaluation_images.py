@@ -1,4 +1,4 @@
-"""All images of a task as evaluation sees them, whatever part they fall into: what a frozen encoder looks at, once."""
+"""All images of a task at evaluation size, of all splits: the input of frozen encoders, which read each image once."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class EvaluationImages:
     _opened: tuple[tuple[Images, ImageFiles], ...]
 
     def batches(self, rows: Rows, size: int) -> Iterator[tuple[Rows, torch.Tensor]]:
-        """Rows and their images (uint8, `size` x channels x side x side), a last batch filled up by repeating its end."""
+        """Yields rows and their images (uint8, `size` x channels x side x side); the last batch is filled with copies."""
         for images, start in zip(self._opened, (0, self.num_labelled), strict=False):
             own = rows[(rows >= start) & (rows < start + len(images[1].images))]
             cut = [own[place : place + size] for place in range(0, len(own), size)]
@@ -54,7 +54,7 @@ class EvaluationImages:
         return rendered_ahead(source.plain(), rows, self.device, self.threads)
 
     def is_unreadable(self) -> NDArray[np.bool_]:
-        """Which of the images that were asked for so far could not be decoded."""
+        """Returns which of the images read so far could not be decoded, num booleans."""
         unreadable_rows = np.zeros(self.num, dtype=bool)
         for (images, _), start in zip(self._opened, (0, self.num_labelled), strict=False):
             unreadable_rows[[start + row for row in images.unreadable]] = True
@@ -72,7 +72,7 @@ def open_evaluation_images(
     progress: Progress,
     notify: Notify = lambda _: None,
 ) -> EvaluationImages:
-    """A task's images at evaluation size, with the cache that folds use (built where it is not there yet)."""
+    """Returns a task's images at evaluation size, from the cache that folds use; builds it first if it does not exist."""
     _, evaluation = stored_sizes(index, task, recipe)
     source = image_files_of(index, task, index.table.index, evaluation)
     opened = [

@@ -48,7 +48,7 @@ class FeatureCache:
         """The features of all images (`ids`) as a memory map, of which `rows` are there, and lines about what was damaged.
 
         `compute(missing)` yields rows and their features, batch x width (all NaN: of what could not be decoded). The map is
-        a private copy-on-write view. Raises BenchmarkError for features that half precision cannot hold, and DiskFull.
+        a private copy-on-write view. Raises BenchmarkError for features that half precision cannot hold, and DiskFullError.
         """
         rows = np.unique(rows)
         features, missing, _ = self._whole(rows, ids)

@@ -1,5 +1,5 @@
-"""One official layout a file, and three that a fact sheet describes (`table`, `folders`, `pairs`, with `own` and
-`own_table`). Each reader is a module with `read` (folder -> table) and `write_phantom` (its inverse).
+"""The readers: one module of `data.readers` for each official layout, and three for layouts that a task's sheet describes
+(`table`, `folders`, `pairs`). The module of the same name in `data.phantoms` writes phantoms in that layout.
 
 A reader opens tables and lists folders, never images: a full-size index takes seconds.
 """
@@ -88,7 +88,7 @@ def _module_of(task: TaskSpec, package: str) -> Any:
 
 
 def read_index(task: TaskSpec, data: Path | None) -> Index:
-    """The checked index of a task's folder under the data folder `data`."""
+    """Returns the checked index of a task's folder under the data folder `data`. Raises BenchmarkError."""
     if data is None and not Path(task.root).is_absolute():
         raise BenchmarkError(
             f"{task.name}: BENCHMARK_DATA does not say where data lies: set it to the folder with {task.root}/ in it"
@@ -127,7 +127,7 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
 
 
 def index_of(task: TaskSpec, workspace: Workspace) -> Index:
-    """The task's index, parted by the user's own manifest where `data split --use` keeps one."""
+    """Returns the task's index, with the user's own splits where `data split --use` stored a split file."""
     index = read_index(task, workspace.data)
     own = workspace.own_splits / f"{task.name}.csv"
     return apply_split_file(index, own) if own.is_file() else index
@@ -160,7 +160,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def write_phantom(task: TaskSpec, data: Path, spec: PhantomSpec, *, renew: bool = False) -> Path:
-    """Write a phantom of the task's data set under `data`; the folder. One already there, of the same spec, is kept.
+    """Writes a phantom of the task's data set under `data` and returns its folder; one of the same spec is left as it is.
 
     Raises BenchmarkError where other files lie there; other phantoms are replaced with `renew` alone.
     """

@@ -47,7 +47,7 @@ class SourceFiles:
         """Compare the files that an index names with the ledger: by size and time, and where these differ, as in a copied
         data set, by content. Files that the ledger does not have are added, files that are gone are left to their reader.
 
-        Raises TemporaryFault where contents changed: cells of one key would be trained on different images.
+        Raises TemporaryError where contents changed: cells of one key would be trained on different images.
         """
         names = [name for name in _files(named) if name not in self.verified]
         unsure = [name for name in names if not self._has_known_times(name)]

@@ -56,7 +56,7 @@ PartFolders = Annotated[dict[Part, str], AfterValidator(with_train)]
 
 
 def layout_of(task: TaskSpec, model: type[L], kinds: Sequence[str]) -> L:
-    """What the sheet tells its reader. Raises Fault naming task and key, or where the reader is not for such tasks."""
+    """What the sheet tells its reader. Raises BenchmarkError naming task and key, or where the reader is not for such tasks."""
     if task.kind not in kinds:
         raise BenchmarkError(
             f"{task.name}: the reader {task.reader} is for {' and '.join(kinds)} tasks, this is {task.kind}"
@@ -89,7 +89,7 @@ def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
 
 
 def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
-    """Each file's patient: what the pattern's group holds, searched for in the file's name. Raises Fault naming files."""
+    """Returns each file's patient: the group of the pattern, searched for in the file's name. Raises BenchmarkError."""
     patients = paths.str.rpartition("/")[2].str.extract(pattern, expand=False).fillna("")
     if (invalid := paths[patients == ""]).size:
         raise BenchmarkError(
@@ -100,7 +100,7 @@ def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
 
 
 def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec, remedy: str) -> None:
-    """Raise Fault where a class would take the place of one of the index's own columns."""
+    """Raise BenchmarkError where a class would take the place of one of the index's own columns."""
     if taken := sorted({*classes} & {*INDEX_COLUMNS, *groups}):
         raise BenchmarkError(
             f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}"
@@ -108,7 +108,7 @@ def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec,
 
 
 def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
-    """Raises Fault for more than MAX_CLASSES: numbers, dates or names that are no classes."""
+    """Raises BenchmarkError for more than MAX_CLASSES: numbers, dates or names that are no classes."""
     if len(classes) > MAX_CLASSES:
         raise BenchmarkError(
             f"{task.name}: {where} holds {len(classes):,} different values ({first_few(classes)}): wanted classes, at "

@@ -19,7 +19,7 @@ from benchmark.files import write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """How many images, of what side in pixels, from which seed."""
+    """Which phantoms to write: how many images, of what side in pixels, from which seed."""
 
     num: int
     size: int
@@ -40,13 +40,13 @@ def marked(root: Path, layout: str, spec: PhantomSpec) -> Iterator[None]:
 
 
 def is_written(root: Path, layout: str, spec: PhantomSpec) -> bool:
-    """Whether just these phantoms lie there, whole."""
+    """Returns whether the folder holds exactly these phantoms, complete."""
     path = root / MARKER
     return path.is_file() and path.read_text() == _marker_text(layout, spec, complete=True)
 
 
 def clear(root: Path) -> None:
-    """Delete a folder of phantoms; a folder without their mark is left alone."""
+    """Deletes a folder of phantoms; a folder without their mark is left as it is."""
     if (root / MARKER).is_file():
         shutil.rmtree(root)
 

@@ -44,7 +44,7 @@ def made_up_classes(task: TaskSpec) -> tuple[str, ...]:
 def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSpec) -> str:
     """How a phantom's files are called by patient and number, so that the patient's pattern tells patients apart.
 
-    `named` completes such a stem to the file's name. Raises Fault where none of NAMINGS does.
+    `named` completes such a stem to the file's name. Raises BenchmarkError where none of NAMINGS does.
     """
     for naming in NAMINGS if pattern else NAMINGS[:1]:
         stems = [naming.format(p=p, n=n) for p, n in ((1, 1), (1, 2), (2, 1), (12, 1))]
@@ -58,7 +58,7 @@ def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSp
 
 
 def write_photograph(path: Path, image: Pixels, task: TaskSpec, number: int) -> None:
-    """Write a phantom as the type that its name says. Raises Fault for types that cannot carry a phantom's mark."""
+    """Write a phantom as the type that its name says. Raises BenchmarkError for types that cannot carry a phantom's mark."""
     suffix = path.suffix.lower()
     if suffix == ".dcm":
         gray = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))
