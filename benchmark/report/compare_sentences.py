@@ -102,10 +102,8 @@ def _on_many_tasks(rows: pd.DataFrame, first: str, second: str) -> str:
     total = plural(len(rows), "task") if rows["task"].is_unique else f"{len(rows)} tasks and settings"
     better, worse, not_tested = tasks["better"], tasks["worse"], tasks["not tested"]
     if better and worse:
-        clauses = [
-            f"Neither is better throughout: of {total}, {first} is better on {len(better)} ({first_few(better, 8)})"
-            + f", {second} on {len(worse)} ({first_few(worse, 8)})"
-        ]
+        one, two = (f"{len(won)} ({first_few(won, 8)})" for won in (better, worse))
+        clauses = [f"Neither is better throughout: of {total}, {first} is better on {one}, {second} on {two}"]
     elif better or worse:
         winner, loser, won = (first, second, better) if better else (second, first, worse)
         clauses = [f"{winner} is better than {loser} on {len(won)} of {total} ({first_few(won, 8)}) and worse on none"]

@@ -13,17 +13,17 @@ from benchmark.results.record import RunRecord
 from benchmark.stats.significance import CONFIDENCE, DECIMALS
 
 
-def histories(shown: Selection, records: Mapping[str, RunRecord], of: str) -> pd.DataFrame:
+def histories(selection: Selection, records: Mapping[str, RunRecord], of: str) -> pd.DataFrame:
     """A row per run and epoch: block, task, data, model, seed, fold, key, epoch, `value` of validation.
 
     `of`: `score` (the block's metric) or `loss`. Runs whose history lacks it have no rows.
     """
     rows = []
-    for run in shown.frame.to_dict("records"):
+    for run in selection.frame.to_dict("records"):
         name = f"validation_{'loss' if of == 'loss' else run['metric']}"
-        told = {column: run[column] for column in ("block", "task", "data", "model", "seed", "fold", "key")}
+        facts = {column: run[column] for column in ("block", "task", "data", "model", "seed", "fold", "key")}
         rows += [
-            {**told, "epoch": int(line["epoch"]), "value": line[name]}
+            {**facts, "epoch": int(line["epoch"]), "value": line[name]}
             for line in records[run["key"]].history
             if line.get(name) is not None
         ]
@@ -44,9 +44,9 @@ def curves(runs: pd.DataFrame, band: str) -> pd.DataFrame:
     half = sd.to_numpy() if band == "sd" else t_half(sd.to_numpy(), table["running"].to_numpy())
     table = table.assign(low=table["mean"] - half, high=table["mean"] + half)
     columns = ["block", "task", "data", "model", "epoch", "running", "n", "mean", "low", "high"]
-    order = pd.Series(np.arange(len(runs)), pd.MultiIndex.from_frame(runs[of])).groupby(of).min().rename("place")
-    table["place"] = table.merge(order, on=of)["place"]
-    return table.sort_values(["place", "epoch"], ignore_index=True)[columns]
+    order = pd.Series(np.arange(len(runs)), pd.MultiIndex.from_frame(runs[of])).groupby(of).min().rename("order")
+    table["order"] = table.merge(order, on=of)["order"]
+    return table.sort_values(["order", "epoch"], ignore_index=True)[columns]
 
 
 def t_half(sd: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -63,11 +63,11 @@ def reached(
     """Per run and percentage: `target`, that share of the mean over the baseline's runs of their best validation score
     in the block; `epoch` and `seconds` of the first epoch that reaches it, or, `censored`, of the last that was trained.
 
-    Seconds are of training and validating, the run's total shared alike over its epochs; NaN where none were kept.
+    Seconds are of training and validating, the run's total shared equally over its epochs; NaN where the record has none.
     Blocks without the baseline have no rows.
     """
-    held = runs[runs["model"] == baseline]
-    best = held.groupby(["block", "key"])["value"].max().groupby("block").mean()
+    of_baseline = runs[runs["model"] == baseline]
+    best = of_baseline.groupby(["block", "key"])["value"].max().groupby("block").mean()
     runs = runs[runs["block"].isin(best.index)]
     if runs.empty:
         return pd.DataFrame()
@@ -76,14 +76,14 @@ def reached(
     each = {key: _seconds_an_epoch(records[str(key)]) for key in last.index}
     parts = []
     for percentage in percentages:
-        told = runs.drop_duplicates("key")[of].assign(percentage=percentage)
-        told["target"] = percentage / 100 * told["block"].map(best)
+        rows = runs.drop_duplicates("key")[of].assign(percentage=percentage)
+        rows["target"] = percentage / 100 * rows["block"].map(best)
         there = runs[runs["value"] >= percentage / 100 * runs["block"].map(best)].groupby("key")["epoch"].min()
-        first = told["key"].map(there)
-        told["epoch"] = first.fillna(told["key"].map(last)).astype(int)
-        told["seconds"] = told["epoch"] * told["key"].map(each)
-        told["censored"] = first.isna()
-        parts.append(told)
+        first = rows["key"].map(there)
+        rows["epoch"] = first.fillna(rows["key"].map(last)).astype(int)
+        rows["seconds"] = rows["epoch"] * rows["key"].map(each)
+        rows["censored"] = first.isna()
+        parts.append(rows)
     table = pd.concat(parts, ignore_index=True)
     table["device"] = [records[key].environment.get("device", "") for key in table["key"]]
     return table.drop(columns="key")

@@ -20,6 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 
+from benchmark.report.format import UNKNOWN
 from benchmark.text import printable, shortened
 
 PHANTOM = "phantom images: no clinical meaning"
@@ -89,12 +90,12 @@ class FigureFiles:
 
 
 def styled() -> Any:
-    """The context in which figures are drawn and written: this style, whatever the user's own matplotlibrc says."""
+    """Returns the context in which figures are drawn and written: this style, whatever the user's own matplotlibrc says."""
     return matplotlib.style.context(["default", STYLE])
 
 
 def image_bytes(figure: Figure) -> tuple[bytes, bytes]:
-    """PNG and SVG, without dates and versions."""
+    """Returns a figure as PNG and SVG, without dates and versions."""
     written = []
     for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         buffer = io.BytesIO()
@@ -105,7 +106,7 @@ def image_bytes(figure: Figure) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=4096)
 def width_of(text: str, size: float = SIZE) -> float:
-    """How wide the longest line of a text is, in inches."""
+    """Returns the width of a text's longest line, in inches."""
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
     font.set_size(size, 72)
     widest = 0.0
@@ -116,9 +117,9 @@ def width_of(text: str, size: float = SIZE) -> float:
 
 
 def wrapped(text: str, width: float, size: float = SIZE) -> str:
-    """Broken to lines of at most that width: after spaces and the signs that names have, else anywhere.
+    """Returns the text in lines of at most that width, broken after spaces and the signs that names have, else anywhere.
 
-    What matplotlib would take for mathematics is kept as it is written; what is longer than any name is cut off.
+    A sign that begins mathematics in matplotlib stays a sign; what is longer than any name is cut off.
     """
     width *= ROUNDING
     text = shortened(printable(text), LONGEST_TEXT).replace("$", r"\$")
@@ -126,8 +127,8 @@ def wrapped(text: str, width: float, size: float = SIZE) -> str:
         text = text.replace(sign, sign + "\0")
     pieces = [piece + end for words in text.split(" ") for piece, end in _ends(words.split("\0"))]
     lines = [""]
-    for whole in pieces:
-        piece = whole
+    for next_piece in pieces:
+        piece = next_piece
         if lines[-1] and width_of((lines[-1] + piece).rstrip(), size) > width:
             lines.append("")
         while len(piece) > 1 and width_of(piece.rstrip(), size) > width:
@@ -139,27 +140,29 @@ def wrapped(text: str, width: float, size: float = SIZE) -> str:
 
 
 def _ends(pieces: list[str]) -> list[tuple[str, str]]:
-    return [(piece, " " if place == len(pieces) - 1 else "") for place, piece in enumerate(pieces)]
+    return [(piece, " " if number == len(pieces) - 1 else "") for number, piece in enumerate(pieces)]
 
 
 def title_of(block: pd.DataFrame, width: float, *further: str) -> str:
-    """A panel's title: the task, its protocol where it is no fine-tuning, what its recipe changes; phantoms words."""
+    """Returns a panel's title: the task, its protocol where it is no fine-tuning, what its recipe changes, and whether its
+    images are phantoms.
+    """
     first = block.iloc[0]
-    words = [str(first["task"]), *further]
+    lines = [str(first["task"]), *further]
     setting = [first["protocol"] if first["protocol"] != "finetune" else "", first["setting"]]
-    words += [", ".join(filter(None, setting))]
-    words += [PHANTOM] if first["data"] == "phantom" else []
-    return "\n".join(wrapped(line, width) for line in words if line)
+    lines += [", ".join(filter(None, setting))]
+    lines += [PHANTOM] if first["data"] == "phantom" else []
+    return "\n".join(wrapped(line, width) for line in lines if line)
 
 
-def legend_entry(label: str, **look: Any) -> tuple[Artist, str]:
-    """An entry of a legend: a line or marker that looks like that."""
-    return Line2D([], [], **{"linestyle": "none", "color": BLACK, **look}), label
+def legend_entry(label: str, **properties: Any) -> tuple[Artist, str]:
+    """Returns an entry of a legend: a line or marker with these properties, and its label."""
+    return Line2D([], [], **{"linestyle": "none", "color": BLACK, **properties}), label
 
 
 @dataclass(frozen=True, kw_only=True)
 class PanelSize:
-    """A panel in inches: the axes so wide and high; before it, after it and beneath it what ticks and labels need."""
+    """A panel in inches: `width` and `height` of its axes; `before`, `after` and `beneath` them is what labels need."""
 
     width: float
     height: float
@@ -171,10 +174,11 @@ class PanelSize:
 def grid_of_panels(
     titles: Sequence[str], room: PanelSize, *, left: float = 0.1, legend: Sequence[tuple[Artist, str]] = ()
 ) -> tuple[Figure, list[Axes], int]:
-    """A figure of panels, as many beside each other as fit; `left` is for labels before the first column. The legend
-    stands beneath all, in as many columns as fit.
+    """Returns a figure, its panels and their number of columns, which is as many as fit; `left` is the room for labels
+    before the first column. The legend is below all panels, in as many columns as fit.
 
-    All places are reckoned from the widths of the texts: no layout is searched for at each drawing.
+    Sizes are computed from the widths of the texts, so that axes have the given size: matplotlib's own layouts shrink axes
+    to make room for texts, and take no account of the width of titles.
     """
     each = room.before + room.width + room.after
     fitting = max(1, min(len(titles), int((WIDEST - left) / each)))
@@ -182,9 +186,9 @@ def grid_of_panels(
     rows = [titles[start : start + columns] for start in range(0, len(titles), columns)]
     total = max(left + columns * each, 3.6)
     labels = [wrapped(label, total - 1.0) for _, label in legend]
-    beside = max(1, min(len(labels), int((total - 0.1) / (max(map(width_of, labels), default=1.0) + 0.6))))
+    num_columns = max(1, min(len(labels), int((total - 0.1) / (max(map(width_of, labels), default=1.0) + 0.6))))
     lines = max((label.count("\n") + 1 for label in labels), default=0)
-    foot = -(-len(labels) // beside) * lines * 1.25 * LINE_HEIGHT + 0.15 if labels else 0.0
+    foot = -(-len(labels) // num_columns) * lines * 1.25 * LINE_HEIGHT + 0.15 if labels else 0.0
     heads = [max(title.count("\n") + 1 for title in row) * LINE_HEIGHT + 0.14 for row in rows]
     height = sum(heads) + len(rows) * (room.height + room.beneath) + foot
     figure = Figure(figsize=(total, height))
@@ -198,16 +202,16 @@ def grid_of_panels(
             panels.append(panel)
         top -= room.beneath
     if labels:
-        look: Any = {"ncols": beside, "columnspacing": 1.4, "handlelength": 2.2, "borderaxespad": 0.3}
-        figure.legend([handle for handle, _ in legend], labels, loc="lower center", **look)
+        options: Any = {"ncols": num_columns, "columnspacing": 1.4, "handlelength": 2.2, "borderaxespad": 0.3}
+        figure.legend([handle for handle, _ in legend], labels, loc="lower center", **options)
     return figure, panels, columns
 
 
 def label_rows(panels: Sequence[Axes], labels: Sequence[str], columns: int) -> None:
-    """Rows of names, from the top down, written before the first panel of each line alone."""
-    for place, panel in enumerate(panels):
+    """Labels rows from the top down, in the first panel of each line of panels only."""
+    for number, panel in enumerate(panels):
         panel.set_ylim(len(labels) - 0.5, -0.5)
-        panel.set_yticks(range(len(labels)) if place % columns == 0 else [], labels if place % columns == 0 else [])
+        panel.set_yticks(range(len(labels)) if number % columns == 0 else [], labels if number % columns == 0 else [])
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="x")
         between = np.arange(1, len(labels)) - 0.5
@@ -215,36 +219,38 @@ def label_rows(panels: Sequence[Axes], labels: Sequence[str], columns: int) -> N
 
 
 def wrapped_row_labels(models: Sequence[str], width: float = 1.7) -> tuple[list[str], float, int]:
-    """Names of rows, wrapped; the room that they take, and the lines of the longest."""
+    """Returns names of rows, wrapped; the width that they need, and the number of lines of the longest."""
     labels = [wrapped(model, width) for model in models]
     return labels, max(map(width_of, labels)) + 0.2, max(label.count("\n") + 1 for label in labels)
 
 
-def annotate_row(axes: Axes, place: float, marks: str) -> None:
-    """Marks of a row, after the panel's right edge."""
+def annotate_row(axes: Axes, position: float, marks: str) -> None:
+    """Writes marks of a row after the panel's right edge."""
     axes.annotate(
-        marks, (1, place), (3, 0), axes.get_yaxis_transform(), "offset points", va="center", annotation_clip=False
+        marks, (1, position), (3, 0), axes.get_yaxis_transform(), "offset points", va="center", annotation_clip=False
     )
 
 
 def mark_missing(axes: Axes, positions: Sequence[float]) -> None:
-    """Rows of which nothing was run; in front of the baseline's line."""
+    """Writes a dash into rows of which nothing was run, in front of the baseline's line."""
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    for place in positions:
-        look: Any = {"ha": "center", "va": "center", "bbox": paper, "zorder": 4}
-        axes.text(0.5, place, "–", transform=axes.get_yaxis_transform(), **look)
+    for position in positions:
+        options: Any = {"ha": "center", "va": "center", "bbox": paper, "zorder": 4}
+        axes.text(0.5, position, UNKNOWN, transform=axes.get_yaxis_transform(), **options)
 
 
 def ticks_that_fit(positions: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:
-    """Which of the ticks, in ascending order, can be labelled without their labels meeting; the last always is."""
-    kept: list[int] = []
+    """Returns which of the ticks, in ascending order, can be labeled without two labels that meet; the last always is."""
+    labeled: list[int] = []
     for number in reversed(range(len(positions))):
-        room = (width_of(labels[number], SIZE - 1) + width_of(labels[kept[-1]], SIZE - 1)) / 2 + 0.08 if kept else 0
-        if not kept or inches(positions[kept[-1]]) - inches(positions[number]) >= room:
-            kept.append(number)
-    return kept[::-1]
+        room = (
+            (width_of(labels[number], SIZE - 1) + width_of(labels[labeled[-1]], SIZE - 1)) / 2 + 0.08 if labeled else 0
+        )
+        if not labeled or inches(positions[labeled[-1]]) - inches(positions[number]) >= room:
+            labeled.append(number)
+    return labeled[::-1]
 
 
 def offsets_about_zero(num: int, room: float) -> Any:
-    """Offsets of so many marks about the middle of a row."""
+    """Returns offsets of that many marks about the middle of a row."""
     return np.linspace(-room / 2, room / 2, num) if num > 1 else np.zeros(1)

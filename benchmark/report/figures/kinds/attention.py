@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import BenchmarkError
 from benchmark.report.data import ReportData
-from benchmark.report.figures.selection import caption_of, runs_told, select_runs
+from benchmark.report.figures.selection import caption_of, runs_text, select_runs
 from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     LINE_HEIGHT,
@@ -33,26 +33,32 @@ class AttentionMatrix(FigureSpec):
 
 
 def plot_attention(data: ReportData, spec: AttentionMatrix) -> Plot:
-    """One panel a block and fusion: the mean over its runs. Raises BenchmarkError where no attention is kept."""
-    shown = select_runs(data, spec)
+    """Draws one panel for each block and fusion: the mean over its runs. Raises BenchmarkError where no attention is kept."""
+    selection = select_runs(data, spec)
     rows, matrices = [], []
-    for block in shown.blocks:
-        for model in shown.models:
-            runs = shown.block(block)
-            kept = [data.attention(key) for key in runs.loc[runs["model"] == model, "key"]]
-            if not kept:
+    for block in selection.blocks:
+        for model in selection.models:
+            runs = selection.block(block)
+            of_models_runs = [data.attention(key) for key in runs.loc[runs["model"] == model, "key"]]
+            if not of_models_runs:
                 continue
-            names = kept[0].encoders
-            if any(one.encoders != names or one.weights.shape != (len(names), len(names)) for one in kept):
+            names = of_models_runs[0].encoders
+            if any(one.encoders != names or one.weights.shape != (len(names), len(names)) for one in of_models_runs):
                 raise BenchmarkError(
                     f"attention of {model}: wanted {len(names)} x {len(names)} weights of the same encoders in all runs"
                 )
-            of_runs = np.stack([one.weights for one in kept])
+            of_runs = np.stack([one.weights for one in of_models_runs])
             matrices.append((block, model, names, of_runs))
             first = runs.iloc[0]
-            told = {"block": block, "task": first["task"], "data": first["data"], "model": model, "n": len(kept)}
+            facts = {
+                "block": block,
+                "task": first["task"],
+                "data": first["data"],
+                "model": model,
+                "n": len(of_models_runs),
+            }
             rows += [
-                {**told, "from": one, "to": other, "mean": of_runs[:, i, j].mean(), "sd": sample_sd(of_runs[:, i, j])}
+                {**facts, "from": one, "to": other, "mean": of_runs[:, i, j].mean(), "sd": sample_sd(of_runs[:, i, j])}
                 for i, one in enumerate(names)
                 for j, other in enumerate(names)
             ]
@@ -60,7 +66,7 @@ def plot_attention(data: ReportData, spec: AttentionMatrix) -> Plot:
     cell = max(CELL, max(map(width_of, labels)) + 0.12)
     most = max(len(names) for _, _, names, _ in matrices)
     figure, panels, _ = grid_of_panels(
-        [title_of(shown.block(block), most * cell, str(model)) for block, model, _, _ in matrices],
+        [title_of(selection.block(block), most * cell, str(model)) for block, model, _, _ in matrices],
         PanelSize(
             width=most * cell,
             height=most * 0.5,
@@ -73,9 +79,9 @@ def plot_attention(data: ReportData, spec: AttentionMatrix) -> Plot:
         _draw(panel, names, of_runs)
     sentence = (
         "Attention of the encoder of each row to that of each column, the mean over the test images (a row sums to 1); "
-        f"mean, and sd where there are more, of {runs_told([len(of_runs) for *_, of_runs in matrices])}."
+        f"mean, and sd where there are more, of {runs_text([len(of_runs) for *_, of_runs in matrices])}."
     )
-    return Plot(figure=figure, table=pd.DataFrame(rows), caption=caption_of(shown, spec, sentence, of_runs=False))
+    return Plot(figure=figure, table=pd.DataFrame(rows), caption=caption_of(selection, spec, sentence, of_runs=False))
 
 
 def _draw(axes: Axes, names: tuple[str, ...], of_runs: NDArray[np.floating[Any]]) -> None:
@@ -84,9 +90,9 @@ def _draw(axes: Axes, names: tuple[str, ...], of_runs: NDArray[np.floating[Any]]
     for i in range(len(names)):
         for j in range(len(names)):
             sd = sample_sd(of_runs[:, i, j])
-            told = f"{mean[i, j]:.2f}" + ("" if np.isnan(sd) else f"\n± {sd:.2f}")
+            text = f"{mean[i, j]:.2f}" + ("" if np.isnan(sd) else f"\n± {sd:.2f}")
             axes.text(
-                j, i, told, ha="center", va="center", color="white" if mean[i, j] > 0.55 else "black", fontsize=SIZE - 1
+                j, i, text, ha="center", va="center", color="white" if mean[i, j] > 0.55 else "black", fontsize=SIZE - 1
             )
     labels = [wrapped(name, 1.0) for name in names]
     axes.set_xticks(range(len(names)), labels)

@@ -18,7 +18,7 @@ from benchmark.report.figures.style import COLORS, MARKERS, PanelSize, Plot, gri
 from benchmark.results.predictions import Predictions
 
 WIDTH, HEIGHT = 2.4, 2.2
-MOST = 7  # classes that are told apart; the others are one
+MAX_CLASSES = 7  # with a color of their own; the others are one
 
 
 class Tsne(FigureSpec):
@@ -43,12 +43,12 @@ def embed(values: NDArray[np.floating[Any]], *, perplexity: float, seed: int) ->
     if not np.isfinite(values).all():
         raise BenchmarkError("t-SNE: a feature is no finite number")
     made = TSNE(perplexity=perplexity, random_state=seed, init="pca", learning_rate="auto", n_jobs=1)
-    with threadpool_limits(1):  # on a busy machine its threads wait for each other: minutes in place of a second
+    with threadpool_limits(1):  # on a busy machine its threads wait for each other: minutes in position of a second
         return np.asarray(made.fit_transform(np.asarray(values, dtype=np.float64)), dtype=np.float64)
 
 
 def classes_of(predictions: Predictions) -> NDArray[np.str_]:
-    """Each example's class in words: that of its truth; `none` or `several` where labels do not exclude each other,
+    """Returns each example's class as a text: that of its truth; `none` or `several` where labels do not exclude each other,
     `unknown` where it is not known. Raises BenchmarkError for masks.
     """
     if predictions.has_masks:
@@ -63,12 +63,12 @@ def classes_of(predictions: Predictions) -> NDArray[np.str_]:
 
 
 def plot_tsne(data: ReportData, spec: Tsne) -> Plot:
-    """One panel a block and model: the features of its first run. Raises BenchmarkError where none are kept."""
-    shown = select_runs(data, spec)
+    """Draws one panel for each block and model: the features of its first run. Raises BenchmarkError where none are kept."""
+    selection = select_runs(data, spec)
     parts = []
-    for block in shown.blocks:
-        for model in shown.models:
-            runs = shown.block(block)
+    for block in selection.blocks:
+        for model in selection.models:
+            runs = selection.block(block)
             runs = runs[runs["model"] == model].sort_values(["seed", "fold"])
             if runs.empty:
                 continue
@@ -78,41 +78,43 @@ def plot_tsne(data: ReportData, spec: Tsne) -> Plot:
             parts.append(part.assign(**facts, perplexity=spec.perplexity, tsne_seed=spec.seed))
     table = pd.concat(parts, ignore_index=True)
     commonest = table["class"].value_counts()
-    if len(commonest) > MOST:
-        kept = sorted(commonest.index[: MOST - 1])
-        table["shown_as"] = table["class"].where(table["class"].isin(kept), "other")
-        names = [*kept, "other"]
+    if len(commonest) > MAX_CLASSES:
+        named = sorted(commonest.index[: MAX_CLASSES - 1])
+        table["shown_as"] = table["class"].where(table["class"].isin(named), "other")
+        names = [*named, "other"]
     else:
         table["shown_as"] = table["class"]
         names = sorted(commonest.index)
-    look = {name: (COLORS[place], MARKERS[place]) for place, name in enumerate(names)}
+    styles = {name: (COLORS[position], MARKERS[position]) for position, name in enumerate(names)}
     panels = table.drop_duplicates(["block", "model"])[["block", "model"]].to_records(index=False).tolist()
     figure, axes, _ = grid_of_panels(
-        [title_of(shown.block(block), WIDTH, str(model)) for block, model in panels],
+        [title_of(selection.block(block), WIDTH, str(model)) for block, model in panels],
         PanelSize(width=WIDTH, height=HEIGHT, after=0.2, beneath=0.15),
-        legend=[legend_entry(name, color=color, marker=marker, markersize=4) for name, (color, marker) in look.items()],
+        legend=[
+            legend_entry(name, color=color, marker=marker, markersize=4) for name, (color, marker) in styles.items()
+        ],
     )
     for (block, model), panel in zip(panels, axes, strict=True):
         points = table[(table["block"] == block) & (table["model"] == model)]
-        for name, (color, marker) in look.items():
+        for name, (color, marker) in styles.items():
             of_class = points[points["shown_as"] == name]
             panel.scatter(of_class["x"], of_class["y"], s=7, color=color, marker=marker, alpha=0.7, linewidths=0)
         panel.set(xticks=[], yticks=[])
         panel.spines[["top", "right"]].set_visible(True)
     first = table.groupby(["block", "model"]).size()
-    told = (
+    sentence = (
         f"t-SNE of {first.min():,} to {first.max():,} test images' features, perplexity {spec.perplexity:g}, seed "
         f"{spec.seed}, started from the principal components. Who is near whom is shown; how far clusters lie apart and "
         "how large they are means nothing."
     )
     columns = ["block", "task", "data", "model", "seed", "perplexity", "tsne_seed", "id", "class", "x", "y"]
-    return Plot(figure=figure, table=table[columns], caption=caption_of(shown, spec, told, of_runs=False))
+    return Plot(figure=figure, table=table[columns], caption=caption_of(selection, spec, sentence, of_runs=False))
 
 
 def _points(features: Features, predictions: Predictions, spec: Tsne) -> pd.DataFrame:
     """id, class, x, y of at most `examples` images, drawn with the seed, in the order of the features."""
-    place = pd.Series(np.arange(len(predictions.ids)), index=predictions.ids)
-    if strangers := sorted(set(features.ids.tolist()) - set(place.index)):
+    position = pd.Series(np.arange(len(predictions.ids)), index=predictions.ids)
+    if strangers := sorted(set(features.ids.tolist()) - set(position.index)):
         raise BenchmarkError(
             f"t-SNE: features of {strangers[0]}, which the predictions do not have: features of another cell"
         )
@@ -121,7 +123,7 @@ def _points(features: Features, predictions: Predictions, spec: Tsne) -> pd.Data
         which = np.sort(np.random.default_rng(spec.seed).permutation(len(which))[: spec.examples])
     ids = features.ids[which]
     points = embed(features.values[which], perplexity=spec.perplexity, seed=spec.seed)
-    classes = classes_of(predictions)[place[ids].to_numpy()]
+    classes = classes_of(predictions)[position[ids].to_numpy()]
     return pd.DataFrame({"id": ids, "class": classes, "x": points[:, 0], "y": points[:, 1]})
 
 

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import BenchmarkError
 from benchmark.report.data import ReportData
-from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs, tested, tests_told
+from benchmark.report.figures.selection import Selection, caption_of, runs_text, select_runs, tested, tests_sentence
 from benchmark.report.figures.specs import Correction, FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
@@ -39,18 +39,20 @@ class Forest(FigureSpec):
 
 
 def plot_forest(data: ReportData, spec: Forest) -> Plot:
-    """One panel a block, one row a model. Raises BenchmarkError where the baseline stands beside nothing."""
-    shown = select_runs(data, spec)
-    rows = tested(shown, data.baseline, spec.correction)
-    others = tuple(model for model in shown.models if model != data.baseline)
+    """Draws one panel for each block and one row for each model. Raises BenchmarkError where no block has the baseline and
+    another model.
+    """
+    selection = select_runs(data, spec)
+    rows = tested(selection, data.baseline, spec.correction)
+    others = tuple(model for model in selection.models if model != data.baseline)
     compared = rows[rows["difference"].notna()]
     if compared.empty:
         raise BenchmarkError(
             f"no task has both {data.baseline} and another model: nothing to compare with the baseline"
         )
-    blocks = tuple(name for name in shown.blocks if name in set(compared["block"]))
+    blocks = tuple(name for name in selection.blocks if name in set(compared["block"]))
     labels, left, lines = wrapped_row_labels(others)
-    words = {"above": "above", "below": "below", "alike": "not told apart from"}
+    words = {"above": "above", "below": "below", "alike": "not different from"}
     legend = [
         legend_entry(
             f"{words[name]} {data.baseline}",
@@ -65,7 +67,7 @@ def plot_forest(data: ReportData, spec: Forest) -> Plot:
     if compared["low"].isna().any():
         legend.append(legend_entry("too few runs for an interval", marker="o", markerfacecolor="white", markersize=4))
     figure, panels, columns = grid_of_panels(
-        [title_of(shown.block(name), WIDTH) for name in blocks],
+        [title_of(selection.block(name), WIDTH) for name in blocks],
         PanelSize(width=WIDTH, height=max(0.2, 0.06 + 0.14 * lines) * max(len(labels), 2), after=0.22, beneath=0.6),
         left=left,
         legend=legend,
@@ -73,37 +75,39 @@ def plot_forest(data: ReportData, spec: Forest) -> Plot:
     for name, panel in zip(blocks, panels, strict=True):
         _draw(panel, others, rows[rows["block"] == name].set_index("model"))
     label_rows(panels, labels, columns)
-    counts = runs_told(rows["n"].tolist())
-    told = f"Mean minus that of {data.baseline} with its 95 % interval, over {counts} of each model."
+    counts = runs_text(rows["n"].tolist())
+    sentence = f"Mean minus that of {data.baseline} with its 95 % interval, over {counts} of each model."
     holes = "– nothing was run." if len(compared) < len(blocks) * len(others) else ""
-    tests = tests_told(rows, data.baseline, spec.correction)
+    tests = tests_sentence(rows, data.baseline, spec.correction)
     return Plot(
-        figure=figure, table=_table(shown, rows, blocks, others), caption=caption_of(shown, spec, told, tests, holes)
+        figure=figure,
+        table=_table(selection, rows, blocks, others),
+        caption=caption_of(selection, spec, sentence, tests, holes),
     )
 
 
 def _draw(axes: Axes, models: tuple[str, ...], rows: pd.DataFrame) -> None:
-    place = {model: float(number) for number, model in enumerate(models)}
+    row_of = {model: float(number) for number, model in enumerate(models)}
     rows = rows[rows.index.isin(models)]
-    rows = rows.assign(place=rows.index.map(place).astype(float))
+    rows = rows.assign(y=rows.index.map(row_of).astype(float))
     axes.axvline(0, color=BLACK, linewidth=0.7, linestyle=":")
     bare = rows[rows["low"].isna()]
-    axes.plot(100 * bare["difference"], bare["place"], "o", color=BLACK, markerfacecolor="white", markersize=4)
+    axes.plot(100 * bare["difference"], bare["y"], "o", color=BLACK, markerfacecolor="white", markersize=4)
     for verdict, (color, marker) in VERDICTS.items():
         alike = rows[(rows["verdict"] == verdict) & rows["low"].notna()]
-        axes.hlines(alike["place"], 100 * alike["low"], 100 * alike["high"], color=color, linewidth=1.3)
-        axes.plot(100 * alike["difference"], alike["place"], marker, color=color, markersize=4)
-    mark_missing(axes, [place[model] for model in models if model not in rows.index])
+        axes.hlines(alike["y"], 100 * alike["low"], 100 * alike["high"], color=color, linewidth=1.3)
+        axes.plot(100 * alike["difference"], alike["y"], marker, color=color, markersize=4)
+    mark_missing(axes, [row_of[model] for model in models if model not in rows.index])
     for model in rows.index[rows["overlap"].astype(bool)]:
-        annotate_row(axes, place[model], OVERLAP)
+        annotate_row(axes, row_of[model], OVERLAP)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
     axes.set_xlabel(f"Δ 100 ×\n{wrapped(str(rows['metric'].iloc[0]), WIDTH)}")
 
 
-def _table(shown: Selection, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:
+def _table(selection: Selection, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:
     cells = pd.MultiIndex.from_product([blocks, models], names=["block", "model"]).to_frame(index=False)
-    facts = shown.frame.drop_duplicates("block")[["block", "task", "setting", "data", "metric"]]
+    facts = selection.frame.drop_duplicates("block")[["block", "task", "setting", "data", "metric"]]
     table = cells.merge(facts, on="block").merge(
         rows[["block", "model", "baseline", "n", *TESTED]], on=["block", "model"], how="left"
     )

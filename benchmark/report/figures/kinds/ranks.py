@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt
 
 from benchmark.errors import BenchmarkError
 from benchmark.report.data import ReportData
-from benchmark.report.figures.selection import Selection, caption_of, one_block_a_task, select_runs
+from benchmark.report.figures.selection import Selection, caption_of, require_one_block_per_task, select_runs
 from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
@@ -59,19 +59,19 @@ class MeanRanks(Ranks):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultMatrix:
-    """`scores` runs x models x tasks, NaN where a model has fewer runs; `told`: what was left out, for the caption;
-    `seen`: models whose weights had seen images of a task.
+    """`scores` runs x models x tasks, NaN where a model has fewer runs; `left_out`: what was left out, for the caption;
+    `overlapping`: models whose weights were trained on images of a task.
     """
 
     scores: NDArray[np.float64]
     models: tuple[str, ...]
     tasks: tuple[str, ...]
-    told: str
-    seen: frozenset[str]
+    left_out: str
+    overlapping: frozenset[str]
 
     def label(self, number: int) -> str:
-        """A model's name, marked where it has seen a task."""
-        return f"{self.models[number]} {OVERLAP}" if self.models[number] in self.seen else self.models[number]
+        """Returns a model's name, marked where its weights were trained on images of a task."""
+        return f"{self.models[number]} {OVERLAP}" if self.models[number] in self.overlapping else self.models[number]
 
     @property
     def means(self) -> NDArray[np.float64]:
@@ -81,56 +81,60 @@ class ResultMatrix:
 
 def _grid(data: ReportData, spec: Ranks) -> tuple[Selection, ResultMatrix]:
     """Without the tasks (or models) that have holes. Raises BenchmarkError where fewer than two of each are left."""
-    shown = select_runs(data, spec)
-    one_block_a_task(shown)
-    frame = shown.frame
-    tasks = tuple(frame.loc[frame["block"] == block, "task"].iloc[0] for block in shown.blocks)
-    held = frame.pivot_table(index="model", columns="task", values="score", aggfunc="size").reindex(
-        index=list(shown.models), columns=list(tasks)
+    selection = select_runs(data, spec)
+    require_one_block_per_task(selection)
+    frame = selection.frame
+    tasks = tuple(frame.loc[frame["block"] == block, "task"].iloc[0] for block in selection.blocks)
+    num_runs = frame.pivot_table(index="model", columns="task", values="score", aggfunc="size").reindex(
+        index=list(selection.models), columns=list(tasks)
     )
-    whole = held.notna().all(axis=0 if spec.leave_out == "tasks" else 1)
-    lacking = [str(name) for name in whole.index[~whole]]
-    kept = frame[frame["task" if spec.leave_out == "tasks" else "model"].isin(whole.index[whole])]
-    models = tuple(model for model in shown.models if model in set(kept["model"]))
-    tasks = tuple(task for task in tasks if task in set(kept["task"]))
+    complete = num_runs.notna().all(axis=0 if spec.leave_out == "tasks" else 1)
+    lacking = [str(name) for name in complete.index[~complete]]
+    used = frame[frame["task" if spec.leave_out == "tasks" else "model"].isin(complete.index[complete])]
+    models = tuple(model for model in selection.models if model in set(used["model"]))
+    tasks = tuple(task for task in tasks if task in set(used["task"]))
     if len(models) < 2 or len(tasks) < 2:
         gone = f" ({spec.leave_out} with holes left out: {first_few(lacking)})" if lacking else ""
-        raise BenchmarkError(f"ranks want two models on two tasks, found {len(models)} on {len(tasks)}{gone}")
-    scores = np.full((int(held.max().max()), len(models), len(tasks)), np.nan)
-    for (model, task), runs in kept.groupby(["model", "task"]):
+        raise BenchmarkError(f"ranks need two models on two tasks, found {len(models)} on {len(tasks)}{gone}")
+    scores = np.full((int(num_runs.max().max()), len(models), len(tasks)), np.nan)
+    for (model, task), runs in used.groupby(["model", "task"]):
         values = runs.sort_values(["seed", "fold"])["score"].to_numpy()
         scores[: len(values), models.index(str(model)), tasks.index(str(task))] = values
-    seen = frozenset(kept.loc[kept["overlap"].astype(bool), "model"])
-    told = f"Left out, since cells of it are missing: {', '.join(lacking)}." if lacking else ""
-    return shown, ResultMatrix(scores=scores, models=models, tasks=tasks, told=told, seen=seen)
+    overlapping = frozenset(used.loc[used["overlap"].astype(bool), "model"])
+    left_out = f"Left out, since cells of it are missing: {', '.join(lacking)}." if lacking else ""
+    return selection, ResultMatrix(
+        scores=scores, models=models, tasks=tasks, left_out=left_out, overlapping=overlapping
+    )
 
 
 def plot_critical_difference(data: ReportData, spec: CriticalDifference) -> Plot:
-    """Mean ranks on one axis, 1 the best; a bar joins models that Nemenyi's test does not tell apart. Raises BenchmarkError."""
-    shown, grid = _grid(data, spec)
+    """Draws mean ranks on one axis, 1 the best; a bar joins models that do not differ by Nemenyi's test. Raises
+    BenchmarkError where fewer than two models have two tasks in common.
+    """
+    selection, grid = _grid(data, spec)
     ranks, _ = mean_ranks(grid.means)
     distance = critical_distance(len(grid.models), len(grid.tasks), spec.alpha)
     groups = cliques(ranks, distance)
     order = np.argsort(ranks, kind="stable")
     figure = _diagram(
-        [(grid.label(n), float(ranks[n])) for n in order], groups, ranks, distance, spec.alpha, _mark(shown)
+        [(grid.label(n), float(ranks[n])) for n in order], groups, ranks, distance, spec.alpha, _mark(selection)
     )
     table = pd.DataFrame({"model": np.array(grid.models, dtype=object)[order], "mean_rank": ranks[order]})
     for number, group in enumerate(groups, 1):
-        table[f"group_{number}"] = [int(place in group) for place in order]
-    data = shown.frame["data"].iloc[0]
+        table[f"group_{number}"] = [int(model in group) for model in order]
+    data = selection.frame["data"].iloc[0]
     table = table.assign(critical_distance=distance, alpha=spec.alpha, tasks=len(grid.tasks), data=data)
     test = friedman(grid.means)
     omnibus = f" Friedman's test: p = {test.p:.2g}." if np.isfinite(test.p) else ""
-    told = (
+    sentence = (
         f"Mean ranks of the mean scores over {len(grid.tasks)} tasks ({', '.join(grid.tasks)}), 1 the best; joined: not "
         f"told apart by Nemenyi's test at α = {spec.alpha:g} (critical distance {distance:.2f}).{omnibus}"
     )
-    return Plot(figure=figure, table=table, caption=caption_of(shown, spec, told, grid.told))
+    return Plot(figure=figure, table=table, caption=caption_of(selection, spec, sentence, grid.left_out))
 
 
-def _mark(shown: Selection) -> str:
-    return PHANTOM if (shown.frame["data"] == "phantom").any() else ""
+def _mark(selection: Selection) -> str:
+    return PHANTOM if (selection.frame["data"] == "phantom").any() else ""
 
 
 def _diagram(
@@ -141,7 +145,7 @@ def _diagram(
     alpha: float,
     mark: str,
 ) -> Figure:
-    """In inches throughout: one axes over the whole canvas."""
+    """Returns the diagram: one axes over all of the canvas, whose unit is an inch."""
     num = len(ranked)
     half = -(-num // 2)
     labels = [f"{wrapped(name, 2.0)} ({rank:.2f})" for name, rank in ranked]
@@ -149,9 +153,9 @@ def _diagram(
     lines = max(label.count("\n") + 1 for label in labels)
     each = lines * LINE_HEIGHT + 0.06
     span = max(num - 1.0, distance)
-    told = f"critical distance {distance:.2f} (α = {alpha:g})"
+    text = f"critical distance {distance:.2f} (α = {alpha:g})"
     bars, head = 0.11 * len(groups), 0.85 + (LINE_HEIGHT if mark else 0)
-    width = max(2 * room + AXIS, room + 0.3 + max(width_of(told), width_of(mark)))
+    width = max(2 * room + AXIS, room + 0.3 + max(width_of(text), width_of(mark)))
     height = head + bars + 0.25 + half * each + 0.1
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -164,7 +168,7 @@ def _diagram(
     if mark:
         axes.text(room, -0.12, mark, va="top")
     axes.plot([x(1), x(1 + distance)], [-head + 0.42] * 2, color=BLACK, linewidth=1.2, marker="|", markersize=5)
-    axes.text(x(1), -head + 0.47, told, va="bottom")
+    axes.text(x(1), -head + 0.47, text, va="bottom")
     axes.plot([x(1), x(num)], [-head, -head], color=BLACK, linewidth=1)
     step = next(s for s in (1, 2, 5, 10, 20, 50) if (s / span) * AXIS > 0.3)
     for rank in sorted({1, *range(step, num + 1, step)} if step > 1 else range(1, num + 1)):
@@ -175,9 +179,9 @@ def _diagram(
     for number, group in enumerate(groups):
         ends = [x(min(ranks[list(group)])) - 0.04, x(max(ranks[list(group)])) + 0.04]
         axes.plot(ends, [-head - 0.12 - 0.11 * number] * 2, color=BLUE, linewidth=3.2, solid_capstyle="butt")
-    for place, (label, (_, rank)) in enumerate(zip(labels, ranked, strict=True)):
-        left = place < half
-        row = place if left else num - 1 - place
+    for number, (label, (_, rank)) in enumerate(zip(labels, ranked, strict=True)):
+        left = number < half
+        row = number if left else num - 1 - number
         y = -head - bars - 0.25 - (row + 0.5) * each
         edge = room - 0.08 if left else x(max(num, 1)) + 0.08
         axes.plot([x(rank), x(rank), edge], [-head, y, y], color=GRAY, linewidth=0.7, zorder=1)
@@ -186,12 +190,14 @@ def _diagram(
 
 
 def plot_mean_ranks(data: ReportData, spec: MeanRanks) -> Plot:
-    """One row a model, the best first: its mean rank over tasks, with its interval over runs. Raises BenchmarkError."""
-    shown, grid = _grid(data, spec)
+    """Draws one row for each model, the best first: its mean rank over tasks, with its interval over runs. Raises
+    BenchmarkError where fewer than two models have two tasks in common.
+    """
+    selection, grid = _grid(data, spec)
     ranked = mean_ranks_of_runs(grid.scores, replicates=spec.replicates, seed=spec.seed)
     order = np.argsort(ranked.value, kind="stable")
     labels, left, lines = wrapped_row_labels([grid.label(number) for number in order])
-    title = "\n".join(filter(None, [wrapped(f"mean rank over {len(grid.tasks)} tasks", 3.3), _mark(shown)]))
+    title = "\n".join(filter(None, [wrapped(f"mean rank over {len(grid.tasks)} tasks", 3.3), _mark(selection)]))
     room = PanelSize(width=3.3, height=max(0.21, 0.06 + 0.14 * lines) * max(len(labels), 2))
     figure, (panel,), _ = grid_of_panels([title], room, left=left)
     _draw(panel, ranked.value[order], ranked.low[order], ranked.high[order])
@@ -205,13 +211,13 @@ def plot_mean_ranks(data: ReportData, spec: MeanRanks) -> Plot:
         }
     )
     facts = {"replicates": spec.replicates, "bootstrap_seed": spec.seed, "tasks": len(grid.tasks)}
-    told = (
+    sentence = (
         f"Mean ranks of the mean scores over {len(grid.tasks)} tasks ({', '.join(grid.tasks)}), 1 the best, with "
         f"percentile intervals (95 %) over {spec.replicates:,} resamples of each model's runs (seed {spec.seed}): what "
         "other seeds could have given on these tasks."
     )
-    table = table.assign(**facts, data=shown.frame["data"].iloc[0])
-    return Plot(figure=figure, table=table, caption=caption_of(shown, spec, told, grid.told))
+    table = table.assign(**facts, data=selection.frame["data"].iloc[0])
+    return Plot(figure=figure, table=table, caption=caption_of(selection, spec, sentence, grid.left_out))
 
 
 def _draw(axes: Axes, value: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:

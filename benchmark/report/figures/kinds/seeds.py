@@ -1,5 +1,5 @@
-"""Figures 1 and 2 of the first paper (Hosseinzadeh Taher 2021): per task every run, the mean, its sd and whether it is
-told apart from the baseline's; the published mean and sd beside it where asked.
+"""Figures 1 and 2 of the first paper (Hosseinzadeh Taher 2021): for each task every run, the mean, its sd and whether it
+differs from the baseline's; and the published mean and sd where the suite names their table.
 """
 
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.report.data import ReportData
-from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs, tested, tests_told
+from benchmark.report.figures.selection import Selection, caption_of, runs_text, select_runs, tested, tests_sentence
 from benchmark.report.figures.specs import Correction, FigureKind, FigureSpec, PublishedTable
 from benchmark.report.figures.style import (
     BLACK,
@@ -42,11 +42,13 @@ class Seeds(FigureSpec):
 
 
 def plot_seeds(data: ReportData, spec: Seeds) -> Plot:
-    """One panel a block, one row a model. The published stand beside official images alone. Raises BenchmarkError."""
-    shown = select_runs(data, spec)
-    rows = tested(shown, data.baseline, spec.correction)
-    printed = _printed(data, shown, spec.published)
-    labels, left, lines = wrapped_row_labels(shown.models)
+    """Draws one panel for each block and one row for each model; published numbers only with official images. Raises
+    BenchmarkError where nothing was run.
+    """
+    selection = select_runs(data, spec)
+    rows = tested(selection, data.baseline, spec.correction)
+    printed = _printed(data, selection, spec.published)
+    labels, left, lines = wrapped_row_labels(selection.models)
     row = max(0.3 if len(printed) else 0.21, 0.06 + 0.14 * lines)
     words = {"baseline": f"runs of the baseline {data.baseline}", "above": "runs of a model above it (*)"}
     words |= {"below": "runs of a model below it (*)", "alike": "runs of a model not told apart from it"}
@@ -61,54 +63,63 @@ def plot_seeds(data: ReportData, spec: Seeds) -> Plot:
     if len(printed):
         legend.append(legend_entry("published mean ± sd", marker="D", markerfacecolor="white", markersize=4))
     figure, panels, columns = grid_of_panels(
-        [title_of(shown.block(name), WIDTH) for name in shown.blocks],
+        [title_of(selection.block(name), WIDTH) for name in selection.blocks],
         PanelSize(width=WIDTH, height=row * max(len(labels), 2)),
         left=left,
         legend=legend,
     )
-    for name, panel in zip(shown.blocks, panels, strict=True):
-        beside = printed[printed["block"] == name].set_index("model") if len(printed) else None
-        _draw(panel, shown, name, rows[rows["block"] == name].set_index("model"), beside)
+    for name, panel in zip(selection.blocks, panels, strict=True):
+        of_block = printed[printed["block"] == name].set_index("model") if len(printed) else None
+        _draw(panel, selection, name, rows[rows["block"] == name].set_index("model"), of_block)
     label_rows(panels, labels, columns)
-    return Plot(figure=figure, table=_table(shown, rows, printed), caption=_caption(shown, spec, rows, printed))
+    return Plot(figure=figure, table=_table(selection, rows, printed), caption=_caption(selection, spec, rows, printed))
 
 
-def _draw(axes: Axes, shown: Selection, name: str, rows: pd.DataFrame, printed: pd.DataFrame | None) -> None:
-    place = {model: float(number) for number, model in enumerate(shown.models)}
-    runs = shown.block(name).sort_values(["seed", "fold"])
-    beside = runs.groupby("model")["score"].transform(lambda of: pd.Series(offsets_about_zero(len(of), 0.44), of.index))
-    rows = rows.assign(place=rows.index.map(place).astype(float))
+def _draw(axes: Axes, selection: Selection, name: str, rows: pd.DataFrame, printed: pd.DataFrame | None) -> None:
+    row_of = {model: float(number) for number, model in enumerate(selection.models)}
+    runs = selection.block(name).sort_values(["seed", "fold"])
+    offsets = runs.groupby("model")["score"].transform(
+        lambda of: pd.Series(offsets_about_zero(len(of), 0.44), of.index)
+    )
+    rows = rows.assign(y=rows.index.map(row_of).astype(float))
     for verdict, (color, marker) in VERDICTS.items():
         alike = rows[rows["verdict"] == verdict]
         dots = runs[runs["model"].isin(alike.index)]
-        y = dots["model"].map(place).astype(float) + beside[dots.index]
+        y = dots["model"].map(row_of).astype(float) + offsets[dots.index]
         axes.scatter(100 * dots["score"], y, s=9, color=color, marker=marker, alpha=0.5, linewidths=0, zorder=2)
-        x, y = 100 * alike["mean"], alike["place"]
+        x, y = 100 * alike["mean"], alike["y"]
         axes.errorbar(x, y, xerr=100 * alike["sd"], fmt="none", ecolor=color, capsize=2.5, elinewidth=1.1, zorder=3)
         axes.vlines(x, y - 0.3, y + 0.3, color=color, linewidth=2, zorder=3)
     if rows["is_baseline"].any():
         axes.axvline(100 * rows.loc[rows["is_baseline"], "mean"].iloc[0], color=BLACK, linewidth=0.7, linestyle=":")
     if printed is not None:
-        look: Any = {"color": BLACK, "fmt": "D", "markerfacecolor": "white", "markersize": 3.6, "markeredgewidth": 0.8}
-        x, y = 100 * printed["published_mean"], printed.index.map(place).astype(float) + BELOW
-        axes.errorbar(x, y, xerr=100 * printed["published_sd"], elinewidth=0.7, capsize=2, **look)
-    mark_missing(axes, [place[model] for model in shown.models if model not in rows.index])
+        options: Any = {
+            "color": BLACK,
+            "fmt": "D",
+            "markerfacecolor": "white",
+            "markersize": 3.6,
+            "markeredgewidth": 0.8,
+        }
+        x, y = 100 * printed["published_mean"], printed.index.map(row_of).astype(float) + BELOW
+        axes.errorbar(x, y, xerr=100 * printed["published_sd"], elinewidth=0.7, capsize=2, **options)
+    mark_missing(axes, [row_of[model] for model in selection.models if model not in rows.index])
     for row in rows.itertuples():
-        if marks := "*" * (row.verdict in ("above", "below")) + OVERLAP * bool(row.overlap):
-            annotate_row(axes, place[str(row.Index)], marks)
+        marks = ("*" if row.verdict in ("above", "below") else "") + (OVERLAP if row.overlap else "")
+        if marks:
+            annotate_row(axes, row_of[str(row.Index)], marks)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.set_xlabel(f"100 × {runs['metric'].iloc[0]}")
 
 
-def _printed(data: ReportData, shown: Selection, wanted: PublishedTable | None) -> pd.DataFrame:
+def _printed(data: ReportData, selection: Selection, wanted: PublishedTable | None) -> pd.DataFrame:
     """Block, model, published_mean, published_sd, published_n: of the same task, protocol, metric and share."""
     columns = ["block", "model", "published_mean", "published_sd", "published_ddof", "published_n"]
     if wanted is None:
         return pd.DataFrame(columns=columns)
-    told = data.published
-    told = told[(told["paper"].astype(str) == wanted.paper) & (told["table"].astype(str) == wanted.table)]
-    told = told.rename(
+    numbers = data.published
+    numbers = numbers[(numbers["paper"].astype(str) == wanted.paper) & (numbers["table"].astype(str) == wanted.table)]
+    numbers = numbers.rename(
         columns={
             "mean": "published_mean",
             "sd": "published_sd",
@@ -117,22 +128,24 @@ def _printed(data: ReportData, shown: Selection, wanted: PublishedTable | None) 
             "subset": "share",
         }
     )
-    ours = shown.frame[shown.frame["data"] == "official"].drop_duplicates(["block", "model"])
+    ours = selection.frame[selection.frame["data"] == "official"].drop_duplicates(["block", "model"])
     if ours.empty:
         return pd.DataFrame(columns=columns)
     ours = ours.assign(base=ours["members"].map("+".join))
     on = ["task", "protocol", "metric", "share"]
-    told = told[[*on, "model", "published_mean", "published_sd", "published_ddof", "published_n"]].rename(
+    numbers = numbers[[*on, "model", "published_mean", "published_sd", "published_ddof", "published_n"]].rename(
         columns={"model": "base"}
     )
-    return ours[["block", "model", "base", *on]].merge(told, on=["base", *on])[columns]
+    return ours[["block", "model", "base", *on]].merge(numbers, on=["base", *on])[columns]
 
 
-def _table(shown: Selection, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+def _table(selection: Selection, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     facts = ["block", "task", "setting", "data", "metric"]
-    blocks = shown.frame.drop_duplicates("block")[facts]
-    cells = pd.MultiIndex.from_product([shown.blocks, shown.models], names=["block", "model"]).to_frame(index=False)
-    runs = shown.frame[["block", "model", "seed", "fold", "score"]]
+    blocks = selection.frame.drop_duplicates("block")[facts]
+    cells = pd.MultiIndex.from_product([selection.blocks, selection.models], names=["block", "model"]).to_frame(
+        index=False
+    )
+    runs = selection.frame[["block", "model", "seed", "fold", "score"]]
     table = cells.merge(blocks, on="block").merge(runs, on=["block", "model"], how="left")
     table = table.merge(rows[["block", "model", "mean", "sd", "n", *TESTED]], on=["block", "model"], how="left")
     table["n"] = table["n"].fillna(0).astype(int)
@@ -149,20 +162,20 @@ def _table(shown: Selection, rows: pd.DataFrame, printed: pd.DataFrame) -> pd.Da
     ]
 
 
-def _caption(shown: Selection, spec: Seeds, rows: pd.DataFrame, printed: pd.DataFrame) -> str:
-    told = [f"Every run, and its model's mean and sd (n - 1) over {runs_told(rows['n'].tolist())}."]
-    told.append(tests_told(rows, str(rows["baseline"].iloc[0]), spec.correction))
-    holes = len(shown.blocks) * len(shown.models) - len(rows)
-    told.append("– nothing was run." if holes else "")
+def _caption(selection: Selection, spec: Seeds, rows: pd.DataFrame, printed: pd.DataFrame) -> str:
+    sentences = [f"Every run, and its model's mean and sd (n - 1) over {runs_text(rows['n'].tolist())}."]
+    sentences.append(tests_sentence(rows, str(rows["baseline"].iloc[0]), spec.correction))
+    holes = len(selection.blocks) * len(selection.models) - len(rows)
+    sentences.append("– nothing was run." if holes else "")
     if spec.published is not None:
         where = f"table {spec.published.table} of {spec.published.paper}"
-        official = (shown.frame["data"] == "official").any()
+        official = (selection.frame["data"] == "official").any()
         if len(printed):
             over_n = (printed["published_ddof"] == 0).any()
-            told.append(f"Hollow: the mean and sd printed in {where}{' (n in that sd)' if over_n else ''}.")
+            sentences.append(f"Hollow: the mean and sd printed in {where}{' (n in that sd)' if over_n else ''}.")
         elif official:
-            told.append(f"No number printed in {where} is of what was run here.")
-    return caption_of(shown, spec, *told)
+            sentences.append(f"No number printed in {where} is of what was run here.")
+    return caption_of(selection, spec, *sentences)
 
 
 KINDS = (FigureKind(Seeds, plot_seeds),)

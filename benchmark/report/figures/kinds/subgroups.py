@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.errors import BenchmarkError
 from benchmark.report.data import ReportData
 from benchmark.report.figures.quality import t_half
-from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs
+from benchmark.report.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import (
     BLACK,
@@ -44,13 +44,14 @@ class Subgroups(FigureSpec):
 
 
 def plot_subgroups(data: ReportData, spec: Subgroups) -> Plot:
-    """One panel a block and group, one row a model, one mark a value with its 95 % interval over runs.
+    """Draws one panel for each block and group, one row for each model, and a mark for each value of the group with its
+    95 % interval over runs.
 
     Raises BenchmarkError where no record has scores of subgroups.
     """
-    shown = select_runs(data, spec)
-    records = [data.records[name] for name in shown.frame["key"]]
-    table = groups_of(shown.frame, records)
+    selection = select_runs(data, spec)
+    records = [data.records[name] for name in selection.frame["key"]]
+    table = groups_of(selection.frame, records)
     if spec.groups:
         table = table[table["group"].isin(spec.groups)]
     if table.empty:
@@ -58,63 +59,65 @@ def plot_subgroups(data: ReportData, spec: Subgroups) -> Plot:
         raise BenchmarkError(f"no record has scores {what}: their tasks name no such `groups`")
     half = t_half(table["sd"].to_numpy(), table["n"].to_numpy())
     table = table.assign(low=table["mean"] - half, high=table["mean"] + half)
-    table = table.merge(shown.frame.drop_duplicates("block")[["block", "data"]], on="block")
+    table = table.merge(selection.frame.drop_duplicates("block")[["block", "data"]], on="block")
     pairs = [
-        (block, group) for block in shown.blocks for group in dict.fromkeys(table.loc[table["block"] == block, "group"])
+        (block, group)
+        for block in selection.blocks
+        for group in dict.fromkeys(table.loc[table["block"] == block, "group"])
     ]
     most = max(table[(table["block"] == b) & (table["group"] == g)]["value"].nunique() for b, g in pairs)
-    labels, left, lines = wrapped_row_labels(shown.models)
+    labels, left, lines = wrapped_row_labels(selection.models)
     row = max(0.1 * most + 0.1, 0.06 + 0.14 * lines, 0.2)
     figure, panels, columns = grid_of_panels(
-        [title_of(shown.block(block), WIDTH, f"by {group}") for block, group in pairs],
+        [title_of(selection.block(block), WIDTH, f"by {group}") for block, group in pairs],
         PanelSize(width=WIDTH, height=row * max(len(labels), 2), beneath=0.5 + 0.17 * most),
         left=left,
         legend=[legend_entry("all test images", marker="|", markersize=9, markeredgewidth=2)],
     )
     for (block, group), panel in zip(pairs, panels, strict=True):
-        _draw(panel, shown, block, table[(table["block"] == block) & (table["group"] == group)])
+        _draw(panel, selection, block, table[(table["block"] == block) & (table["group"] == group)])
     label_rows(panels, labels, columns)
-    told = (
-        f"Score of each subgroup's test images: the mean of {runs_told(table['n'].tolist())} with its 95 % interval "
-        "(Student's t); it tells how training varies, not how few images a subgroup has: their number stands beside it."
+    sentence = (
+        f"Score of each subgroup's test images: the mean of {runs_text(table['n'].tolist())} with its 95 % interval "
+        "(Student's t); it is about training again, not about the subgroup's few images, whose number the legend gives."
     )
-    return Plot(figure=figure, table=table[FACTS], caption=caption_of(shown, spec, told))
+    return Plot(figure=figure, table=table[FACTS], caption=caption_of(selection, spec, sentence))
 
 
-def _draw(axes: Axes, shown: Selection, name: str, table: pd.DataFrame) -> None:
-    block = shown.block(name)
+def _draw(axes: Axes, selection: Selection, name: str, table: pd.DataFrame) -> None:
+    block = selection.block(name)
     values = list(dict.fromkeys(table["value"].sort_values()))
     offsets = offsets_about_zero(len(values), min(0.7, 0.24 * len(values)))
     handles = []
-    place = {model: float(number) for number, model in enumerate(shown.models)}
+    row_of = {model: float(number) for number, model in enumerate(selection.models)}
     for number, value in enumerate(values):
         color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
-        look: Any = {"color": color, "markerfacecolor": color if number < len(COLORS) else "white", "marker": marker}
+        options: Any = {"color": color, "markerfacecolor": color if number < len(COLORS) else "white", "marker": marker}
         rows = table[table["value"] == value]
-        handles.append(legend_entry(f"{value} ({rows['num_examples'].mean():,.0f} images)", markersize=4, **look))
-        y = rows["model"].map(place).astype(float) + offsets[number]
+        handles.append(legend_entry(f"{value} ({rows['num_examples'].mean():,.0f} images)", markersize=4, **options))
+        y = rows["model"].map(row_of).astype(float) + offsets[number]
         known = rows["low"].notna()
         axes.hlines(y[known], 100 * rows["low"][known], 100 * rows["high"][known], color=color, linewidth=1)
-        axes.plot(100 * rows["mean"], y, linestyle="none", markersize=3.6, **look)
+        axes.plot(100 * rows["mean"], y, linestyle="none", markersize=3.6, **options)
     means = block.groupby("model")["score"].mean()
-    at = means.index.map(place).astype(float)
+    at = means.index.map(row_of).astype(float)
     axes.vlines(100 * means, at - 0.4, at + 0.4, color=BLACK, linewidth=1.5, zorder=1)
-    mark_missing(axes, [place[model] for model in shown.models if model not in set(table["model"])])
+    mark_missing(axes, [row_of[model] for model in selection.models if model not in set(table["model"])])
     for model in block.loc[block["overlap"].astype(bool), "model"].unique():
-        annotate_row(axes, place[model], OVERLAP)
+        annotate_row(axes, row_of[model], OVERLAP)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
     axes.set_xlabel(f"100 × {block['metric'].iloc[0]}")
-    told = [wrapped(label, WIDTH - 0.3) for _, label in handles]
-    beside = max(1, int((WIDTH + 0.2) / (max(map(width_of, told)) + 0.3)))
+    texts = [wrapped(label, WIDTH - 0.3) for _, label in handles]
+    columns = max(1, int((WIDTH + 0.2) / (max(map(width_of, texts)) + 0.3)))
     beneath = 0.42 * DPI / axes.bbox.height  # inches: clear of the axis's own label
     axes.legend(
         [handle for handle, _ in handles],
-        told,
+        texts,
         loc="upper left",
         bbox_to_anchor=(0, -beneath),
         borderaxespad=0,
-        ncols=beside,
+        ncols=columns,
         handlelength=1,
         columnspacing=1,
         borderpad=0,

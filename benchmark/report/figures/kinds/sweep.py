@@ -1,4 +1,4 @@
-"""Recipe fields that were swept or searched: the validation score of each value, the chosen one marked, the test beside it.
+"""Recipe fields that were swept or searched: the validation score of each value, the chosen one marked, the test too.
 
 One field is a curve per model; two are a heat map per model, of validation alone.
 """
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.errors import BenchmarkError
 from benchmark.report.data import ReportData
 from benchmark.report.figures.line_styles import LineStyle, legend_of, line_styles
-from benchmark.report.figures.selection import Selection, caption_of, runs_told, select_runs
+from benchmark.report.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.report.figures.specs import FigureKind, FigureSpec
 from benchmark.report.figures.style import PanelSize, Plot, grid_of_panels, legend_entry, title_of, wrapped
 from benchmark.report.sweeps import Sweep, named, sweep_rows, sweeps_of
@@ -33,8 +33,8 @@ def plot_sweep(data: ReportData, spec: SweepCurves) -> Plot:
     """One panel for each sweep or search; of two fields, one for each model too. Raises BenchmarkError where nothing
     was swept.
     """
-    shown = select_runs(data, spec)
-    tables = [*_of_sweeps(shown, data), *_of_searches(shown, data)]
+    selection = select_runs(data, spec)
+    tables = [*_of_sweeps(selection, data), *_of_searches(selection, data)]
     if not tables:
         raise BenchmarkError("nothing was swept or searched: benchmark run … --sweep FIELD=A,B or --search FIELD=A,B")
     panels: list[tuple[str, pd.DataFrame, tuple[str, ...]]] = []
@@ -46,11 +46,11 @@ def plot_sweep(data: ReportData, spec: SweepCurves) -> Plot:
                 (f"{title}\n{wrapped(str(model), WIDTH)}", of, fields)
                 for model, of in table.groupby("model", sort=False)
             ]
-    models = tuple(model for model in shown.models if any(model in set(table["model"]) for _, table, _ in tables))
-    look = line_styles(shown, models, data.baseline)
+    models = tuple(model for model in selection.models if any(model in set(table["model"]) for _, table, _ in tables))
+    styles = line_styles(selection, models, data.baseline)
     curves = any(len(fields) == 1 for *_, fields in panels)
     legend = (
-        [*legend_of(look), legend_entry("test", color="#000000", linestyle="", marker="_", markersize=8)]
+        [*legend_of(styles), legend_entry("test", color="#000000", linestyle="", marker="_", markersize=8)]
         if curves
         else []
     )
@@ -58,46 +58,49 @@ def plot_sweep(data: ReportData, spec: SweepCurves) -> Plot:
     figure, axes, _ = grid_of_panels([title for title, *_ in panels], room, legend=legend)
     for (_, table, fields), panel in zip(panels, axes, strict=True):
         if len(fields) == 1:
-            _draw_curves(panel, table, fields[0], look)
+            _draw_curves(panel, table, fields[0], styles)
         else:
             _draw_map(panel, table, fields)
     everything = pd.concat([table for _, table, _ in tables], ignore_index=True)
-    return Plot(figure=figure, table=everything, caption=_caption(shown, spec, everything))
+    return Plot(figure=figure, table=everything, caption=_caption(selection, spec, everything))
 
 
-def _of_sweeps(shown: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
-    rows = summary(shown.frame, data.baseline)
-    return [(_title(shown, sweep), _swept(sweep, rows), sweep.fields) for sweep in sweeps_of(shown.frame, data.records)]
+def _of_sweeps(selection: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    rows = summary(selection.frame, data.baseline)
+    return [
+        (_title(selection, sweep), _swept(sweep, rows), sweep.fields)
+        for sweep in sweeps_of(selection.frame, data.records)
+    ]
 
 
-def _title(shown: Selection, sweep: Sweep) -> str:
-    block = shown.block(next(iter(sweep.values))).copy()
+def _title(selection: Selection, sweep: Sweep) -> str:
+    block = selection.block(next(iter(sweep.values))).copy()
     return title_of(block.assign(setting=f"sweep of {' and '.join(sweep.fields)}"), WIDTH)
 
 
 def _swept(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     table = sweep_rows(sweep, rows)
-    kept = [*FACTS, *sweep.fields, "validation", "validation_sd", "mean", "sd", "n", "chosen"]
-    return table[kept].rename(columns={"mean": "test", "sd": "test_sd"}).assign(searched=False)
+    columns = [*FACTS, *sweep.fields, "validation", "validation_sd", "mean", "sd", "n", "chosen"]
+    return table[columns].rename(columns={"mean": "test", "sd": "test_sd"}).assign(searched=False)
 
 
-def _of_searches(shown: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+def _of_searches(selection: Selection, data: ReportData) -> list[tuple[str, pd.DataFrame, tuple[str, ...]]]:
     """A table for each block of searching cells: the trials' validation scores, their mean over the runs."""
-    found = []
-    for block in shown.blocks:
-        runs = shown.block(block)
+    tables_of_blocks = []
+    for block in selection.blocks:
+        runs = selection.block(block)
         search = data.records[runs["key"].iloc[0]].cell.search
         if search is None or len(search) > 2:
             continue
         fields, rows = tuple(sorted(search)), []
         for run in runs.to_dict("records"):
-            for place, trial in enumerate(data.records[run["key"]].search):
+            for number, trial in enumerate(data.records[run["key"]].search):
                 facts = {name: run[name] for name in FACTS}
                 rows.append(
                     {
                         **facts,
                         **{name: named(value) for name, value in trial.settings.items()},
-                        "place": place,
+                        "candidate": number,
                         "validation": trial.score,
                         "chosen": trial.chosen,
                     }
@@ -105,24 +108,30 @@ def _of_searches(shown: Selection, data: ReportData) -> list[tuple[str, pd.DataF
         if not rows:
             continue
         trials = pd.DataFrame(rows).astype({"validation": float})
-        by = trials.groupby([*FACTS, "place"], sort=False)
+        by = trials.groupby([*FACTS, "candidate"], sort=False)
         table = by[list(fields)].first()
         table["validation"], table["validation_sd"] = by["validation"].mean(), by["validation"].std(ddof=1)
         table["n"], table["num_chosen"] = by["validation"].size(), by["chosen"].sum()
         table = table.reset_index().assign(chosen=lambda t: t["num_chosen"] > 0, searched=True)
-        found.append((title_of(runs, WIDTH), table.drop(columns="place"), fields))
-    return found
+        tables_of_blocks.append((title_of(runs, WIDTH), table.drop(columns="candidate"), fields))
+    return tables_of_blocks
 
 
-def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, LineStyle]) -> None:
+def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, styles: dict[str, LineStyle]) -> None:
     values = list(dict.fromkeys(table[field]))
-    place = {value: float(number) for number, value in enumerate(values)}
+    position_of = {value: float(number) for number, value in enumerate(values)}
     for model, line in table.groupby("model", sort=False):
-        its = look[str(model)]
-        x = np.array([place[value] for value in line[field]])
-        style: dict[str, Any] = {"color": its.color, "zorder": 2 + its.front}
+        style = styles[str(model)]
+        x = np.array([position_of[value] for value in line[field]])
+        options: dict[str, Any] = {"color": style.color, "zorder": 2 + style.front}
         axes.plot(
-            x, 100 * line["validation"], linestyle=its.line, linewidth=1.2, marker=its.marker, markersize=3, **style
+            x,
+            100 * line["validation"],
+            linestyle=style.line,
+            linewidth=1.2,
+            marker=style.marker,
+            markersize=3,
+            **options,
         )
         picked = line["chosen"].to_numpy(dtype=bool)
         axes.plot(
@@ -132,10 +141,10 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, look: dict[str, Li
             marker="o",
             markersize=9,
             fillstyle="none",
-            **style,
+            **options,
         )
         if "test" in line:
-            axes.plot(x, 100 * line["test"], linestyle="", marker="_", markersize=8, **style)
+            axes.plot(x, 100 * line["test"], linestyle="", marker="_", markersize=8, **options)
     axes.set_xticks(range(len(values)), [_short(value) for value in values])
     axes.margins(x=0.08, y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -167,16 +176,18 @@ def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def _caption(shown: Selection, spec: SweepCurves, table: pd.DataFrame) -> str:
-    told = [f"Validation score of each value, the mean over {runs_told(table['n'].tolist())}."]
+def _caption(selection: Selection, spec: SweepCurves, table: pd.DataFrame) -> str:
+    sentences = [f"Validation score of each value, the mean over {runs_text(table['n'].tolist())}."]
     if (~table["searched"]).any():
-        told.append(
+        sentences.append(
             "Circles: the value that the mean validation score chooses; bars: the test score of each value, which chooses "
             "nothing."
         )
     if table["searched"].any():
-        told.append("Searches: circles and ✓ mark values that validation chose for some run, which alone were tested.")
-    return caption_of(shown, spec, *told)
+        sentences.append(
+            "Searches: circles and ✓ mark values that validation chose for some run, which alone were tested."
+        )
+    return caption_of(selection, spec, *sentences)
 
 
 KINDS = (FigureKind(SweepCurves, plot_sweep),)
