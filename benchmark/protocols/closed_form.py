@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from benchmark.protocols.interface import DESCENT_FIELDS, FROZEN_RECIPE, Protocol
 
 if TYPE_CHECKING:
-    from benchmark.training.interface import TrainingInput, TrainingResult
+    from benchmark.training.interface import FeatureData, TrainingInput, TrainingResult
 
 
-def _logistic(data: "TrainingInput") -> "TrainingResult":
+def _logistic(data: "TrainingInput[FeatureData]") -> "TrainingResult":
     from benchmark.training.closed_form import logistic
 
     return logistic(data)
 
 
-def _knn(data: "TrainingInput") -> "TrainingResult":
+def _knn(data: "TrainingInput[FeatureData]") -> "TrainingResult":
     from benchmark.training.closed_form import knn
 
     return knn(data)

@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 from benchmark.protocols.interface import FROZEN_RECIPE, Protocol
 
 if TYPE_CHECKING:
-    from benchmark.training.interface import TrainingInput, TrainingResult
+    from benchmark.training.interface import FeatureData, SplitData, TrainingInput, TrainingResult
 
 
-def _with_attention(data: "TrainingInput") -> "TrainingResult":
+def _with_attention(data: "TrainingInput[FeatureData]") -> "TrainingResult":
     from benchmark.training.dvme import dvme
 
     return dvme(data)
 
 
-def _without_attention(data: "TrainingInput") -> "TrainingResult":
+def _without_attention(data: "TrainingInput[FeatureData]") -> "TrainingResult":
     from benchmark.training.dvme import dvme_no_attention
 
     return dvme_no_attention(data)
 
 
-def _end_to_end(data: "TrainingInput") -> "TrainingResult":
+def _end_to_end(data: "TrainingInput[SplitData]") -> "TrainingResult":
     from benchmark.training.finetune import finetune_fused
 
     return finetune_fused(data)

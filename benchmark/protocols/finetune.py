@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from benchmark.protocols.interface import Protocol
 
 if TYPE_CHECKING:
-    from benchmark.training.interface import TrainingInput, TrainingResult
+    from benchmark.training.interface import SplitData, TrainingInput, TrainingResult
 
 
-def _train(data: "TrainingInput") -> "TrainingResult":
+def _train(data: "TrainingInput[SplitData]") -> "TrainingResult":
     from benchmark.training.finetune import finetune
 
     return finetune(data)

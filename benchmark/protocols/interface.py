@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from benchmark.training.interface import TrainingInput, TrainingResult
     from benchmark.training.loop import Diverged
 
-Train = Callable[["TrainingInput"], "TrainingResult"]
-TrainTogether = Callable[[list["TrainingInput"]], list["TrainingResult | Diverged"]]
+# of images or of features, as `uses_features` says: the runner gives either
+Train = Callable[["TrainingInput[Any]"], "TrainingResult"]
+TrainTogether = Callable[[list["TrainingInput[Any]"]], list["TrainingResult | Diverged"]]
 
 # Truong 2021, appendix B.1. Departs: frozen features are of the plain image, its centre: no augmentation, since each
 # image is seen once; and rates fall, and training ends, by the validation loss, where the paper goes by the score.

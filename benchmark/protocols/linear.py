@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 from benchmark.protocols.interface import FROZEN_RECIPE, Protocol
 
 if TYPE_CHECKING:
-    from benchmark.training.interface import TrainingInput, TrainingResult
+    from benchmark.training.interface import FeatureData, SplitData, TrainingInput, TrainingResult
     from benchmark.training.loop import Diverged
 
 
-def _train_together(data: "list[TrainingInput]") -> "list[TrainingResult | Diverged]":
+def _train_together(data: "list[TrainingInput[FeatureData]]") -> "list[TrainingResult | Diverged]":
     from benchmark.training.linear_heads import linear
 
     return linear(data)
 
 
-def _train_segmentation(data: "TrainingInput") -> "TrainingResult":
+def _train_segmentation(data: "TrainingInput[SplitData]") -> "TrainingResult":
     from benchmark.training.finetune import decode
 
     return decode(data)

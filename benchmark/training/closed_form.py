@@ -31,9 +31,9 @@ Scores = NDArray[np.float64]
 Predict = Callable[[torch.Tensor], Scores]
 
 
-def logistic(inputs: TrainingInput) -> TrainingResult:
+def logistic(inputs: TrainingInput[FeatureData]) -> TrainingResult:
     """Features to zero mean and unit sd by the training part; one regression a label, or one over exclusive classes."""
-    train: FeatureData = inputs.train  # type: ignore[assignment]
+    train = inputs.train
     features, targets = train.matrix(_everyone(train)).cpu().numpy(), train.targets
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
@@ -44,7 +44,7 @@ def logistic(inputs: TrainingInput) -> TrainingResult:
 
     def fitted(penalty: float) -> Predict:
         models = [
-            _regression(scaled[kept], column[kept], penalty, soft=soft and not exclusive)
+            _Regression(scaled[kept], column[kept], penalty, soft=soft and not exclusive)
             for column, kept in zip(results, known, strict=True)
         ]
 
@@ -61,7 +61,7 @@ def logistic(inputs: TrainingInput) -> TrainingResult:
     return _chosen(inputs, PENALTIES, fitted, lambda penalty: f"inverse penalty C = {penalty:g}")
 
 
-class _regression:  # noqa: N801 - a function that keeps what it fitted
+class _Regression:
     """A regression of one answer; of an answer that never varies, its share."""
 
     def __init__(self, features: NDArray[Any], result: NDArray[Any], penalty: float, *, soft: bool) -> None:
@@ -90,9 +90,9 @@ class _regression:  # noqa: N801 - a function that keeps what it fitted
         return self.probabilities(rows)[:, list(self.classes).index(1)]
 
 
-def knn(inputs: TrainingInput) -> TrainingResult:
+def knn(inputs: TrainingInput[FeatureData]) -> TrainingResult:
     """The labels of the nearest training images by the cosine of their features, weighed by exp(cosine / 0.07)."""
-    train: FeatureData = inputs.train  # type: ignore[assignment]
+    train = inputs.train
     features = torch.nn.functional.normalize(train.matrix(_everyone(train)))
     labels = torch.from_numpy(train.targets).to(features)
     labelled = ~torch.isnan(labels)
@@ -113,10 +113,13 @@ def knn(inputs: TrainingInput) -> TrainingResult:
 
 
 def _chosen(
-    inputs: TrainingInput, values: tuple[float, ...], fitted: Callable[[float], Predict], told: Callable[[float], str]
+    inputs: TrainingInput[FeatureData],
+    values: tuple[float, ...],
+    fitted: Callable[[float], Predict],
+    title: Callable[[float], str],
 ) -> TrainingResult:
     """The value with the lowest log loss on the validation part (the first of equals), and its answer to the test part."""
-    validation: FeatureData = inputs.validation  # type: ignore[assignment]
+    validation = inputs.validation
     run = Fit(stopped="chosen")
     best: tuple[float, Predict] | None = None
     for number, value in enumerate(values, 1):
@@ -135,7 +138,7 @@ def _chosen(
     value, predict = best
     run.num_images = len(inputs.train)
 
-    def predicted(part: Any) -> Predictions:
+    def predicted(part: FeatureData) -> Predictions:
         return assembled(inputs, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
 
     def test() -> TestOutput:
@@ -147,9 +150,9 @@ def _chosen(
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     validated = predicted(validation)
-    scores, _ = scores_of(validated, inputs.judging, names=inputs.kind_facts.metrics)
-    note = f"{told(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
-    return TrainingResult(fit=run, validation=scores, test=test, notes=(note,))
+    validation_scores, _ = scores_of(validated, inputs.judging, names=inputs.kind_facts.metrics)
+    note = f"{title(value)}, chosen of {len(values)} by the log loss on validation ({run.best_loss:.4f})"
+    return TrainingResult(fit=run, validation=validation_scores, test=test, notes=(note,))
 
 
 def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> float:

@@ -14,24 +14,24 @@ from benchmark.training.supervised import supervised
 FEW = 8  # examples at a time: of a batch of 64, the attention alone takes 600 MB
 
 
-def dvme(inputs: TrainingInput) -> TrainingResult:
+def dvme(inputs: TrainingInput[FeatureData]) -> TrainingResult:
     """The fusion with self-attention; the attention between encoders is averaged over the test part."""
     return _fuse(inputs, attention=True)
 
 
-def dvme_no_attention(inputs: TrainingInput) -> TrainingResult:
+def dvme_no_attention(inputs: TrainingInput[FeatureData]) -> TrainingResult:
     """A linear classifier of the projected and joined embeddings (section 6.2)."""
     return _fuse(inputs, attention=False)
 
 
-def _fuse(inputs: TrainingInput, *, attention: bool) -> TrainingResult:
-    train: FeatureData = inputs.train  # type: ignore[assignment]
+def _fuse(inputs: TrainingInput[FeatureData], *, attention: bool) -> TrainingResult:
+    train = inputs.train
     model = Fusion(train.widths, num_outputs(inputs), stream(inputs.seed, Purpose.HEAD), attention=attention)
     result = supervised(inputs, model)
     return replace(result, test=lambda: _tested(inputs, model, result.test(), attention=attention))
 
 
-def _tested(inputs: TrainingInput, model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
+def _tested(inputs: TrainingInput[FeatureData], model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
     """The test's output with the fused embeddings and, where there is attention, its mean between the encoders."""
     model.eval()
     total = torch.zeros(len(model.widths), len(model.widths), dtype=torch.float64)

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+from torch import nn
+
 from benchmark.models.fusion import FusedClassifier
 from benchmark.models.networks import Classifier, Segmenter
 from benchmark.models.normalization import Normalization
 from benchmark.random_streams import Purpose, stream
-from benchmark.training.interface import TrainingInput, TrainingResult
+from benchmark.training.interface import SplitData, Statistics, TrainingInput, TrainingResult
 from benchmark.training.outputs import num_outputs
 from benchmark.training.supervised import supervised
 
 
-def finetune(inputs: TrainingInput) -> TrainingResult:
+def finetune(inputs: TrainingInput[SplitData]) -> TrainingResult:
     """All parameters of the encoder and of a fresh head (a decoder, in segmentation) train."""
     (encoder, (mean, std)) = _one(inputs)
     head = stream(inputs.seed, Purpose.HEAD)
@@ -23,7 +25,7 @@ def finetune(inputs: TrainingInput) -> TrainingResult:
     return replace(supervised(inputs, model), encoder=model.encoder)
 
 
-def decode(inputs: TrainingInput) -> TrainingResult:
+def decode(inputs: TrainingInput[SplitData]) -> TrainingResult:
     """A fresh decoder trains over the encoder, whose weights and batch norms stay as they are."""
     (encoder, (mean, std)) = _one(inputs)
     return supervised(
@@ -31,7 +33,7 @@ def decode(inputs: TrainingInput) -> TrainingResult:
     )
 
 
-def finetune_fused(inputs: TrainingInput) -> TrainingResult:
+def finetune_fused(inputs: TrainingInput[SplitData]) -> TrainingResult:
     """Several encoders and the fusion of their embeddings train end to end."""
     normalizations = tuple(Normalization(mean, std) for _, (mean, std) in inputs.encoders)
     encoders = tuple(encoder for encoder, _ in inputs.encoders)
@@ -40,7 +42,7 @@ def finetune_fused(inputs: TrainingInput) -> TrainingResult:
     )
 
 
-def _one(inputs: TrainingInput) -> tuple:  # type: ignore[type-arg]
+def _one(inputs: TrainingInput[SplitData]) -> tuple[nn.Module, Statistics]:
     if len(inputs.encoders) != 1:
         raise ValueError(f"wanted one encoder, not {len(inputs.encoders)}")
     return inputs.encoders[0]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -46,8 +46,12 @@ class FeatureData(SplitData, Protocol):
     def order(self, number: int, size: int) -> list[NDArray[np.int64]]: ...
 
 
+# of images, or of the features that a frozen encoder has of them
+Split_co = TypeVar("Split_co", bound=SplitData, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainingInput:
+class TrainingInput(Generic[Split_co]):
     """`encoders`: with the (mean, std) that each is fed; none where the parts are Vectors.
     `unlabelled`: to be predicted beside the test. `columns`: labels, or names of masks. `seed`: the cell's, from which
     all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
@@ -56,10 +60,10 @@ class TrainingInput:
 
     kind: KindName
     encoders: tuple[tuple[nn.Module, Statistics], ...]
-    train: SplitData
-    validation: SplitData
-    test: SplitData
-    unlabelled: SplitData | None = None
+    train: Split_co
+    validation: Split_co
+    test: Split_co
+    unlabelled: Split_co | None = None
     columns: tuple[str, ...]
     judging: ScoringRules
     recipe: Recipe

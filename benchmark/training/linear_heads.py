@@ -37,7 +37,7 @@ WATCH_SECONDS = 0.5
 class _Head:
     """One question's head: a stream of examples, and its columns in that stream's product."""
 
-    inputs: TrainingInput
+    inputs: TrainingInput[FeatureData]
     stream: int
     columns: slice
     schedule: Schedule
@@ -50,7 +50,7 @@ class _Head:
         return bool(self.run.stopped) or self.fault is not None
 
 
-def linear(all_inputs: list[TrainingInput]) -> list[TrainingResult | Diverged]:
+def linear(all_inputs: list[TrainingInput[FeatureData]]) -> list[TrainingResult | Diverged]:
     """An answer to each question, in their order; Diverged for a head whose loss is no number any more.
 
     The questions are of one task and one encoder's features; their recipes differ in the learning rate alone.
@@ -75,19 +75,19 @@ def linear(all_inputs: list[TrainingInput]) -> list[TrainingResult | Diverged]:
     return [head.fault or _answer(head) for head in heads]
 
 
-def _laid_out(all_inputs: list[TrainingInput]) -> tuple[list[_Head], Heads]:
+def _laid_out(all_inputs: list[TrainingInput[FeatureData]]) -> tuple[list[_Head], Heads]:
     """Heads by stream and rate, each with a linear layer's first weights, drawn from its seed."""
     outputs = num_outputs(all_inputs[0])
     rates = sorted({inputs.recipe.learning_rate for inputs in all_inputs})
     streams: dict[tuple[int, bytes, bytes], int] = {}
     heads = []
     for inputs in all_inputs:
-        same = (inputs.seed, _vectors(inputs.train).rows.tobytes(), _vectors(inputs.validation).rows.tobytes())
+        same = (inputs.seed, inputs.train.rows.tobytes(), inputs.validation.rows.tobytes())
         place = outputs * rates.index(inputs.recipe.learning_rate)
         number = streams.setdefault(same, len(streams))
         columns = slice(place, place + outputs)
         heads.append(_Head(inputs=inputs, stream=number, columns=columns, schedule=schedule_of(inputs.recipe)))
-    width, device = sum(_vectors(all_inputs[0].train).widths), all_inputs[0].device
+    width, device = sum(all_inputs[0].train.widths), all_inputs[0].device
     padded = -(-outputs * len(rates) // 16) * 16
     weight, bias = torch.zeros(len(streams), width, padded), torch.zeros(len(streams), 1, padded)
     for head in heads:
@@ -105,7 +105,7 @@ def _train_epoch(epoch: int, due: list[_Head], model: Heads) -> None:
     for head in due:
         model.rates[head.stream, :, head.columns] = head.schedule.rate
         of_stream.setdefault(head.stream, []).append(head)
-    parts = {number: _vectors(heads[0].inputs.train) for number, heads in of_stream.items()}
+    parts = {number: heads[0].inputs.train for number, heads in of_stream.items()}
     orders = {number: part.order(epoch, model.recipe.batch_size) for number, part in parts.items()}
     totals = {number: torch.zeros(model.weight.shape[2], device=model.weight.device) for number in parts}
     for step in range(max(len(order) for order in orders.values())):
@@ -139,7 +139,7 @@ def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
     started = time.perf_counter()
     alike: dict[bytes, dict[int, FeatureData]] = {}
     for head in due:
-        part = _vectors(head.inputs.validation)
+        part = head.inputs.validation
         alike.setdefault(part.rows.tobytes(), {})[head.stream] = part
     losses: dict[int, torch.Tensor] = {}
     for parts in alike.values():
@@ -176,21 +176,23 @@ def _answer(head: _Head) -> TrainingResult:
 
     def test() -> TestOutput:
         started = time.perf_counter()
-        predictions = _predicted(inputs, _vectors(inputs.test), best)
+        predictions = _predicted(inputs, inputs.test, best)
         seconds = time.perf_counter() - started
         predictions.validation = validated
         unlabelled = None
         if inputs.unlabelled is not None:
-            unlabelled = _predicted(inputs, _vectors(inputs.unlabelled), best)
+            unlabelled = _predicted(inputs, inputs.unlabelled, best)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    validated = _predicted(inputs, _vectors(inputs.validation), best)
+    validated = _predicted(inputs, inputs.validation, best)
     validation, _ = scores_of(validated, inputs.judging, names=inputs.kind_facts.metrics)
     trained = sum(tensor.numel() for tensor in best)
     return TrainingResult(fit=head.run, validation=validation, trained=trained, test=test)
 
 
-def _predicted(inputs: TrainingInput, part: FeatureData, best: tuple[torch.Tensor, torch.Tensor]) -> Predictions:
+def _predicted(
+    inputs: TrainingInput[FeatureData], part: FeatureData, best: tuple[torch.Tensor, torch.Tensor]
+) -> Predictions:
     weight, bias = best
     gathered = []
     for rows in _chunks(part):
@@ -203,16 +205,12 @@ def _chunks(part: FeatureData) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
     return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]
 
 
-def _shape(inputs: TrainingInput) -> tuple[int, bool]:
+def _shape(inputs: TrainingInput[FeatureData]) -> tuple[int, bool]:
     return num_outputs(inputs), inputs.recipe.loss == "ce"
 
 
 def _targets(part: FeatureData, rows: np.ndarray[Any, np.dtype[np.int64]], model: Heads) -> torch.Tensor:
     return torch.from_numpy(part.targets[rows]).to(model.weight.device)
-
-
-def _vectors(part: Any) -> FeatureData:
-    return part  # type: ignore[no-any-return] # the runner gives Vectors to protocols that see features
 
 
 def _saved(heads: list[_Head], model: Heads) -> dict[str, Any]:
@@ -254,7 +252,7 @@ def _fingerprint(heads: list[_Head]) -> list[list[float]]:
             head.inputs.seed,
             head.inputs.recipe.learning_rate,
             head.stream,
-            zlib.crc32(_vectors(head.inputs.train).rows.tobytes()),
+            zlib.crc32(head.inputs.train.rows.tobytes()),
         ]
         for head in heads
     ]

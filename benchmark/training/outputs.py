@@ -10,19 +10,19 @@ from benchmark.results.predictions import Predictions
 from benchmark.training.interface import SplitData, TrainingInput
 
 
-def num_outputs(inputs: TrainingInput) -> int:
+def num_outputs(inputs: TrainingInput[SplitData]) -> int:
     """How many logits a classifier gives: one a label, or two where cross-entropy asks for both answers of one."""
     return 2 if _is_one_label(inputs) and inputs.recipe.loss == "ce" else len(inputs.columns)
 
 
-def probability_of(inputs: TrainingInput, logits: torch.Tensor) -> torch.Tensor:
+def probability_of(inputs: TrainingInput[SplitData], logits: torch.Tensor) -> torch.Tensor:
     """Probabilities of the columns, ... x columns (segmentation: of each pixel)."""
     if inputs.recipe.loss != "ce":
         return logits.sigmoid()
     return logits.softmax(1)[:, 1:] if _is_one_label(inputs) else logits.softmax(1)
 
 
-def _is_one_label(inputs: TrainingInput) -> bool:
+def _is_one_label(inputs: TrainingInput[SplitData]) -> bool:
     return inputs.kind_facts.one_label and not inputs.kind_facts.masks
 
 
@@ -33,7 +33,9 @@ def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
     return [(name, within) for within in views for name in observers]
 
 
-def assembled(inputs: TrainingInput, part: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]) -> Predictions:
+def assembled(
+    inputs: TrainingInput[SplitData], part: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]
+) -> Predictions:
     """Predictions on a part from its batches' truth and score."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])

@@ -19,18 +19,18 @@ from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit, Length, fit
-from benchmark.training.losses import LOSSES
+from benchmark.training.losses import LOSSES, Loss
 from benchmark.training.optimizers import optimizer_of, schedule_of
 from benchmark.training.outputs import assembled, probability_of, references
 from benchmark.training.state import StateFile
 
 
-def supervised(inputs: TrainingInput, model: nn.Module) -> TrainingResult:
+def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingResult:
     """Train what trains of `model` on the training part, keep the epoch with the lowest validation loss, predict the
     test part. The parts give images, or the features that `model` takes.
     """
     recipe, device = inputs.recipe, inputs.device
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = optimizer_of(model, recipe)
     loss_of = LOSSES[recipe.loss]
     arithmetic = _arithmetic(inputs)
@@ -89,19 +89,19 @@ def _validation_of(run: Fit) -> dict[str, float | None]:
     return {name: value for name, value in scores.items() if name != "loss"}
 
 
-def _arithmetic(inputs: TrainingInput) -> Callable[[], Any]:
+def _arithmetic(inputs: TrainingInput[SplitData]) -> Callable[[], Any]:
     if inputs.recipe.precision == "bf16":
         return lambda: torch.autocast(inputs.device.type, dtype=torch.bfloat16)
     return nullcontext
 
 
-def _targets(inputs: TrainingInput, batch: Any) -> torch.Tensor:
+def _targets(inputs: TrainingInput[SplitData], batch: Any) -> torch.Tensor:
     """What the loss sees: labels, or the first observer's mask."""
     targets: torch.Tensor = batch.targets
     return targets[:, :1] if inputs.kind_facts.masks else targets
 
 
-def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+def _evaluator(inputs: TrainingInput[SplitData], model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """The model for evaluation: batch norms folded once for the pass, the recipe's arithmetic, no gradients."""
     arithmetic = _arithmetic(inputs)
     light: nn.Module | None = None
@@ -118,7 +118,9 @@ def _evaluator(inputs: TrainingInput, model: nn.Module) -> Callable[[torch.Tenso
     return evaluate
 
 
-def _validate(inputs: TrainingInput, model: Callable[[torch.Tensor], torch.Tensor], loss_of: Any) -> dict[str, float]:
+def _validate(
+    inputs: TrainingInput[SplitData], model: Callable[[torch.Tensor], torch.Tensor], loss_of: Loss
+) -> dict[str, float]:
     """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
     of a batch), and the task's scores.
 
@@ -138,7 +140,7 @@ def _validate(inputs: TrainingInput, model: Callable[[torch.Tensor], torch.Tenso
 
 
 def _predict(
-    inputs: TrainingInput, part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
 ) -> Predictions:
     """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
     gathered = []
@@ -155,7 +157,7 @@ def _predict(
 
 
 def _evaluated(
-    inputs: TrainingInput, part: SplitData, model: Callable[[torch.Tensor], torch.Tensor]
+    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[tuple[Any, torch.Tensor]]:
     for batch in part.batches(inputs.micro_batch):
         images = batch.images
@@ -164,7 +166,9 @@ def _evaluated(
         yield batch, model(images)
 
 
-def _judged(inputs: TrainingInput, batch: Any, probability: torch.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+def _judged(
+    inputs: TrainingInput[SplitData], batch: Any, probability: torch.Tensor
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """A batch's truth and score, in the shapes of Predictions."""
     if not inputs.kind_facts.masks:
         return batch.targets.cpu().numpy(), probability.float().cpu().numpy()

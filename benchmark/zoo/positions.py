@@ -49,7 +49,7 @@ def _with_positions(vit: VisionTransformer, patches: torch.Tensor, *, rule: Posi
     batch, rows, columns, width = patches.shape
     num, positions = vit.num_prefix_tokens, cast("torch.Tensor", vit.pos_embed)
     of_prefix, of_patches = positions[:, :num], positions[:, num:]
-    grid = of_patches.unflatten(1, vit.patch_embed.grid_size).permute(0, 3, 1, 2)  # type: ignore[no-untyped-call]
+    grid = of_patches.unflatten(1, vit.patch_embed.grid_size).permute(0, 3, 1, 2)
     of_patches = interpolated(grid, (rows, columns), rule).flatten(2).transpose(1, 2)
     prefix = [token.expand(batch, -1, -1) for token in (vit.cls_token, vit.reg_token) if token is not None]
     tokens = torch.cat([*prefix, patches.reshape(batch, -1, width)], dim=1)
