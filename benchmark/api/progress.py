@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,12 @@ class Progress:
         """
         return nullcontext(lambda _event: None)
 
+    def steps(self, name: str, total: int) -> AbstractContextManager[Callable[[dict[str, float]], None]]:  # noqa: ARG002 - for subclasses
+        """Returns a context in which an encoder is trained for `total` steps; its value takes, now and then, the step with
+        its `loss`, `learning_rate` and `seconds_left`.
+        """
+        return nullcontext(lambda _step: None)
+
 
 class TerminalProgress(Progress):
     """Shows lines and bars on standard error."""
@@ -54,6 +61,25 @@ class TerminalProgress(Progress):
         """Shows a bar for the grid and one for each cell that is trained."""
         with GridProgress(cells, metrics, self.console) as bars:
             yield bars.tell
+
+    @contextmanager
+    def steps(self, name: str, total: int) -> Iterator[Callable[[dict[str, float]], None]]:
+        """Shows a bar of steps with the loss, or a line now and then where there is no terminal."""
+        columns = (TextColumn(name), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        spoken = time.monotonic()
+        with ProgressBars(*columns, console=self.console, disable=not self.console.is_terminal) as bars:
+            line = bars.add_task(name, total=total, note="")
+
+            def show(step: dict[str, float]) -> None:
+                nonlocal spoken
+                left = timedelta(seconds=round(step["seconds_left"]))
+                note = f"loss {step['loss']:.4f}, learning rate {step['learning_rate']:.4g}, {left} left"
+                bars.update(line, completed=step["step"], note=note)
+                if not self.console.is_terminal and time.monotonic() - spoken > PLAIN_SECONDS:
+                    spoken = time.monotonic()
+                    self.say(f"{name}: step {step['step']:,} of {total:,}, {note}")
+
+            yield show
 
 
 class GridProgress:
