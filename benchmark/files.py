@@ -11,7 +11,7 @@ import platform
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,32 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             if durable:
                 with partial.open("rb+") as written:
                     os.fsync(written.fileno())
+            _check_fences(path)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+_fences: dict[Path, Callable[[], None]] = {}  # by the folder that each protects
+
+
+@contextmanager
+def fenced(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """While it is entered, this process calls `check` before it replaces a file under `folder`; `check` raises where the
+    process may not write there any more.
+    """
+    _fences[folder] = check
+    try:
+        yield
+    finally:
+        del _fences[folder]
+
+
+def _check_fences(path: Path) -> None:
+    for folder in path.parents:
+        if (check := _fences.get(folder)) is not None:
+            check()
 
 
 def _remove_abandoned(folder: Path) -> None:

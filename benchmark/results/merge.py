@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.errors import BenchmarkError
+from benchmark.results.claims import ClaimedElsewhere
+from benchmark.results.contents import PREDICTIONS
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
-from benchmark.results.store import PREDICTIONS, ClaimedElsewhere, Store
+from benchmark.results.store import Store
 from benchmark.text import first_few
 
 JUDGED = ("scores", "per_label", "per_group")
@@ -107,7 +109,10 @@ def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
 def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: Store) -> str:
     """How two done records of one cell differ, in one line that shows both; nothing where scores and predictions agree."""
     first, second = _judged(one), _judged(other)
-    unlike = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
+    names = dict.fromkeys([*first, *second])
+    if one.judging != other.judging:  # one of them has metrics that the other was not scored by
+        names = dict.fromkeys(name for name in first if name in second)
+    unlike = [name for name in names if first.get(name) != second.get(name)]
     if unlike:
         values = [f"{name} {_told(first, name)} and {_told(second, name)}" for name in unlike]
         what = first_few(values)
@@ -148,7 +153,7 @@ def _unlike_predictions(record: RunRecord, other: RunRecord, one: Store, another
         files = record.files.get(name), other.files.get(name)
         if files[0] is None or files[1] is None or files[0] == files[1]:
             continue  # an answer without its predictions has its scores alone to be compared
-        here, there = one.answer(record.cell, name), another.answer(record.cell, name)
+        here, there = one.read_predictions(record.cell, name), another.read_predictions(record.cell, name)
         if here and there and (what := _first_unlike(here, there)):
             return f"equal scores, but {name}: {what}"
     return ""

@@ -1,30 +1,31 @@
-"""The results folder: claimed, written and read here alone. Safe for many processes, and for a kill at any moment.
+"""The results folder: only this module writes and reads it. Safe for many processes, and for a kill at any moment.
 
-results/cells/<task>/<key>/cell.json        the question
-                           predictions.npz  the answer (unlabelled.npz: on a challenge's images without labels)
+results/cells/<task>/<key>/cell.json        what is trained
+                           predictions.npz  on the test split (unlabelled.npz: on a challenge's images without labels;
+                                            validation.npz: on the validation split, where thresholds are chosen)
                            attention.json   between the encoders of a fusion
                            embedding.npy    a fusion's, of the test examples, in the order of the predictions
-                           record.json      the verdict, written last: its existence means done (or failed); it holds
+                           record.json      the scores, written last: its existence means done (or failed); it holds
                                             the sha256 of itself and of the files above
-                           .lock            held while a process works on the cell
+                           .lease           names the process that works on the cell
                            scratch/         the state of an unfinished training, removed when done
 results/encoders/<key>/                     scratch of `pretrain`
 results/reports/<name>/                     tables and figures
 results/published/                          the papers' numbers (shipped, never written)
+results/store.json                          how long the lease of a cell lasts
 
-A record that does not hold (it was edited, or a file that it names is gone, cut or another cell's) is named and left out.
+A damaged record (it was edited, or a file that it names is gone, cut or another cell's) is named in messages and left out.
 The sizes of the files are compared whenever a record is read; their sha256 when they are read, or where `hashed` says so.
 """
 
 import gc
 import hashlib
-import io
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,17 @@ from pydantic import ValidationError
 
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
-from benchmark.files import space_for, temporary_error_of, whole_file, write_whole
-from benchmark.locks import is_locked, locked
+from benchmark.files import temporary_error_of, whole_file, write_whole
+from benchmark.locks import LeaseTerms, is_locked
+from benchmark.results.claims import LEASE_FILE, ClaimedElsewhere, claimed, terms_of
+from benchmark.results.contents import (
+    ATTENTION,
+    EMBEDDING,
+    PREDICTIONS,
+    decode_attention,
+    decode_embedding,
+    encode_contents,
+)
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord, StoredFile, write_record
 from benchmark.results.verification import RECORD, check_files, content_in, record_in
@@ -42,15 +52,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-QUESTION = "cell.json"
-PREDICTIONS = ("predictions.npz", "unlabelled.npz")
-ATTENTION, EMBEDDING = "attention.json", "embedding.npy"
+CELL_FILE = "cell.json"
 UNREADABLE = "record-unreadable.json"  # a record that did not hold, when its cell was run again
-CLAIM_SECONDS = 1.0  # a killed process's lock may take a moment to go
-
-
-class ClaimedElsewhere(Exception):
-    """Another process works on the cell."""
 
 
 @dataclass(frozen=True)
@@ -60,43 +63,41 @@ class Store:
     root: Path
 
     def folder(self, cell: Cell) -> Path:
-        """The cell's folder."""
+        """Returns the cell's folder."""
         return self.root / "cells" / cell.task / cell.key
 
     @contextmanager
     def claim(self, cell: Cell) -> Iterator[Path]:
-        """Work on a cell: yields its scratch folder, which outlives a kill. Raises Claimed where another process does.
+        """Holds the lease of a cell, and yields its scratch folder, which outlives a kill; waits for nobody.
 
-        The lock is the operating system's: it goes with the process that held it, however that ended. Raises
-        TemporaryFault where the folder cannot be written.
+        A process that lost the lease meanwhile cannot replace a file of the cell any more: LeaseLostError. Raises
+        ClaimedElsewhere where another process works on the cell, TemporaryError where the folder cannot be written.
         """
-        from filelock import Timeout  # it takes its time: verbs that only read do without
-
         folder = self.folder(cell)
         scratch = folder / "scratch"
-        with ExitStack() as held:
+        with claimed(folder, self.terms):
             try:
-                with space_for(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(locked(self.lock(cell), timeout=CLAIM_SECONDS))
-                    question = cell.model_dump_json(indent=1) + "\n"
-                    if _text_of(folder / QUESTION) != question:
-                        write_whole(folder / QUESTION, question)
-                    if not self.has_record(cell):
-                        scratch.mkdir(exist_ok=True)
-            except Timeout as error:
-                raise ClaimedElsewhere(cell.key) from error
+                content = cell.model_dump_json(indent=1) + "\n"
+                if _text_of(folder / CELL_FILE) != content:
+                    write_whole(folder / CELL_FILE, content)
+                if not self.has_record(cell):
+                    scratch.mkdir(exist_ok=True)
             except OSError as error:
                 raise temporary_error_of(error) from error
             yield scratch
 
-    def lock(self, cell: Cell) -> Path:
-        """The file that a process locks while it works on the cell."""
-        return self.folder(cell) / ".lock"
+    @cached_property
+    def terms(self) -> LeaseTerms:
+        """How long the lease of a cell of this folder lasts."""
+        return terms_of(self.root)
+
+    def lease(self, cell: Cell) -> Path:
+        """The file that names the process that works on the cell."""
+        return self.folder(cell) / LEASE_FILE
 
     def is_claimed(self, cell: Cell) -> bool:
-        """Whether a process works on the cell at this moment."""
-        return is_locked(self.lock(cell))
+        """Returns whether a process works on the cell at this moment; claims nothing."""
+        return is_locked(self.lease(cell), self.terms)
 
     def put(
         self,
@@ -106,23 +107,12 @@ class Store:
         attention: "NDArray[np.float64] | None" = None,
         embedding: "NDArray[np.float16] | None" = None,
     ) -> RunRecord:
-        """Write a verdict: predictions first, the record last; returns it with what it says of these files.
+        """Writes a cell's result, predictions first and the record last; returns the record with the sizes and sha256 of
+        these files.
 
-        The scratch of a done cell is removed; that of a failed one stays, for its next attempt to continue from.
+        The scratch folder of a done cell is removed; that of a failed one stays, for its next attempt to continue from.
         """
-        import numpy as np  # `status` reads records alone
-
-        contents: dict[str, bytes] = {}
-        for name, some in zip(PREDICTIONS, (predictions, unlabelled), strict=True):
-            if some is not None:
-                contents[name] = some.to_bytes()
-        if attention is not None:
-            told = {"encoders": [weights.name for weights in record.cell.weights], "attention": attention.tolist()}
-            contents[ATTENTION] = (json.dumps(told) + "\n").encode()
-        if embedding is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, embedding)
-            contents[EMBEDDING] = buffer.getvalue()
+        contents = encode_contents(record.cell, predictions, unlabelled, attention, embedding)
         folder = self.folder(record.cell)
         for name, content in contents.items():
             write_whole(folder / name, content)
@@ -138,8 +128,12 @@ class Store:
             self.remove_scratch(record.cell)
         return record
 
+    def rewrite(self, record: RunRecord) -> None:
+        """Replaces a cell's record, as one file; what lies beside it stays."""
+        write_record(self.folder(record.cell) / RECORD, record)
+
     def take(self, record: RunRecord, source: "Store") -> None:
-        """Copy a cell's answer and verdict from another results folder, byte for byte, the record last."""
+        """Copies a cell's files from another results folder, byte for byte, the record last."""
         folder, origin = self.folder(record.cell), source.folder(record.cell)
         for name in (*record.files, RECORD):
             with whole_file(folder / name) as partial:
@@ -147,32 +141,54 @@ class Store:
         self.remove_scratch(record.cell)
 
     def has_record(self, cell: Cell) -> bool:
-        """Whether the cell has a record, readable or not."""
+        """Returns whether the cell has a record, readable or not."""
         return (self.folder(cell) / RECORD).exists()
 
     def is_begun(self, cell: Cell) -> bool:
-        """Whether the cell has the state of an unfinished training."""
+        """Returns whether the cell has the state of an unfinished training."""
         return (self.folder(cell) / "scratch").is_dir()
 
     def remove_scratch(self, cell: Cell) -> None:
-        """Remove the state of a training that is not to be continued."""
+        """Removes the state of a training that is not to be continued."""
         shutil.rmtree(self.folder(cell) / "scratch", ignore_errors=True)
 
     def remove_leftovers(self, done: Iterable[Cell]) -> None:
-        """Remove the states of done cells, which stay where a process was killed between a record and their removal."""
+        """Removes the states of done cells, which stay where a process was killed between a record and their removal."""
         for cell in done:
             if self.is_begun(cell) and not self.is_claimed(cell):
                 self.remove_scratch(cell)
 
+    def discard(self, cell: Cell) -> bool:
+        """Removes everything of a cell that failed or was interrupted; returns whether it is gone. A cell stays that is done,
+        that has a damaged record, or that another process works on.
+        """
+        folder = self.folder(cell)
+        try:
+            with self.claim(cell):
+                record = self.get(cell)
+                if self.has_record(cell) and (record is None or record.status == "done"):
+                    return False
+                (folder / RECORD).unlink(missing_ok=True)  # first: a record must never name files that are gone
+                for path in list(folder.iterdir()):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    elif not path.name.startswith("."):  # the lease is released when the block ends
+                        path.unlink()
+        except ClaimedElsewhere:
+            return False
+        with suppress(OSError):  # another process may have begun it again
+            folder.rmdir()
+        return True
+
     def get(self, cell: Cell) -> RunRecord | None:
-        """The cell's record; None where it has none, or one that does not hold (`damage` tells)."""
+        """Returns the cell's record; None where it has none, or a damaged one (`damage` says why)."""
         try:
             return record_in(self.folder(cell))
         except BenchmarkError:
             return None
 
     def damage(self, cell: Cell) -> str:
-        """Why the cell's record does not hold, in one line; nothing where it holds, or there is none."""
+        """Returns why the cell's record cannot be used, in one line; nothing where it can be, or there is none."""
         try:
             if self.has_record(cell):
                 record_in(self.folder(cell))
@@ -180,44 +196,41 @@ class Store:
             return str(fault)
         return ""
 
-    def answer(self, cell: Cell, name: str) -> Predictions | None:
-        """One of the PREDICTIONS of a done cell; None where it has none. Raises BenchmarkError where they are not its
-        record's.
+    def read_predictions(self, cell: Cell, name: str) -> Predictions | None:
+        """Returns one of the PREDICTIONS of a done cell; None where it has none. Raises BenchmarkError where the file is not
+        the one that the record names.
         """
         content = content_in(self.folder(cell), name)
         return None if content is None else Predictions.from_bytes(content, self.folder(cell) / name)
 
     def predictions(self, cell: Cell) -> Predictions:
-        """The answer of a done cell. Raises BenchmarkError where there is none, and as `answer`."""
-        if (found := self.answer(cell, PREDICTIONS[0])) is None:
+        """Returns the predictions of a done cell. Raises BenchmarkError where there are none, or not those of the record."""
+        if (found := self.read_predictions(cell, PREDICTIONS[0])) is None:
             raise BenchmarkError(f"{self.folder(cell)}: no predictions: the cell failed")
+        found.validation = self.read_predictions(cell, PREDICTIONS[2])
         return found
 
     def unlabelled(self, cell: Cell) -> Predictions | None:
-        """What a done cell says of a challenge's images without labels, None where it was asked of none."""
-        return self.answer(cell, PREDICTIONS[1])
+        """Returns the predictions on a challenge's images without labels; None where the task has none."""
+        return self.read_predictions(cell, PREDICTIONS[1])
 
     def embedding(self, cell: Cell) -> "NDArray[np.float16] | None":
-        """What a fusion made of the test examples, examples x width in the order of the predictions; None: none kept."""
-        import numpy as np
-
+        """Returns the embedding of the test examples that a fusion made, examples x width in the order of the predictions;
+        None where none was stored.
+        """
         content = content_in(self.folder(cell), EMBEDDING)
-        return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+        return None if content is None else decode_embedding(content)
 
     def attention(self, cell: Cell) -> "tuple[list[str], NDArray[np.float64]] | None":
-        """How much each encoder of a fusion attends to each, averaged over the test part (rows sum to 1): their names,
-        and encoders x encoders; None where the cell has none.
+        """Returns how much each encoder of a fusion attends to each, averaged over the test split (rows sum to 1): their
+        names, and encoders x encoders; None where none was stored.
         """
-        import numpy as np
-
-        if (content := content_in(self.folder(cell), ATTENTION)) is None:
-            return None
-        told = json.loads(content)
-        return list(told["encoders"]), np.asarray(told["attention"])
+        content = content_in(self.folder(cell), ATTENTION)
+        return None if content is None else decode_attention(content)
 
     def records(self, *, hashed: bool = True) -> tuple[list[RunRecord], list[str]]:
-        """All records, in order of task and key, and one line for each that does not hold. `hashed`: by the sha256 of the
-        files that it names, not by their sizes alone.
+        """Returns all records, in order of task and key, and one line for each that is damaged. `hashed`: the sha256 of the
+        files that a record names are compared, not their sizes alone.
         """
         records, unread = [], []
         with _collector_paused():
@@ -229,9 +242,7 @@ class Store:
         return records, unread
 
     def each(self, *, hashed: bool = False) -> Iterator[RunRecord | str]:
-        """The same one by one, in order: a record, or the line about one that does not hold. They need not all be held at
-        once.
-        """
+        """Yields the same one by one, in order: a record, or the line about a damaged one."""
         for folder in self._folders():
             if not (folder / RECORD).exists():
                 continue
@@ -245,41 +256,41 @@ class Store:
                 yield record
 
     def _folders(self) -> list[Path]:
-        """Every cell's folder, in order of task and key."""
+        """Returns every cell's folder, in order of task and key."""
         tasks = _subfolders(str(self.root / "cells"))
         return [Path(cell) for task in tasks for cell in _subfolders(task)]
 
     def unfinished(self) -> tuple[list[tuple[Cell, bool]], list[str]]:
-        """Cells that were begun and have no record: the cell, and whether a process works on it now; and one line for each
-        whose question cannot be read.
+        """Returns the cells that were begun and have no record, each with whether a process works on it now; and one line
+        for each whose `cell.json` cannot be read.
         """
         begun, unread = [], []
         for folder in self._folders():
-            question = folder / QUESTION
-            if (folder / RECORD).exists() or not question.exists():
+            path = folder / CELL_FILE
+            if (folder / RECORD).exists() or not path.exists():
                 continue
             try:
-                cell = Cell.model_validate_json(question.read_bytes())
+                cell = Cell.model_validate_json(path.read_bytes())
             except OSError as error:
-                unread.append(f"{question}: {error.strerror or error}")
+                unread.append(f"{path}: {error.strerror or error}")
             except ValidationError:
-                unread.append(f"{question}: damaged, or of another version: running its cell writes it again")
+                unread.append(f"{path}: damaged, or of another version: running its cell writes it again")
             else:
-                begun.append((cell, is_locked(folder / ".lock")))
+                begun.append((cell, is_locked(folder / LEASE_FILE, self.terms)))
         return begun, unread
 
     def encoder_scratch(self, key: str) -> Path:
-        """Where `pretrain` keeps the state of an unfinished training."""
+        """Returns the folder where `pretrain` keeps the state of an unfinished training."""
         folder = self.root / "encoders" / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def remove_encoder_scratch(self, key: str) -> None:
-        """Remove it, when the encoder is in the zoo."""
+        """Removes that folder, when the encoder is in the zoo."""
         shutil.rmtree(self.root / "encoders" / key, ignore_errors=True)
 
     def put_report(self, name: str, files: dict[str, bytes]) -> Path:
-        """Write a report's files, each whole; the folder."""
+        """Writes a report's files, each whole or not at all; returns their folder."""
         folder = self.root / "reports" / name
         for file, content in files.items():
             write_whole(folder / file, content)
@@ -303,7 +314,7 @@ def _subfolders(folder: str) -> list[str]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Records are all kept: looking among them for garbage, again and again, takes a quarter of the time."""
+    """Pauses the garbage collector: where all records stay in memory, its searches take a quarter of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""A cell's weights -> encoders, each file verified once."""
+"""Loads the encoders of cells; each weight file is verified once."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +23,13 @@ class Encoders:
     _verified: dict[str, fetch.WeightFile] = field(default_factory=dict)
 
     def load(self, cell: Cell, weights: Weights, form: forms.Form) -> tuple[nn.Module, matching.LoadReport]:
-        """One of the cell's encoders, its first weights drawn from the cell's seed where the file has none.
+        """Returns one of the cell's encoders, and what was loaded into it; weights that the file lacks are drawn from the
+        cell's seed.
 
         Raises BenchmarkError where the file or its naming changed since the cell was planned.
         """
-        encoder, account = self._load(cell, weights, form)
-        return (ClassTokens(encoder, 4) if weights.features == "class-tokens-4" else encoder), account
+        encoder, report = self._load(cell, weights, form)
+        return (ClassTokens(encoder, 4) if weights.features == "class-tokens-4" else encoder), report
 
     def _load(self, cell: Cell, weights: Weights, form: forms.Form) -> tuple[nn.Module, matching.LoadReport]:
         entry = find_entry(
@@ -39,22 +40,24 @@ class Encoders:
         if weights.fresh:
             return backbone.load_encoder(entry, None, form, seed, size, initialization)
         if weights.sha256 not in self._verified:
-            self._verified[weights.sha256] = fetch.verify_weight_file(fetch.fetch(entry, self.workspace.weights, offline=True))
+            self._verified[weights.sha256] = fetch.verify_weight_file(
+                fetch.fetch(entry, self.workspace.weights, offline=True)
+            )
         file = self._verified[weights.sha256]
-        known = (file.sha256, entry.naming, entry.positions)
-        if known != (weights.sha256, weights.naming, weights.positions):
+        found = (file.sha256, entry.naming, entry.positions)
+        if found != (weights.sha256, weights.naming, weights.positions):
             raise BenchmarkError(
                 f"{entry.name}: its file or naming changed since this cell was planned: give the command again"
             )
-        tensors, account = load_converted(entry, file)
-        return backbone.build_with_tensors(entry, tensors, account, form, seed, size, initialization), account
+        tensors, report = load_converted(entry, file)
+        return backbone.build_with_tensors(entry, tensors, report, form, seed, size, initialization), report
 
 
-def told_of(weights: Weights, account: matching.LoadReport) -> dict[str, Any]:
-    """An account as a record has it."""
+def describe_load(weights: Weights, report: matching.LoadReport) -> dict[str, Any]:
+    """Returns what a record says of the loading of an encoder."""
     return {
         "name": weights.name,
-        "share": round(account.loaded_fraction, 6),
-        "dropped": account.dropped,
-        "fresh": account.random,
+        "share": round(report.loaded_fraction, 6),
+        "dropped": report.dropped,
+        "fresh": report.random,
     }

@@ -1,4 +1,4 @@
-"""What a record tells of the machine that answered: packages, devices, memory."""
+"""What a record says of the machine that trained: packages, devices, memory."""
 
 import platform
 import resource
@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def environment_of(device: torch.device) -> dict[str, str]:
-    """Versions and hardware, without names or paths of the machine."""
+    """Returns versions and hardware, without names or paths of the machine."""
     on_gpu = device.type == "cuda"
     return {
         "benchmark": __version__,
@@ -38,13 +38,13 @@ def environment_of(device: torch.device) -> dict[str, str]:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin to measure anew, where that can be done."""
+    """Begins to measure anew, where that can be done."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> float:
-    """GB: of the device on a GPU, of this process since its start on a CPU."""
+    """Returns the peak in GB: of the device on a GPU, of this process since its start on a CPU."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e9, 3)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere

@@ -1,4 +1,4 @@
-"""An answer -> its record, with what is told beside the scores."""
+"""Makes the record of a trained cell: its scores, and the facts that stand beside them."""
 
 import datetime as dt
 import traceback
@@ -27,12 +27,12 @@ class Unreadable:
     """Images that could not be decoded, over all attempts: a resumed training does not open all of them again."""
 
     path: Path
-    met: Callable[[], dict[str, str]]
+    found: Callable[[], dict[str, str]]
 
-    def kept(self) -> dict[str, str]:
-        """Image -> reason, those of earlier attempts included; written down where there are any."""
+    def collect(self) -> dict[str, str]:
+        """Returns why each image could not be decoded, in earlier attempts, too; writes the list where it grew."""
         earlier = read_json(self.path) or {}
-        known = {**earlier, **self.met()}
+        known = {**earlier, **self.found()}
         if known != earlier:
             write_json(self.path, known)
         return known
@@ -40,8 +40,8 @@ class Unreadable:
 
 @dataclass(kw_only=True)
 class RecordFacts:
-    """What a record tells beside its scores; `timings` in seconds, beside those of the training. `damage`: each gives lines
-    about files that were found damaged and made again.
+    """What a record holds beside its scores. `timings`: in seconds, beside those of the training; `damage`: functions that
+    return lines about files that were damaged and made again.
     """
 
     notes: list[str] = field(default_factory=list)
@@ -56,35 +56,35 @@ class RecordFacts:
     damage: list[Callable[[], list[str]]] = field(default_factory=list)
 
     def repairs(self) -> list[str]:
-        """What was found damaged and made again, each line once."""
+        """Returns lines about what was damaged and made again, each line once."""
         return list(dict.fromkeys(line for lines in self.damage for line in lines()))
 
-    def keep(self) -> None:
-        """Write down what could not be decoded so far."""
+    def write_unreadable(self) -> None:
+        """Writes the list of the images that could not be decoded so far."""
         if self.unreadable is not None:
-            self.unreadable.kept()
+            self.unreadable.collect()
 
 
 def record_of(
     cell: Cell,
     result: TrainingResult,
     output: TestOutput,
-    told: RecordFacts,
+    facts: RecordFacts,
     judging: ScoringRules,
     attempt: int,
     device: torch.device,
 ) -> RunRecord:
-    """The verdict on an answered cell."""
+    """Returns the record of a trained and tested cell."""
     scores, per_label = scores_of(output.predictions, judging)
-    notes = [*told.notes, *result.notes, *told.repairs()]
-    if told.unreadable is not None and (found := told.unreadable.kept()):
+    notes = [*facts.notes, *result.notes, *facts.repairs()]
+    if facts.unreadable is not None and (found := facts.unreadable.collect()):
         why = first_few([f"{path} ({reason})" for path, reason in sorted(found.items())])
         notes.append(f"{plural(len(found), 'image')} could not be decoded and were left out: {why}")
     if absent := unscored(per_label):
         notes.append(f"no AUC for {first_few(absent)}: the test part has one class of it only")
     fit = result.fit
     seconds = {"train": fit.train_seconds, "wait": fit.wait_seconds, "validation": fit.validation_seconds}
-    seconds |= {"test": output.seconds, **told.timings}
+    seconds |= {"test": output.seconds, **facts.timings}
     return RunRecord(
         key=cell.key,
         cell=cell,
@@ -93,14 +93,14 @@ def record_of(
         finished=_now(),
         scores=scores,
         validation=result.validation,
-        search=told.search,
+        search=facts.search,
         per_label=per_label,
         judging=JUDGING,
         per_group=group_scores(output.predictions, judging),
-        num_examples=told.num_examples,
-        data_status=told.data_status,
-        num_images=told.num_images,
-        num_published=told.num_published,
+        num_examples=facts.num_examples,
+        data_status=facts.data_status,
+        num_images=facts.num_images,
+        num_published=facts.num_published,
         epochs_trained=fit.epochs_trained or None,
         best_epoch=fit.best_epoch,
         stopped=fit.stopped,
@@ -108,7 +108,7 @@ def record_of(
         timings={name: round(value, 3) for name, value in seconds.items()},
         images_per_second=round(fit.num_images / fit.train_seconds, 2) if fit.train_seconds else None,
         peak_memory_gb=peak_memory(device),
-        weights_account=told.weights_account,
+        weights_account=facts.weights_account,
         trainable_parameters=result.trained,
         environment=environment_of(device),
         notes=notes,
@@ -116,7 +116,7 @@ def record_of(
 
 
 def failed_record(cell: Cell, error: Exception, attempt: int, device: torch.device) -> RunRecord:
-    """The verdict on a cell that could not be answered."""
+    """Returns the record of a failure."""
     known = isinstance(error, BenchmarkError | Diverged)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     return RunRecord(
@@ -132,7 +132,9 @@ def failed_record(cell: Cell, error: Exception, attempt: int, device: torch.devi
 
 
 def micro_batch_of(scratch: Path, batch_size: int) -> tuple[int, str]:
-    """The pieces that an earlier, interrupted attempt had come down to; a resumed training must keep them."""
+    """Returns the size of the pieces of a batch that an interrupted attempt had come down to, which a resumed training must
+    keep, and the note about it.
+    """
     try:
         size, _, note = (scratch / "micro_batch").read_text(encoding="utf-8").partition("\n")
         return int(size), note

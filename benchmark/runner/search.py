@@ -23,7 +23,7 @@ from benchmark.training.loop import Diverged
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """One training of a cell: all of it, or one candidate of its search. `cell` has that candidate's recipe and no search;
-    `key` is the key of the cell that was asked for; `settings`: what the search sets.
+    `key` is the key of the cell that it belongs to; `settings`: what the search sets.
     """
 
     cell: Cell
@@ -76,33 +76,33 @@ def choose(trials: list[SearchTrial]) -> int | None:
     return max(alive, key=merit) if alive else None
 
 
-def marked(trials: list[SearchTrial], chosen: int) -> list[SearchTrial]:
+def mark_chosen(trials: list[SearchTrial], chosen: int) -> list[SearchTrial]:
     """Returns the trials, the chosen one marked."""
     return [trial.model_copy(update={"chosen": number == chosen}) for number, trial in enumerate(trials)]
 
 
 def search_in_turn(
-    trainings: list[Training], scratch: Path, metric: str, result: Callable[[Training], TrainingResult]
+    trainings: list[Training], scratch: Path, metric: str, train: Callable[[Training], TrainingResult]
 ) -> tuple[TrainingResult, int, list[SearchTrial]]:
-    """Trains the candidates one after the other, and returns the chosen one's answer, its number and all trials.
+    """Trains the candidates one after the other, and returns the chosen one's result, its number and all trials.
 
     What a finished candidate reached is written down, so a killed search continues with the next one; of the trainings'
     states only the best so far is kept. Raises Diverged where every candidate did.
     """
-    listed = scratch / "trials.json"
-    trials = _earlier(listed, trainings)
-    held: tuple[int, TrainingResult] | None = None
+    path = scratch / "trials.json"
+    trials = _earlier(path, trainings)
+    in_memory: tuple[int, TrainingResult] | None = None
     for number in range(len(trials), len(trainings)):
         found: TrainingResult | Diverged
         try:
-            found = result(trainings[number])
+            found = train(trainings[number])
         except Diverged as diverged:
             found = diverged
         trials.append(trial_of(trainings[number], found, metric))
         best = choose(trials)
         if best == number and isinstance(found, TrainingResult):
-            held = number, found
-        write_json(listed, {"trials": [trial.model_dump(mode="json") for trial in trials]})
+            in_memory = number, found
+        write_json(path, {"trials": [trial.model_dump(mode="json") for trial in trials]})
         for other, training in enumerate(trainings[: number + 1]):
             if other != best:
                 shutil.rmtree(training.scratch, ignore_errors=True)
@@ -110,17 +110,17 @@ def search_in_turn(
     if chosen is None:
         raise Diverged(f"every candidate of the search diverged; the first: {trials[0].error}")
     # after an interruption the best candidate is loaded from its finished state
-    best_answer = held[1] if held is not None and held[0] == chosen else result(trainings[chosen])
-    return best_answer, chosen, marked(trials, chosen)
+    best_result = in_memory[1] if in_memory is not None and in_memory[0] == chosen else train(trainings[chosen])
+    return best_result, chosen, mark_chosen(trials, chosen)
 
 
-def _earlier(listed: Path, trainings: list[Training]) -> list[SearchTrial]:
-    """The trials that an interrupted search had finished; none where they are damaged or of other candidates."""
+def _earlier(path: Path, trainings: list[Training]) -> list[SearchTrial]:
+    """Returns the trials that an interrupted search had finished; none where they are damaged or of other candidates."""
     try:
-        trials = [SearchTrial.model_validate(trial) for trial in (read_json(listed) or {})["trials"]]
+        trials = [SearchTrial.model_validate(trial) for trial in (read_json(path) or {})["trials"]]
     except (LookupError, ValidationError):
         return []
     same = [trial.settings for trial in trials] == [training.settings for training in trainings[: len(trials)]]
     best = choose(trials) if same else None
-    kept = best is None or trainings[best].scratch.is_dir()
-    return trials if same and kept else []
+    has_state = best is None or trainings[best].scratch.is_dir()
+    return trials if same and has_state else []

@@ -1,5 +1,1 @@
-"""Many cells: each scheduler knows only "run this cell", and tells of events as they happen.
-
-Events are dicts with `event` and, where they are about a cell, its `key`: `started`, `epoch` (a history line), `cache`
-(task, done, total), `done` and `failed` (reason), `requeued` (reason), `workers` (count, device).
-"""
+"""Running many cells: in processes of this machine, or by workers that a cluster starts, each the same command."""

@@ -8,4 +8,4 @@ from benchmark.torch_setup import prepare_for_torch
 
 prepare_for_torch()
 
-import benchmark.runner  # noqa: E402, F401 - after the allocator was told
+import benchmark.runner.runner  # noqa: E402, F401 - after the allocator was told

@@ -185,10 +185,10 @@ def test_slices_that_cannot_be_decoded_are_left_out_counted_and_named(cli, works
 def test_what_could_not_be_decoded_is_remembered_over_an_interruption(tmp_path):
     """A resumed training opens the test part again, and of the training part nothing."""
     file = tmp_path / "unreadable.json"
-    Unreadable(file, lambda: {"train/a.dcm": "cut off"}).kept()
+    Unreadable(file, lambda: {"train/a.dcm": "cut off"}).collect()
 
-    assert Unreadable(file, dict).kept() == {"train/a.dcm": "cut off"}
-    assert set(Unreadable(file, lambda: {"test/b.dcm": "empty"}).kept()) == {"train/a.dcm", "test/b.dcm"}
+    assert Unreadable(file, dict).collect() == {"train/a.dcm": "cut off"}
+    assert set(Unreadable(file, lambda: {"test/b.dcm": "empty"}).collect()) == {"train/a.dcm", "test/b.dcm"}
 
 
 def test_a_cache_leaves_out_what_cannot_be_decoded_where_the_task_says_so(cli, workspace, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def measure_frozen(plan: "Plan") -> dict[str, Any]:
         asked = [TaskRun(task=task, protocol="linear", recipe=recipe) for recipe in recipes]
         cells = cells_of([[(entry, kept.sha256)]], asked, {task.name: index}, range(SEEDS))
         device = torch.device(plan.device)
-        runner = Runner(workspace=workspace, device=device, threads=min(8, plan.threads), _indexes={task.name: index})
+        runner = Runner(workspace=workspace, device=device, threads=min(8, plan.threads), indexes={task.name: index})
         seen = Recipe.complete(recipes[0].model_dump())
         open_evaluation_images(  # decoding is not what is compared: the other phases have their caches built before, too
             index=index,

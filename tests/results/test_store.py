@@ -15,7 +15,8 @@ from benchmark.errors import BenchmarkError
 from benchmark.files import TemporaryError
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import read_record
-from benchmark.results.store import ClaimedElsewhere, Store
+from benchmark.results.claims import ClaimedElsewhere
+from benchmark.results.store import Store
 from benchmark.scoring.evaluate import scores_of
 
 

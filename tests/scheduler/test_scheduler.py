@@ -3,20 +3,26 @@
 import errno
 import os
 import signal
+import socket
 import threading
 from contextlib import ExitStack
 
 import pytest
 import torch
-from workers import cell_of
+from workers import cell_of, work_with_states
 
 from benchmark.files import DiskFullError
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
-from benchmark.scheduler import local
+from benchmark.scheduler import contended, local
 from benchmark.scheduler.local import LocalScheduler
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _states_after_each_epoch(monkeypatch):
+    monkeypatch.setattr(local, "work", work_with_states)
 
 
 def two_cells(workspace, tasks, epochs=4):
@@ -29,10 +35,10 @@ def killer(scheduler, key, times, at="epoch"):
     killed = []
 
     def tell(event):
-        workers = [worker for worker in scheduler._crew if key in [cell.key for cell in worker.bundle]]
+        workers = [worker for worker in scheduler._crew if key in [cell.key for cell in worker.group]]
         if (
             event["event"] == at
-            and event["key"] in [cell.key for w in workers for cell in w.bundle]
+            and event["key"] in [cell.key for w in workers for cell in w.group]
             and len(killed) < times
         ):
             killed.append(workers[0].process.pid)
@@ -166,9 +172,8 @@ def test_two_commands_on_one_folder_share_the_work(workspace, tasks):
 
 
 def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_free(workspace, tasks, monkeypatch):
-    """As where a lock without flock is left of a machine that is gone."""
-    monkeypatch.setattr(local, "ELSEWHERE_SECONDS", 0.0)
-    monkeypatch.setattr(local, "LOOKS_TOLD", 2)
+    monkeypatch.setattr(contended, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(contended, "TELL_LOOKS", 2)
     cell = two_cells(workspace, tasks, epochs=1)[0]
     store, notes = Store(workspace.results), []
     with ExitStack() as held:
@@ -182,9 +187,7 @@ def test_who_waits_for_another_processs_cell_says_so_and_takes_it_when_it_is_fre
         tally = LocalScheduler(workspace=workspace, workers=1, device="cpu", tell=tell).run([[cell]])
 
     assert tally == {"done": 1}
-    assert notes == [
-        f"{cell.title}: waiting for {store.lock(cell)}: another process holds this lock; where none is at work, delete the file"
-    ]
+    assert notes == [f"{cell.title}: waiting for process {os.getpid()} on {socket.gethostname()}"]
 
 
 def test_a_full_disk_leaves_the_cell_pending_and_nothing_half_written(workspace, tasks, monkeypatch):

@@ -3,9 +3,11 @@
 import multiprocessing
 
 from benchmark.data.registry import read_index
-from benchmark.experiment.cells import TaskRun, cells_of
+from benchmark.experiment.grid import TaskRun, cells_of
 from benchmark.recipe import Recipe
-from benchmark.scheduler.local import _context, work
+from benchmark.scheduler.local import _context
+from benchmark.scheduler.worker import work
+from benchmark.training import loop
 from benchmark.zoo.catalog import scratch
 
 
@@ -20,12 +22,18 @@ def cell_of(workspace, task, **recipe):
 def begin(workspace, cell):
     """A worker that has been sent the cell."""
     ours, theirs = multiprocessing.Pipe()
-    process = _context().Process(target=work, args=(theirs, workspace, "cpu", 0, 2, False), daemon=True)
+    process = _context().Process(target=work_with_states, args=(theirs, workspace, "cpu", 0, 2, False), daemon=True)
     process.start()
     theirs.close()
     assert ours.recv()["event"] == "ready"
     ours.send([cell.model_dump_json()])
     return process, ours
+
+
+def work_with_states(*arguments):
+    """A worker that writes the state of a training after every epoch."""
+    loop.SHORTEST_SECONDS = 0.0
+    work(*arguments)
 
 
 def finish(process, link):
