@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from benchmark import stats
     from benchmark.api.checkpoints import add_checkpoint
     from benchmark.api.compare import Comparison, compare
+    from benchmark.api.housekeeping import Cleaning, cache_contents, clean
     from benchmark.api.loading import TaskSplits, load_encoder, load_task
     from benchmark.api.progress import Progress
+    from benchmark.api.report import Report, figure, report
     from benchmark.api.results import load_results, summary
     from benchmark.api.run import Plan, RunOutcome, plan, run
     from benchmark.api.status import Status, status
@@ -21,18 +23,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BenchmarkError",
+    "Cleaning",
     "Comparison",
     "Plan",
     "Progress",
+    "Report",
     "RunOutcome",
     "Status",
     "TaskSplits",
     "add_checkpoint",
+    "cache_contents",
+    "clean",
     "compare",
+    "figure",
     "load_encoder",
     "load_results",
     "load_task",
     "plan",
+    "report",
     "run",
     "stats",
     "status",
@@ -42,18 +50,24 @@ __all__ = [
 # name -> the module that defines it
 _MODULES = {
     "BenchmarkError": "benchmark.errors",
+    "Cleaning": "benchmark.api.housekeeping",
     "Comparison": "benchmark.api.compare",
     "Plan": "benchmark.api.run",
     "Progress": "benchmark.api.progress",
+    "Report": "benchmark.api.report",
     "RunOutcome": "benchmark.api.run",
     "Status": "benchmark.api.status",
     "TaskSplits": "benchmark.api.loading",
     "add_checkpoint": "benchmark.api.checkpoints",
+    "cache_contents": "benchmark.api.housekeeping",
+    "clean": "benchmark.api.housekeeping",
     "compare": "benchmark.api.compare",
+    "figure": "benchmark.api.report",
     "load_encoder": "benchmark.api.loading",
     "load_results": "benchmark.api.results",
     "load_task": "benchmark.api.loading",
     "plan": "benchmark.api.run",
+    "report": "benchmark.api.report",
     "run": "benchmark.api.run",
     "status": "benchmark.api.status",
     "summary": "benchmark.api.results",

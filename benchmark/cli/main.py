@@ -6,7 +6,7 @@ import sys
 import typer
 
 from benchmark import __version__
-from benchmark.cli import compare, data, export, judge, merge, pretrain, report, run, suite, tasks, zoo
+from benchmark.cli import compare, data, export, housekeeping, judge, merge, pretrain, report, run, suite, tasks, zoo
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.logs import warnings_hidden
@@ -31,6 +31,8 @@ app.command()(compare.compare)
 app.command()(merge.merge)
 app.command()(judge.judge)
 app.command()(export.export)
+app.command()(housekeeping.cache)
+app.command()(housekeeping.clean)
 app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
 
 
