@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from benchmark.cli.main import app
 from benchmark.experiment.suite_file import suite_schema
 from benchmark.recipe import Recipe
-from benchmark.report.export import CELLS, SCORES, documentation
+from benchmark.reporting.export import CELLS, SCORES, documentation
 
 SOURCE = Path(__file__).parent.parent / "benchmark"
 

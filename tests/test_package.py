@@ -73,7 +73,7 @@ def test_quick_verbs_do_not_import_torch_or_pandas(arguments):
 
 
 @pytest.mark.parametrize(
-    "module", ["report.tables", "report.figures", "experiment", "results.store", "scoring.evaluate", "cli.report"]
+    "module", ["reporting.tables", "reporting.figures", "experiment", "results.store", "scoring.evaluate", "api.report"]
 )
 def test_judging_planning_and_reporting_work_without_torch(module):
     """The contract that import-linter holds, seen in a real process."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from benchmark.report.replicates import Load
+    from benchmark.reporting.replicates import Load
     from benchmark.results.record import RunRecord
     from benchmark.tasks.spec import TaskSpec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Comparison:
     """How two models, or two runs of a grid, differ.
 
-    `table`: a row for each task and setting, in the columns of `report.compare.compare_sides`: means, `difference` (first minus
+    `table`: a row for each task and setting, in the columns of `reporting.compare.compare_sides`: means, `difference` (first minus
     second, scores in 0..1) with its 95 % interval, p-values and a `verdict`. `sentences`: the answer in words, for each
     kind of data (official, partial, own, phantom). `unread`: a line for each record that could not be read.
     """
@@ -50,7 +50,7 @@ def compare(
 
     >>> bm.compare("swav", "imagenet", tasks="TXC").sentences  # doctest: +SKIP
     """
-    from benchmark.report.compare_sentences import comparison_sentences, replication_sentences
+    from benchmark.reporting.compare_sentences import comparison_sentences, replication_sentences
     from benchmark.tasks.registry import known_tasks
 
     one, two = str(first), str(second)
@@ -94,8 +94,8 @@ def _compare_models(
     *,
     test_sets: bool,
 ) -> "tuple[pd.DataFrame, list[str]]":
-    from benchmark.report.compare import compare_sides, with_test_sets
-    from benchmark.report.frame import frame_of
+    from benchmark.reporting.compare import compare_sides, with_test_sets
+    from benchmark.reporting.frame import frame_of
     from benchmark.results.store import Store
 
     records, unread = Store(results).records()
@@ -141,8 +141,8 @@ def _compare_folders(
     """
     import pandas as pd
 
-    from benchmark.report.compare import compare_sides, same_run, with_test_sets
-    from benchmark.report.frame import frame_of
+    from benchmark.reporting.compare import compare_sides, same_run, with_test_sets
+    from benchmark.reporting.frame import frame_of
     from benchmark.results.store import Store
 
     if first.resolve() == second.resolve():

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.experiment.suite import Suite
-    from benchmark.report.data import ReportData
-    from benchmark.report.figures.style import Plot
-    from benchmark.report.table_writers import PrintedTable
+    from benchmark.reporting.data import ReportData
+    from benchmark.reporting.figures.style import Plot
+    from benchmark.reporting.table_writers import PrintedTable
     from benchmark.results.record import RunRecord
     from benchmark.results.store import Store
     from benchmark.tasks.spec import TaskSpec
@@ -68,11 +68,11 @@ def report(
 
     >>> bm.report(tasks="TXC", baseline="imagenet").folder  # doctest: +SKIP
     """
-    from benchmark.report.bibliography import bibliography
-    from benchmark.report.frame import model_notes
-    from benchmark.report.replicates import with_answers_of_one_run, with_replicates
-    from benchmark.report.report_files import paper_report, printed_tables, whole_report
-    from benchmark.report.tables import summary
+    from benchmark.reporting.bibliography import bibliography
+    from benchmark.reporting.frame import model_notes
+    from benchmark.reporting.replicates import with_answers_of_one_run, with_replicates
+    from benchmark.reporting.report_files import paper_report, printed_tables, whole_report
+    from benchmark.reporting.tables import summary
     from benchmark.results.store import Store
     from benchmark.scoring.rescore import is_outdated, outdated_note
 
@@ -140,7 +140,7 @@ def figure(
 
     >>> bm.figure("seeds", tasks="TXC").figure.savefig("seeds.pdf")  # doctest: +SKIP
     """
-    from benchmark.report.figures.registry import figure_specs, plot
+    from benchmark.reporting.figures.registry import figure_specs, plot
 
     spec = figure_specs({kind: {"kind": kind, **fields}})[kind]
     workspace = find_places(results, None, project)
@@ -161,8 +161,8 @@ def select_data(
 
     `of_paper`: a paper's tables take all cells; `may_be_empty`: what a paper printed can be shown before anything is run.
     """
-    from benchmark.report.data import read_report_data
-    from benchmark.report.tables import default_baseline
+    from benchmark.reporting.data import read_report_data
+    from benchmark.reporting.tables import default_baseline
 
     data = read_report_data(workspace, suite)
     frame = data.frame
@@ -180,8 +180,8 @@ def select_data(
 
 def list_paper_parts(suite: PathLike, project: PathLike | None = None) -> tuple["Suite", list[str]]:
     """Returns a suite and a line for each table and figure of its paper."""
-    from benchmark.report.figures.registry import figure_specs
-    from benchmark.report.paper_tables import tables_in
+    from benchmark.reporting.figures.registry import figure_specs
+    from benchmark.reporting.paper_tables import tables_in
 
     plan = _read_suite(str(suite), find_places(None, None, project))
     lines = [f"table {name}: {table.title}" for name, table in tables_in(plan).items()]

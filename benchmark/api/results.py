@@ -28,7 +28,7 @@ def load_results(
     >>> bm.load_results("results", tasks="TXC")[["model", "seed", "score"]]  # doctest: +SKIP
     """
     from benchmark.experiment.selection import select
-    from benchmark.report.export import cells_frame, scores_frame
+    from benchmark.reporting.export import cells_frame, scores_frame
     from benchmark.results.store import Store
     from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
@@ -68,8 +68,8 @@ def summary(frame: "pd.DataFrame", *, baseline: str | None = None, test: TestNam
     """
     import pandas as pd
 
-    from benchmark.report.tables import TESTS, default_baseline
-    from benchmark.report.tables import summary as summarize
+    from benchmark.reporting.tables import TESTS, default_baseline
+    from benchmark.reporting.tables import summary as summarize
 
     if test not in TESTS:
         raise BenchmarkError(f"test {test!r}: {did_you_mean(test, TESTS)}")

@@ -37,7 +37,7 @@ def compare(
     """
     from benchmark.api.compare import compare as compare_runs
     from benchmark.files import write_whole
-    from benchmark.report.table_writers import frame_csv
+    from benchmark.reporting.table_writers import frame_csv
 
     comparison = compare_runs(
         first, second, tasks=tasks, margin=margin, test_sets=test_sets, results=results, project=project
@@ -53,8 +53,8 @@ def compare(
 
 def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, second: str) -> None:
     from benchmark.cli.console import out, table_of
-    from benchmark.report.compare_sentences import task_label
-    from benchmark.report.format import OVERLAP, UNKNOWN, difference, p_value, score, signed
+    from benchmark.reporting.compare_sentences import task_label
+    from benchmark.reporting.format import OVERLAP, UNKNOWN, difference, p_value, score, signed
 
     def side(row: "pd.Series[Any]", which: str) -> str:
         if not row[f"n_{which}"]:

@@ -29,7 +29,7 @@ def export(
     """Write the finished cells as a tidy table for other programs, by a schema that has a version."""
     from benchmark.api.results import load_results
     from benchmark.files import write_whole
-    from benchmark.report.export import CELLS, SCORES, documentation, to_csv, to_json, to_parquet
+    from benchmark.reporting.export import CELLS, SCORES, documentation, to_csv, to_json, to_parquet
 
     if format not in FORMATS:
         raise BenchmarkError(f"--format {format}: {did_you_mean(format, FORMATS)}")

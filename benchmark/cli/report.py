@@ -56,7 +56,7 @@ def report(
     from benchmark.api.report import list_paper_parts
     from benchmark.api.report import report as write_report
     from benchmark.cli.console import out
-    from benchmark.report.table_writers import terminal_of
+    from benchmark.reporting.table_writers import terminal_of
 
     suite = one_suite(suite_file, suite)
     if suite and "list" in (*(table or ()), *(figure or ())):

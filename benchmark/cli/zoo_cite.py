@@ -26,7 +26,7 @@ def cite(
     Authors, title, venue, year, DOI and arXiv number are those that the citation states; one without such a form becomes the
     note of a @misc.
     """
-    from benchmark.report.bibliography import bibliography
+    from benchmark.reporting.bibliography import bibliography
     from benchmark.tasks.registry import known_tasks
     from benchmark.zoo.catalog import read_catalog
 

@@ -105,9 +105,9 @@ class Suite(SuitePart):
     differs: Differs = Differs()
     """What of a paper is otherwise here."""
     tables: dict[Name, dict[str, Any]] = {}
-    """A paper's tables by name, which `benchmark report --table` makes again (`benchmark/report/paper_tables.py`)."""
+    """A paper's tables by name, which `benchmark report --table` makes again (`benchmark/reporting/paper_tables.py`)."""
     figures: dict[Name, dict[str, Any]] = {}
-    """A paper's figures by name, which `benchmark report --figure` makes again (`benchmark/report/figures`)."""
+    """A paper's figures by name, which `benchmark report --figure` makes again (`benchmark/reporting/figures`)."""
 
 
 def own_recipe(task: TaskSpec | None, protocol: str) -> Recipe:

@@ -116,7 +116,16 @@ def test_python_and_the_command_line_make_the_same_records(places, cli, tmp_path
     exported = cli("export").out
     assert frame.to_csv(index=False) == exported
     rows = bm.summary(frame, baseline=MODELS[0])
-    cli("report", "--tasks", "TXC", "--baseline", MODELS[0])
+    made = bm.report(tasks="TXC", baseline=MODELS[0], output=tmp_path / "report")
+    assert cli("report", "--tasks", "TXC", "--baseline", MODELS[0]).code == 0
+    by_cli = places.results / "reports" / "TXC"
+    assert sorted(made.files) == sorted(path.name for path in by_cli.iterdir())
+    assert all(
+        (made.folder / name).read_bytes() == (by_cli / name).read_bytes()
+        for name in made.files
+        if name != "report.html"
+    )
+    assert bm.figure("seeds", tasks="TXC").table["score"].notna().all()
     table = pd.read_csv(places.results / "reports" / "TXC" / "table.csv")
     shared = [name for name in ("mean", "sd", "n", "difference", "low", "high", "p", "p_holm") if name in table]
     pd.testing.assert_frame_equal(rows[shared].astype(float), table[shared].astype(float), check_exact=False)

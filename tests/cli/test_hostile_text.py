@@ -16,13 +16,13 @@ from made_up import made_up_cell, made_up_record
 from pydantic import ValidationError
 from rich.console import Console
 
+from benchmark.api.progress import bytes_bar
 from benchmark.cell import Weights
 from benchmark.checksums import write_json
 from benchmark.cli.console import out, table_of
-from benchmark.api.progress import bytes_bar
 from benchmark.errors import BenchmarkError
-from benchmark.report.figures.style import bytes_of, styled, wrapped
-from benchmark.report.table_writers import Grid, Line, Span, frame_csv, latex_of, markdown_of, terminal_of
+from benchmark.reporting.figures.style import bytes_of, styled, wrapped
+from benchmark.reporting.table_writers import Grid, Line, Span, frame_csv, latex_of, markdown_of, terminal_of
 from benchmark.text import first_few, printable, shown
 
 HOSTILE = ["[/]", "[bold red]x", ":warning:", "\x1b[31mred\x1b]0;owned\x07", "a\u202eb", "a\x9bb", "\ud800", "\x00"]

@@ -7,9 +7,9 @@ from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.overlap import ALIASES, NOTE, overlap, overlap_notes
-from benchmark.report.frame import frame_of
-from benchmark.report.table_writers import markdown_of
-from benchmark.report.tables import block_tables, summary
+from benchmark.reporting.frame import frame_of
+from benchmark.reporting.table_writers import markdown_of
+from benchmark.reporting.tables import block_tables, summary
 from benchmark.results.store import Store
 from benchmark.tasks.registry import read_task
 from benchmark.zoo.catalog import ZooEntry, add_entry

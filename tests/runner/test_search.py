@@ -11,13 +11,13 @@ from benchmark.experiment.preparation import read_indexes
 from benchmark.experiment.request import RunRequest
 from benchmark.experiment.selection import searched
 from benchmark.recipe import Recipe
-from benchmark.report.data import ReportData
-from benchmark.report.figures.kinds.sweep import SweepCurves
-from benchmark.report.figures.registry import plot
-from benchmark.report.frame import frame_of
-from benchmark.report.sweeps import sweep_table, sweeps_of
-from benchmark.report.table_writers import markdown_of
-from benchmark.report.tables import summary
+from benchmark.reporting.data import ReportData
+from benchmark.reporting.figures.kinds.sweep import SweepCurves
+from benchmark.reporting.figures.registry import plot
+from benchmark.reporting.frame import frame_of
+from benchmark.reporting.sweeps import sweep_table, sweeps_of
+from benchmark.reporting.table_writers import markdown_of
+from benchmark.reporting.tables import summary
 from benchmark.results.record import SearchTrial
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner

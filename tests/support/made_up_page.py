@@ -9,11 +9,11 @@ from conftest import CHECKOUT
 
 from benchmark.cell import Cell, Weights
 from benchmark.experiment.suite import Suite, read_suites
-from benchmark.report.data import ReportData
-from benchmark.report.figures.style import FigureFiles
-from benchmark.report.frame import frame_of
-from benchmark.report.page.page import page
-from benchmark.report.tables import summary
+from benchmark.reporting.data import ReportData
+from benchmark.reporting.figures.style import FigureFiles
+from benchmark.reporting.frame import frame_of
+from benchmark.reporting.page.page import page
+from benchmark.reporting.tables import summary
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
 from benchmark.tasks.registry import read_tasks

@@ -6,7 +6,7 @@ import pytest
 from made_up import made_up_cell, made_up_record
 
 from benchmark.cell import Weights
-from benchmark.report.bibliography import bibliography
+from benchmark.reporting.bibliography import bibliography
 from benchmark.results.store import Store
 from benchmark.tasks.spec import TaskSpec
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_zoo, scratch

@@ -1,0 +1,122 @@
+"""Sweeps: tables that differ in the values of one or two recipe fields alone, shown as one, validation beside test.
+
+Taking the best of their test scores would be choosing on the test part; so the table marks the value that the validation
+part chooses. `--search` goes further: it chooses for each seed, and judges the chosen one alone.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from benchmark.cell import Cell
+from benchmark.recipe import Recipe
+from benchmark.reporting.format import score
+from benchmark.reporting.table_writers import Line, PrintedTable, Span
+from benchmark.reporting.tables import data_sentence, marked_model, size_sentence, what_varies
+from benchmark.results.record import RunRecord
+
+MAX_FIELDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Blocks in which `fields` have every combination of some values; `values`: block -> one value per field, in order."""
+
+    fields: tuple[str, ...]
+    values: Mapping[str, tuple[Any, ...]]
+
+
+def sweeps_of(frame: pd.DataFrame, records: Mapping[str, RunRecord]) -> list[Sweep]:
+    """Returns the sweeps among the blocks of a frame: of one task, data, protocol and share, with models in common, their
+    recipes complete in one or two fields.
+    """
+    alike: dict[str, dict[str, Recipe]] = {}
+    models: dict[str, set[str]] = {}
+    for block, runs in frame.groupby("block", sort=False):
+        cell = records[runs["key"].iloc[0]].cell
+        models[str(block)] = set(runs["model"])
+        if cell.search is None:
+            alike.setdefault(_without_recipe(cell), {})[str(block)] = cell.recipe
+    found = []
+    for recipes in alike.values():
+        fields = [name for name in Recipe.model_fields if len({getattr(r, name) for r in recipes.values()}) > 1]
+        values = {block: tuple(getattr(recipe, name) for name in fields) for block, recipe in recipes.items()}
+        combinations = math.prod(len({of_block[n] for of_block in values.values()}) for n in range(len(fields)))
+        shared = set.intersection(*(models[block] for block in recipes))
+        if 0 < len(fields) <= MAX_FIELDS and combinations == len(recipes) and shared:
+            ordered = dict(sorted(values.items(), key=lambda item: tuple(map(_sortable, item[1]))))
+            found.append(Sweep(fields=tuple(fields), values=ordered))
+    return found
+
+
+def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of `summary` that a sweep is made of, with a column per field, by model and value; `chosen`: the
+    value with the highest mean validation score of the model (of equal ones the first), where there is one.
+    """
+    of_sweep = rows[rows["block"].isin(sweep.values)].copy()
+    for place, name in enumerate(sweep.fields):
+        of_sweep[name] = pd.Series(
+            [named(sweep.values[block][place]) for block in of_sweep["block"]], index=of_sweep.index, dtype=object
+        )
+    order = {block: number for number, block in enumerate(sweep.values)}
+    of_sweep["order"] = of_sweep["block"].map(order)
+    models = {model: number for number, model in enumerate(dict.fromkeys(of_sweep["model"]))}
+    of_sweep = of_sweep.sort_values(["model", "order"], key=lambda of: of.map(models) if of.name == "model" else of)
+    best = of_sweep.dropna(subset="validation").groupby("model", sort=False)["validation"].idxmax()
+    return of_sweep.assign(chosen=of_sweep.index.isin(best)).drop(columns="order").reset_index(drop=True)
+
+
+def sweep_table(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
+    """Returns a sweep as a table to print."""
+    table = sweep_rows(sweep, rows)
+    lines = []
+    for number, row in table.iterrows():
+        first = number == 0 or table["model"].iloc[int(str(number)) - 1] != row["model"]
+        cells = [
+            *(str(row[name]) for name in sweep.fields),
+            score(row["validation"], row["validation_sd"]) + (" ✓" if row["chosen"] else ""),
+            score(row["mean"], row["sd"]),
+            str(row["n"]),
+        ]
+        head = marked_model(row) if first else ""
+        spans = tuple((Span(cell, bold=bool(row["chosen"])),) for cell in cells)
+        lines.append(Line(heads=(head,), cells=spans, opens=first))
+    columns = (*sweep.fields, "validation", "test", "n")
+    return PrintedTable(
+        title=_caption(sweep, table), stub=("model",), columns=tuple((name,) for name in columns), lines=tuple(lines)
+    )
+
+
+def _caption(sweep: Sweep, table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    sentences = [
+        f"{first['task']}: {first['title']}, {first['protocol']}, a sweep of {' and '.join(sweep.fields)}.",
+        data_sentence(first),
+        f"100 × {first['metric']}, mean ± sd over n runs (n - 1 in the sd).",
+        size_sentence(first),
+        (
+            "✓ the value that the mean validation score chooses for the model. To take the best of the test column would be "
+            "choosing on the test part; --search chooses on validation for each seed, and judges the chosen one alone."
+        ),
+        what_varies(table),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def named(value: Any) -> Any:
+    """Returns a recipe's value as a table has it: a field that is not set is `none`, which no table takes for a hole."""
+    return "none" if value is None else value
+
+
+def _without_recipe(cell: Cell) -> str:
+    return cell.model_copy(update={"weights": (), "seed": 0, "fold": None, "recipe": Recipe()}).key
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, after nothing and before words."""
+    if value is None:
+        return (0, 0.0, "")
+    return (1, float(value), "") if isinstance(value, int | float) else (2, 0.0, str(value))
