@@ -187,7 +187,7 @@ NAMINGS: dict[str, Naming] = {
         strip=("module.encoder.",),
         drop=("module.encoder.fc.", "module.head.", "module.head_jig.", "module.jigsaw.", "module.encoder_k"),
     ),
-    # BYOL's pickle: the online network; the target, the optimiser, and averages' counters and raw sums are left
+    # BYOL's pickle: the online network; the target, the optimizer, and averages' counters and raw sums are left
     "byol": Naming(
         inside="experiment_state",
         drop=("target_params.", "target_state.", "opt_state."),
@@ -198,7 +198,7 @@ NAMINGS: dict[str, Naming] = {
     ),
     # SimCLR-v2 as converted to PyTorch; its projection head lies beside `resnet`
     "simclr-v2": Naming(inside="resnet", drop=("fc.",), rename=from_simclr_v2, like="net.1.blocks.0.net.0.weight"),
-    # SimCLR's own TensorFlow checkpoints; its heads, the optimiser's slots and the count of steps are left
+    # SimCLR's own TensorFlow checkpoints; its heads, the optimizer's slots and the count of steps are left
     "simclr-tf": Naming(
         drop=("head_contrastive/", "head_supervised/", "global_step"),
         drop_like=r".*/Momentum",

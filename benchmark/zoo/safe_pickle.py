@@ -1,9 +1,9 @@
-"""A pickle -> plain values and inert records: nothing that it names is ever imported, called or even looked up.
+"""Reads a pickle into plain values and inert objects: nothing that it names is ever imported, called or even looked up.
 
 Python's unpickler imports and calls what a pickle names. This reader walks the opcodes that the standard library's
-pickletools parses, without running them, and builds dicts, lists, tuples, texts and numbers alone; a class or function
-stays its name (`Named`), a call or an object what it was made of (`Record`). What a record is good for is decided
-afterwards, by name, in `zoo.inert_numpy` and `zoo.inert_torch`.
+pickletools parses, without running them, and builds only dicts, lists, tuples, texts and numbers; a class or function
+stays a name (`GlobalName`), a call or an object stays its arguments (`InertObject`). `zoo.safe_pickle_numpy` and
+`zoo.safe_pickle_torch` make arrays and tensors of inert objects whose names they know.
 
 A pickle of a few bytes can describe a structure of any size, since it may name one object many times. So lengths are
 checked against what is left of the file; steps, nesting, names and their lengths are bounded; nothing that a pickle made
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 MAX_STEPS = 2_000_000  # a step makes at most a record of a tuple: 120 bytes
-MAX_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimiser has 2,000 tensors
+MAX_NAMES = 100_000  # that a walk visits; a ResNet-152 with its optimizer has 2,000 tensors
 MAX_NAME_LENGTH = 1_000  # characters of a path to a tensor, or of a class
 MAX_FIELDS = 32  # of a named tuple
 MAX_KEY = 1 << 64  # of whole numbers
 MAX_DEPTH = 40
 
-# No weight file has a reason to name these: it is inert here all the same, but its reader should know what it is
+# No weight file has a reason to name these. They would be inert here too, but the user should know what the file tried
 UNSAFE_MODULES = {
     "os", "posix", "nt", "subprocess", "sys", "socket", "shutil", "pty", "runpy", "importlib", "ctypes", "code", "pdb",
     "webbrowser", "commands",
@@ -43,12 +43,12 @@ FIELDS = {
 
 
 class UnsafePickle(ValueError):
-    """The pickle names code that has no place in a weight file; the text is that name."""
+    """A pickle names code that has no place in a weight file; the text is that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class GlobalName:
-    """What the pickle calls by name, `module.name`: nothing is looked up. `fields` are a named tuple's, where told."""
+    """A class or function by its name, `module.name`, never looked up. `fields` are those of a named tuple, where known."""
 
     path: str
     fields: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class GlobalName:
 
 @dataclass(slots=True, eq=False, repr=False)
 class InertObject:
-    """A call or an object that was not made: what was called, with what, and what was put into it afterwards."""
+    """A call that was not made: what would be called, with what, and what would be put into the result afterwards."""
 
     kind: str
     args: tuple[Any, ...] = ()
@@ -80,7 +80,7 @@ class VisitCounter:
 
 
 class _Bounded:
-    """A file of which no more is read than there is: pickletools asks for as many bytes as the pickle claims."""
+    """Reads no more of a file than there is: pickletools asks for as many bytes as the pickle claims."""
 
     def __init__(self, file: IO[bytes]) -> None:
         here = file.tell()
@@ -101,10 +101,10 @@ class _Bounded:
 
 
 def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -> Any:
-    """The one pickle that begins where the file stands; afterwards the file stands behind it.
+    """Reads the pickle that begins at the file's position; afterwards the position is behind it.
 
-    What it names outside of itself (torch's storages) becomes a record `persistent` and is added to `outside`. Raises
-    Hostile for one that names code of HOSTILE_*, ValueError, TypeError, LookupError and whatever else a step over damaged
+    A reference to something outside (torch's storages) becomes an inert object `persistent` and is added to `outside`. Raises
+    UnsafePickle for one that names code of UNSAFE_*, ValueError, TypeError, LookupError and whatever else a step over damaged
     bytes meets for what is no whole pickle.
     """
     stack: list[Any] = []

@@ -1,4 +1,4 @@
-"""The NumPy arrays in a pickle that `zoo.inert` read: rebuilt from their bytes, by name, with NumPy's types alone.
+"""Rebuilds the NumPy arrays of a pickle that `zoo.safe_pickle` read, from their bytes and with NumPy's own types.
 
 Source: numpy/_core/src/multiarray/methods.c (array_reduce, array_setstate), under both of NumPy's names for its core;
 jax/_src/array.py for the wrapper around one. Torch-free.
@@ -17,7 +17,7 @@ MAX_AXIS_SIZE = 1 << 40  # elements along an axis
 
 
 def array_of(value: Any) -> np.ndarray | None:
-    """Returns the NumPy array that a record would have become; None for every other value, arrays of objects too.
+    """Returns the NumPy array that an inert object describes; None for every other value, arrays of objects too.
 
     Raises ValueError where its bytes are not as many as its shape and type want.
     """
@@ -35,10 +35,10 @@ def array_of(value: Any) -> np.ndarray | None:
     else:
         return None
     dtype = _dtype(kept)
-    held = None if dtype is None else _bytes(data)
-    if dtype is None or held is None:
+    content = None if dtype is None else _bytes(data)
+    if dtype is None or content is None:
         return None
-    array = np.frombuffer(held, dtype).reshape(checked_sizes(shape), order="F" if by_column is True else "C")
+    array = np.frombuffer(content, dtype).reshape(checked_sizes(shape), order="F" if by_column is True else "C")
     return array.astype(dtype.newbyteorder("="))
 
 

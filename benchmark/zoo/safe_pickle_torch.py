@@ -1,8 +1,8 @@
-"""A file of torch.save -> its tensors. Objects of classes beside them stay inert records.
+"""Reads the tensors of a file of torch.save; objects of classes among them stay inert.
 
 torch's own reader is not used: it refuses a whole file for one object that it does not know (Lightning's
 hyper-parameters, an argparse.Namespace), it can be brought to end the process, and it may read another member of the file
-than the one that was screened. Here the pickle is read by `zoo.inert`, and tensors are laid over the bytes of their
+than the one that was checked. Here the pickle is read by `zoo.safe_pickle`, and tensors are laid over the bytes of their
 storages, whose checksums zipfile compares. Source: torch/serialization.py, its zip format and the one before it;
 torch/_utils.py.
 """
@@ -62,7 +62,7 @@ Storage = Callable[[str], bytearray]  # a storage's bytes, by its name
 
 
 def tensor_of(value: Any, storage: Storage) -> tuple[torch.Tensor | None, str]:
-    """Returns the tensor that a record would have become, and what keeps it from being a dense one, or nothing.
+    """Returns the tensor that an inert object describes, and what keeps it from being a dense one, or nothing.
 
     A tensor that is not dense is its shape alone, on the device `meta`; what is no tensor is None. Raises ValueError
     where a tensor reaches beyond its storage.
@@ -80,8 +80,8 @@ def tensor_of(value: Any, storage: Storage) -> tuple[torch.Tensor | None, str]:
 
 
 def _dense(value: InertObject, storage: Storage) -> torch.Tensor:
-    held, start, shape, strides = value.args[:4]
-    _, kind, key, *_ = held.args
+    storage_ref, start, shape, strides = value.args[:4]
+    _, kind, key, *_ = storage_ref.args
     dtype = _dtype(value.args[6] if value.kind.endswith("_v3") else kind)
     shape, strides = checked_sizes(shape), checked_sizes(strides)
     content = storage(_key(key))
@@ -103,7 +103,7 @@ def _shape(value: InertObject) -> tuple[int, ...]:
 def read_zip(archive: zipfile.ZipFile) -> tuple[Any, Storage]:
     """Returns what the archive holds, and what reads its storages while it is open.
 
-    Raises inert.Hostile for a file that names code; ValueError, and whatever else damaged bytes meet, for what is no
+    Raises UnsafePickle for a file that names code; ValueError, and whatever else damaged bytes meet, for what is no
     whole file of torch.save.
     """
     (root,) = {name.removesuffix("data.pkl") for name in archive.namelist() if _is_content(name)}
@@ -124,7 +124,7 @@ def _is_content(name: str) -> bool:
 
 
 def read_legacy(file: IO[bytes], size: int) -> tuple[Any, Storage]:
-    """The same of a file in the format of before version 1.6, of `size` bytes, while it is open.
+    """Does the same for a file in the format of before version 1.6, of `size` bytes, while it is open.
 
     It is five pickles, then the storages in the order of the last: each a count of elements and their bytes.
     """

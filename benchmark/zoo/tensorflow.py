@@ -20,11 +20,11 @@ from benchmark.errors import BenchmarkError
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER = 48  # bytes: two places of blocks, padded, and the magic
 TRAILER = 5  # after each block: its compression and checksum
-MAX_INDEX_SIZE = 1 << 24  # bytes; a ResNet-152 with its optimiser has 100 KB, of 2,000 tensors
+MAX_INDEX_SIZE = 1 << 24  # bytes; a ResNet-152 with its optimizer has 100 KB, of 2,000 tensors
 MAX_NAME_LENGTH = 1024
 MAX_ENTRY_LENGTH = 1 << 16
 MAX_BLOCKS = 10_000  # TensorFlow's own are of 256 KB
-MAX_TENSORS = 20_000  # ten times those of a ResNet-152 with its optimiser
+MAX_TENSORS = 20_000  # ten times those of a ResNet-152 with its optimizer
 MAX_AXES = 8
 VERSION = 1  # of the format, the newest in TensorFlow 2.21
 DTYPES = {  # tensorflow/core/framework/types.proto

@@ -1,7 +1,7 @@
-"""A weight file -> its arrays, by name. Files are untrusted: nothing in them ever runs.
+"""Reads the arrays of a weight file, by name. Files are untrusted: nothing in them ever runs.
 
 A file is opened once, and one decision on what it is (`zoo.filetype`) says which reader reads it. Pickles, torch's too, are
-read by `zoo.inert`, which calls nothing. A file that names code such as os.system is refused. Archives give one member,
+read by `zoo.safe_pickle`, which calls nothing. A file that names code such as os.system is refused. Archives give one member,
 streamed; what would grow far beyond the file's own size is refused before it does. A TensorFlow checkpoint is of several
 files, so it comes as an archive of them.
 """
@@ -46,7 +46,7 @@ ADVICE = "ask its authors for plain tensors or safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """Tensors by their names in the file, and the names of what else the file held (optimiser, epoch, …).
+    """Tensors by their names in the file, and the names of what else the file held (optimizer, epoch, …).
 
     `not_dense`: those of the tensors that are not dense, which have a shape alone, with what they are ("sparse").
     """
@@ -58,7 +58,7 @@ class Arrays:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedFile:
-    """An opened file. `container` is its kind, by the name that an entry declares; `read` gives what lies under keys."""
+    """A file that is open. `container` is its kind, as an entry declares it; `read` returns the arrays under a path of keys."""
 
     name: str
     container: str
@@ -133,7 +133,7 @@ def _mismatch(kind: FileType, container: str | None) -> str:
 
 
 class _Source(NamedTuple):
-    """What a reader is given; what it opens is closed with the stack."""
+    """The arguments of a reader; what it opens is closed with the stack."""
 
     path: Path
     kind: FileType
@@ -142,7 +142,7 @@ class _Source(NamedTuple):
 
 
 def _torch(source: _Source) -> Callable[[str], Arrays]:
-    """A `torch.save` file: tensors by name, or such a mapping where `inside` says, beside other things."""
+    """Returns what reads a `torch.save` file: tensors by name, at the top or in the mapping that `inside` names."""
     if source.kind is FileType.TORCH_ZIP:
         archive = source.stack.enter_context(zipfile.ZipFile(source.path))
         check_zip(source.path, archive)
@@ -154,7 +154,7 @@ def _torch(source: _Source) -> Callable[[str], Arrays]:
 
 
 def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
-    """Returns what `read` does. Raises BenchmarkError for whatever an inert reader meets."""
+    """Returns what `read` does. Raises BenchmarkError for every error that it meets."""
     with damage_as_error(path, kind):
         try:
             return read()
@@ -165,20 +165,20 @@ def _guarded(path: Path, kind: str, read: Callable[[], Read]) -> Read:
 
 
 def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
-    """Returns the tensors of one mapping of the content, and what lies beside it on the way there.
+    """Returns the tensors of one mapping of the content, and the names of what else the file holds on the way there.
 
-    Whatever lies beside `state_dict`, a tensor or not (`best_acc1` of PyTorch's ImageNet example), is no weight.
+    Whatever stands next to `state_dict`, a tensor or not (`best_acc1` of PyTorch's ImageNet example), is no weight.
     """
-    held = as_mapping(content)
-    if held is None:
+    mapping = as_mapping(content)
+    if mapping is None:
         kind = content.kind if isinstance(content, InertObject) else type(content).__name__
         kind = kind if tensor_of(content, storage)[0] is None else "Tensor"
         raise BenchmarkError(f"{path.name}: holds a {kind}, wanted tensors by name")
-    if not inside and as_mapping(held.get("state_dict")) is not None:
+    if not inside and as_mapping(mapping.get("state_dict")) is not None:
         inside = "state_dict"
-    held, beside = _descended(path, held, inside)
-    arrays = Arrays(tensors={}, other_contents=beside)
-    for name, value in held.items():
+    mapping, other_names = _descend(path, mapping, inside)
+    arrays = Arrays(tensors={}, other_contents=other_names)
+    for name, value in mapping.items():
         tensor, not_dense = tensor_of(value, storage)
         if tensor is None:
             arrays.other_contents.append(name)
@@ -189,42 +189,42 @@ def _by_name(path: Path, content: Any, storage: Storage, inside: str) -> Arrays:
     return arrays
 
 
-def _descended(path: Path, held: dict[str, Any], inside: str) -> tuple[dict[str, Any], list[str]]:
-    """Returns what lies at a dotted path, and the names beside the way there."""
-    beside: list[str] = []
+def _descend(path: Path, mapping: dict[str, Any], inside: str) -> tuple[dict[str, Any], list[str]]:
+    """Returns the mapping at a dotted path, and the names of all that is not on the way there."""
+    other_names: list[str] = []
     way = ""
     for key in filter(None, inside.split(".")):
-        inner = as_mapping(held.get(key))
+        inner = as_mapping(mapping.get(key))
         if inner is None:
             raise BenchmarkError(
                 f"{path.name}: its tensors should lie under `{inside}`, but it has no `{way}{key}`, "
-                f"only {first_few([way + name for name in held]) or 'nothing'}"
+                f"only {first_few([way + name for name in mapping]) or 'nothing'}"
             )
-        beside += [way + name for name in held if name != key]
-        held, way = inner, f"{way}{key}."
-    return held, beside
+        other_names += [way + name for name in mapping if name != key]
+        mapping, way = inner, f"{way}{key}."
+    return mapping, other_names
 
 
 def _pickle(source: _Source) -> Callable[[str], Arrays]:
-    """A Python pickle of NumPy arrays in mappings, sequences and objects: by dotted path from `inside` on."""
+    """Returns what reads a pickle of NumPy arrays in mappings, sequences and objects, by dotted path from `inside` on."""
     path = source.path
     content = _guarded(path, "pickle", lambda: read_pickle(source.stack.enter_context(path.open("rb"))))
 
     def read(inside: str) -> Arrays:
-        held, beside = _descended(path, as_mapping(content) or {}, inside)
+        mapping, other_names = _descend(path, as_mapping(content) or {}, inside)
         left = max(MAX_GROWTH * path.stat().st_size, ALWAYS_ALLOWED_SIZE)
 
         def counted(value: Any) -> "np.ndarray | None":
             nonlocal left
             array = array_of(value)
             left -= 0 if array is None else array.nbytes
-            if left < 0:  # one array, named many times over
+            if left < 0:  # one array under many names
                 raise ValueError("its arrays are larger than itself")
             return array
 
-        arrays, others = flatten(held, counted)
+        arrays, others = flatten(mapping, counted)
         return Arrays(
-            tensors={n: torch.from_numpy(array) for n, array in arrays.items()}, other_contents=beside + others
+            tensors={n: torch.from_numpy(array) for n, array in arrays.items()}, other_contents=other_names + others
         )
 
     return lambda inside: _guarded(path, "pickle", lambda: read(inside))
@@ -243,7 +243,7 @@ def _safetensors(source: _Source) -> Callable[[str], Arrays]:
 
 
 def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
-    """A TensorFlow checkpoint in an archive: `NAME.index`, beside `NAME.data-…`."""
+    """Returns what reads a TensorFlow checkpoint in an archive: `NAME.index` and `NAME.data-…`."""
     path = source.path
     files = _bundle_files(path, source.member.removesuffix(INDEX))
     with tempfile.TemporaryDirectory(prefix="weights-") as folder:
@@ -264,7 +264,7 @@ def _tensorflow(source: _Source) -> Callable[[str], Arrays]:
 
 
 def _bundle_files(path: Path, member: str) -> list[str]:
-    """The names of a checkpoint's index and of its data files, in order."""
+    """Returns the names of a checkpoint's index and of its data files, in order."""
     names = {str(PurePosixPath(name)) for name in member_names(path)}
     stems = [
         n.removesuffix(INDEX) for n in sorted(names) if n.endswith(INDEX) and not PurePosixPath(n).name.startswith(".")
@@ -280,7 +280,9 @@ def _bundle_files(path: Path, member: str) -> list[str]:
     if len(found) > 1:
         raise BenchmarkError(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(found, 8)}")
     (stem,) = found
-    parts = {told["number"]: told["count"] for name in names if (told := DATA.fullmatch(name)) and told["stem"] == stem}
+    parts = {
+        match["number"]: match["count"] for name in names if (match := DATA.fullmatch(name)) and match["stem"] == stem
+    }
     count = int(max(parts.values(), default="1"))
     wanted_parts = [f"{stem}.data-{number:05}-of-{count:05}" for number in range(count)]
     if lacking := [name for name in wanted_parts if name not in names]:
