@@ -70,7 +70,7 @@ def report(
     """
     from benchmark.reporting.bibliography import bibliography
     from benchmark.reporting.frame import model_notes
-    from benchmark.reporting.replicates import with_answers_of_one_run, with_replicates
+    from benchmark.reporting.replicates import with_replicates, with_replicates_of_single_runs
     from benchmark.reporting.report_files import paper_report, printed_tables, whole_report
     from benchmark.reporting.tables import summary
     from benchmark.results.store import Store
@@ -103,7 +103,7 @@ def report(
     if bootstrap:
         rows = with_replicates(rows, data.frame, data.predictions, data.tasks, bootstrap)
     else:
-        rows = with_answers_of_one_run(rows, data.frame, data.predictions, data.tasks)
+        rows = with_replicates_of_single_runs(rows, data.frame, data.predictions, data.tasks)
     if data.failed:
         failed = [record.cell.title for record in data.failed]
         notes.insert(0, f"{plural(len(failed), 'failed cell')} left out: {first_few(failed)}")

@@ -12,9 +12,9 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Mapping[str, TaskSpec]) -> list[str]:
-    """One `benchmark run` for cells that differ in task, model and seed alone; phantoms are written first."""
-    asked: dict[tuple[str, ...], tuple[set[str], set[int]]] = {}
-    for key, seen in zip(frame["key"], frame["overlap"], strict=True):
+    """Returns one `benchmark run` for cells that differ only in task, model and seed."""
+    requests: dict[tuple[str, ...], tuple[set[str], set[int]]] = {}
+    for key, overlap in zip(frame["key"], frame["overlap"], strict=True):
         cell = records[key].cell
         own = own_recipe(tasks.get(cell.task), cell.protocol)
         search = cell.search or {}
@@ -28,22 +28,22 @@ def commands_of(frame: pd.DataFrame, records: Mapping[str, RunRecord], tasks: Ma
         options += [f"--subset {cell.subset}"] if cell.subset is not None else []
         options += [f"--folds {cell.folds or 5}"] if cell.fold is not None else []
         options += [f"--protocol {cell.protocol}"] if cell.protocol != "finetune" else []
-        options += ["--allow-overlap"] if seen else []
-        models, seeds = asked.setdefault((cell.task, cell.data, *options), (set(), set()))
+        options += ["--allow-overlap"] if overlap else []
+        models, seeds = requests.setdefault((cell.task, cell.data, *options), (set(), set()))
         models.add(cell.model)
         seeds.add(cell.seed)
     joined: dict[tuple[str, ...], list[str]] = {}
-    for (task, data, *options), (models, seeds) in asked.items():
-        joined.setdefault((data, shlex.quote(",".join(sorted(models))), _told(seeds), *options), []).append(task)
+    for (task, data, *options), (models, seeds) in requests.items():
+        joined.setdefault((data, shlex.quote(",".join(sorted(models))), _seeds_text(seeds), *options), []).append(task)
     return [
-        " ".join(["benchmark run --tasks", ",".join(names), "--models", shown, "--seeds", these, *options])
-        + "  # on phantoms: benchmark data phantom writes them" * (data == "phantom")
-        for (data, shown, these, *options), names in joined.items()
+        " ".join(["benchmark run --tasks", ",".join(names), "--models", model_names, "--seeds", seeds_text, *options])
+        + ("  # on phantoms: benchmark data phantom writes them" if data == "phantom" else "")
+        for (data, model_names, seeds_text, *options), names in joined.items()
     ]
 
 
-def _told(seeds: set[int]) -> str:
-    """As `--seeds` takes them: `0-9`, `3,7`, `3,`."""
+def _seeds_text(seeds: set[int]) -> str:
+    """Returns seeds as `--seeds` takes them: `0-9`, `3,7`, `3,`."""
     first, last = min(seeds), max(seeds)
     if len(seeds) == 1:
         return f"{first},"

@@ -2,7 +2,7 @@
 
 A column is never renamed, and its type, unit or meaning never changed, without a new SCHEMA_VERSION; a column may be
 added at the end. Scores are in 0..1. What is not known is empty (CSV), null (JSON, Parquet), never a number. Every row
-has `schema_version`, in Parquet the file's metadata and in JSON its head tell it too.
+has `schema_version`; Parquet has it in the file's metadata too, JSON in its head.
 """
 
 import json
@@ -37,7 +37,7 @@ class Field:
 
 
 _VERSION = {"schema_version": Field("int64", "", "Version of this schema.")}
-_QUESTION: dict[str, Field] = {
+_CELL: dict[str, Field] = {
     "key": Field("string", "", "The cell: 16 hex digits over all that changes its numbers."),
     "block": Field("string", "", "What may stand in one table: task, data, protocol, recipe and share alike."),
     "task": Field("string", "", "The task's name."),
@@ -63,17 +63,17 @@ _QUESTION: dict[str, Field] = {
     "family": Field("string", "", "The weights' family in the zoo; empty: not known."),
     "seed": Field("int64", "", "The run's seed."),
 }
-_VERDICT: dict[str, Field] = {
+_RESULT: dict[str, Field] = {
     "title": Field("string", "", "The task's title."),
     "weights_sha256": Field("string", "", "sha256 of the weights' files, joined by +; empty: fresh weights."),
     "architecture": Field("string", "", "The encoders' architectures, joined by +."),
     "recipe": Field("string", "JSON", "All hyper-parameters."),
     "metric": Field("string", "", "The task's primary metric."),
     "score": Field("float64", "0..1", "The primary metric on the test part.", nullable=True),
-    "overlap": Field("bool", "", "Whether the weights had seen the task's images: no fair comparison."),
+    "overlap": Field("bool", "", "Whether the weights were trained on the task's images: no fair comparison."),
     "epochs_trained": Field("int64", "epochs", "All epochs, the patience after the best one included.", nullable=True),
     "best_epoch": Field("int64", "epochs", "The epoch of the lowest validation loss, from 1.", nullable=True),
-    "stopped": Field("string", "", "Why the training ended: early, cap; empty: not told."),
+    "stopped": Field("string", "", "Why the training ended: early, cap; empty: not known."),
     "num_train": Field("int64", "images", "Training images.", nullable=True),
     "num_validation": Field("int64", "images", "Validation images.", nullable=True),
     "num_test": Field("int64", "images", "Test images.", nullable=True),
@@ -83,7 +83,7 @@ _VERDICT: dict[str, Field] = {
     "device": Field("string", "", "The device's name."),
     "torch": Field("string", "", "Version of torch."),
     "benchmark": Field("string", "", "Version of this program."),
-    "attempt": Field("int64", "", "How often the cell had been tried, this time included."),
+    "attempt": Field("int64", "", "How often the cell was tried, this time included."),
     "finished": Field("string", "ISO 8601", "When the record was written."),
     "notes": Field("string", "", "What a reader must know, joined by ' | '."),
     "model_id": Field("string", "", "16 hex digits over all that the cell says of its weights: what is one model."),
@@ -95,10 +95,10 @@ _VERDICT: dict[str, Field] = {
     "search": Field("string", "JSON", "Recipe fields chosen on validation, with the values tried; empty: none."),
     "chosen": Field("string", "JSON", "The values that were chosen; empty: nothing was searched."),
 }
-CELLS: dict[str, Field] = {**_VERSION, **_QUESTION, **_VERDICT}
+CELLS: dict[str, Field] = {**_VERSION, **_CELL, **_RESULT}
 SCORES: dict[str, Field] = {
     **_VERSION,
-    **_QUESTION,
+    **_CELL,
     "scope": Field("string", "", "What is scored: all (the test part), label (one label), group (one subgroup)."),
     "label": Field("string", "", "The label; empty outside of scope label."),
     "group": Field("string", "", "The group (sex, age, site …); empty outside of scope group."),
@@ -109,28 +109,28 @@ SCORES: dict[str, Field] = {
     "num_examples": Field("int64", "images", "Examples scored: the test part's, or the subgroup's.", nullable=True),
     "num_positives": Field("int64", "images", "Positives among them, in scope label.", nullable=True),
 }
-_COUNTS = ("num", "positives")  # told beside scores, in columns of their own
+_COUNTS = ("num", "positives")  # they are among the scores and have columns of their own
 
 
 def cells_frame(
     records: list[RunRecord], tasks: Mapping[str, TaskSpec], families: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """One row a done cell, in the columns of CELLS, ordered by task, block, model, seed and fold."""
+    """Returns one row for each done cell, in the columns of CELLS, ordered by task, block, model, seed and fold."""
     frame = frame_of(records, tasks, families)
     by_key = {record.key: record for record in records}
-    beside = [name for name in _VERDICT if name not in frame]
-    facts = pd.DataFrame([_facts(by_key[key]) for key in frame["key"]], index=frame.index, columns=beside)
+    further = [name for name in _RESULT if name not in frame]
+    facts = pd.DataFrame([_facts(by_key[key]) for key in frame["key"]], index=frame.index, columns=further)
     return _typed(frame.join(facts), CELLS)
 
 
 def scores_frame(
     records: list[RunRecord], tasks: Mapping[str, TaskSpec], families: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """One row per done cell, score, and label or subgroup, in the columns of SCORES."""
+    """Returns one row per done cell, score, and label or subgroup, in the columns of SCORES."""
     frame = frame_of(records, tasks, families)
     by_key = {record.key: record for record in records}
     rows = [
-        {**{name: cell[name] for name in _QUESTION}, **score, "is_primary": score["metric"] == cell["metric"]}
+        {**{name: cell[name] for name in _CELL}, **score, "is_primary": score["metric"] == cell["metric"]}
         for cell in frame.to_dict("records")
         for score in _scores(by_key[cell["key"]])
     ]
@@ -138,7 +138,7 @@ def scores_frame(
 
 
 def to_csv(frame: pd.DataFrame) -> bytes:
-    """CSV, UTF-8, one head line; floats in full, what is missing empty. `pandas.read_csv(…, keep_default_na=False,
+    """Returns CSV in UTF-8, one head line; floats in full, what is missing empty. `pandas.read_csv(…, keep_default_na=False,
     na_values={"score": [""]})` or any reader.
     """
     return frame.to_csv(index=False, lineterminator="\n").encode()
@@ -152,7 +152,7 @@ def to_json(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
 
 
 def to_parquet(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
-    """Parquet; the schema's name, version and columns stand in the file's metadata, each column's in its own.
+    """Returns Parquet; the schema's name, version and columns stand in the file's metadata, each column's in its own.
 
     Raises BenchmarkError where pyarrow is not installed.
     """
@@ -168,16 +168,20 @@ def to_parquet(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
         pa.field(name, types[f.dtype], nullable=f.nullable, metadata={"unit": f.unit, "meaning": f.meaning})
         for name, f in columns.items()
     ]
-    told = {"schema": _name(columns), "version": str(SCHEMA_VERSION), "columns": canonical_json(_described(columns))}
-    schema = pa.schema(fields, metadata=told)
-    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(told)
+    metadata = {
+        "schema": _name(columns),
+        "version": str(SCHEMA_VERSION),
+        "columns": canonical_json(_described(columns)),
+    }
+    schema = pa.schema(fields, metadata=metadata)
+    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     return bytes(sink.getvalue())
 
 
 def documentation(columns: Mapping[str, Field]) -> str:
-    """The schema as a Markdown table."""
+    """Returns the schema as a Markdown table."""
     heads = "| column | type | unit | may be missing | meaning |\n|---|---|---|---|---|\n"
     lines = [
         f"| `{name}` | {f.dtype} | {f.unit} | {'yes' if f.nullable else ''} | {f.meaning} |"
@@ -195,7 +199,7 @@ def _described(columns: Mapping[str, Field]) -> dict[str, dict[str, Any]]:
 
 
 def _facts(record: RunRecord) -> dict[str, Any]:
-    """What the tidy frame does not have."""
+    """Returns the columns that the tidy frame does not have."""
     weights = record.cell.weights
     return {
         "weights_sha256": "+".join(w.sha256 for w in weights),
@@ -220,13 +224,13 @@ def _scores(record: RunRecord) -> list[dict[str, Any]]:
     empty = {"label": "", "group": "", "group_value": "", "num_examples": num_test, "num_positives": None}
     rows = [{**empty, "scope": "all", "metric": name, "value": value} for name, value in record.scores.items()]
     for label, scores in record.per_label.items():
-        told = {**empty, "scope": "label", "label": label, "num_positives": scores.get("positives")}
-        rows += [{**told, "metric": name, "value": value} for name, value in scores.items() if name not in _COUNTS]
+        facts = {**empty, "scope": "label", "label": label, "num_positives": scores.get("positives")}
+        rows += [{**facts, "metric": name, "value": value} for name, value in scores.items() if name not in _COUNTS]
     for group, values in record.per_group.items():
         for group_value, scores in values.items():
-            told = {**empty, "scope": "group", "group": group, "group_value": group_value}
-            told["num_examples"] = scores.get("num")
-            rows += [{**told, "metric": name, "value": value} for name, value in scores.items() if name not in _COUNTS]
+            facts = {**empty, "scope": "group", "group": group, "group_value": group_value}
+            facts["num_examples"] = scores.get("num")
+            rows += [{**facts, "metric": name, "value": value} for name, value in scores.items() if name not in _COUNTS]
     return rows
 
 

@@ -22,7 +22,7 @@ from benchmark.reporting.format import (
 )
 from benchmark.reporting.paper_cells import NOT_APPLICABLE, NOT_RUN, RUN, TableNumbers
 from benchmark.reporting.paper_tables import EPOCHS, PARAMETERS
-from benchmark.reporting.table_writers import Line, PrintedTable, Span, Written, frame_csv
+from benchmark.reporting.table_writers import Content, Line, PrintedTable, Span, frame_csv
 from benchmark.reporting.tables import TESTS
 
 SIGNS = {NOT_RUN: "·", NOT_APPLICABLE: UNKNOWN}
@@ -40,27 +40,27 @@ Readings = list[dict[str, Any]]  # the tidy rows of one cell: two where its metr
 
 
 def paper_table(numbers: TableNumbers) -> PrintedTable:
-    """The table to print."""
+    """Returns the table to print."""
     layout, cells = numbers.layout, numbers.cells
     has_published = bool(cells["published_mean"].notna().any())
     units = _units(cells)
-    by_place: dict[tuple[int, int], Readings] = {}
+    readings: dict[tuple[int, int], Readings] = {}
     rows: list[Any] = cells.to_dict("records")
     for row in rows:
-        by_place.setdefault((row["row_number"], row["column_number"]), []).append(row)
+        readings.setdefault((row["row_number"], row["column_number"]), []).append(row)
     kinds = [("ours", _ours), ("published", _published), ("difference", _difference)][: 3 if has_published else 1]
     lines: list[Line] = []
     above: tuple[str, ...] = ()
     for row_number, heads in enumerate(layout.rows):
-        shown = tuple(head if heads[: level + 1] != above[: level + 1] else "" for level, head in enumerate(heads))
+        new_heads = tuple(head if heads[: level + 1] != above[: level + 1] else "" for level, head in enumerate(heads))
         above = heads
         opens = True
-        for kind, written in kinds:
-            texts = tuple(written(by_place[row_number, column], units) for column in range(len(layout.columns)))
+        for kind, write in kinds:
+            texts = tuple(write(readings[row_number, column], units) for column in range(len(layout.columns)))
             if kind == "difference" and not any(texts):
                 continue
-            told = (kind,) if has_published else ()
-            lines.append(Line(heads=(*(shown if opens else [""] * len(shown)), *told), cells=texts, opens=opens))
+            stub = (*(new_heads if opens else [""] * len(heads)), *([kind] if has_published else []))
+            lines.append(Line(heads=stub, cells=texts, opens=opens))
             opens = False
     return PrintedTable(
         title=f"{layout.suite}, table {layout.name}: {layout.table.title}",
@@ -72,25 +72,25 @@ def paper_table(numbers: TableNumbers) -> PrintedTable:
 
 
 def csv_of(numbers: TableNumbers) -> bytes:
-    """The tidy cells: a row for each cell and reading, scores in 0..1, empty where there is no number."""
+    """Returns the cells as CSV: a row for each cell and reading, scores in 0..1, empty where there is no number."""
     return frame_csv(numbers.cells.drop(columns=["row_number", "column_number"])).encode()
 
 
 def _units(cells: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """How each task's metric is printed: as by the paper, else in percent."""
-    told: dict[tuple[str, str], str] = {}
+    """Returns the unit in which each task's metric is printed: the paper's, else percent."""
+    unit_of: dict[tuple[str, str], str] = {}
     for task, metric, unit in zip(cells["task"], cells["metric"], cells["published_unit"], strict=True):
         usual = {EPOCHS: "epochs", PARAMETERS: "million"}.get(metric, "percent")
-        if unit or (task, metric) not in told:
-            told[task, metric] = unit or usual
-    return told
+        if unit or (task, metric) not in unit_of:
+            unit_of[task, metric] = unit or usual
+    return unit_of
 
 
 def _unit(row: dict[str, Any], units: dict[tuple[str, str], str]) -> tuple[float, int, str]:
     return _UNITS[row["published_unit"] or units[row["task"], row["metric"]]]
 
 
-def _ours(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
+def _ours(cell: Readings, units: dict[tuple[str, str], str]) -> Content:
     if all(row["state"] != RUN for row in cell):
         return (Span(SIGNS[cell[0]["state"]]),)
     spans: list[Span] = []
@@ -113,7 +113,7 @@ def _marks(row: dict[str, Any]) -> str:
     return (NOT_DIFFERENT if row["not_different"] else "") + (OVERLAP if row["overlap"] else "")
 
 
-def _published(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
+def _published(cell: Readings, units: dict[tuple[str, str], str]) -> Content:
     row = cell[0]
     if math.isnan(row["published_mean"]):
         return (Span(SIGNS[NOT_APPLICABLE] if row["state"] == NOT_APPLICABLE else ""),)
@@ -129,7 +129,7 @@ def _published(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
     return tuple(spans)
 
 
-def _difference(cell: Readings, units: dict[tuple[str, str], str]) -> Written:
+def _difference(cell: Readings, units: dict[tuple[str, str], str]) -> Content:
     spans: list[Span] = []
     for row in cell:
         if math.isnan(row["difference"]):
@@ -160,17 +160,16 @@ def _notes(numbers: TableNumbers) -> list[str]:
         + _legend(cells)
     )
     if (cells["metric"] == EPOCHS).any():
-        told = "Epochs: the best epoch by validation loss, and all that were trained."
-        notes.append(told + " Which of the two the paper counts it does not say." * bool(has_published))
+        notes.append("Epochs: the best epoch by validation loss, and all that were trained.")
+        if has_published:
+            notes.append("The paper does not say which of the two it counts.")
     if has_published:
         notes.append(_about_published(cells))
     tests = int(cells["p_best"].notna().sum() + cells["published_p_best"].notna().sum() + cells["p"].notna().sum())
     if tests:
         notes.append(f"{tests} tests in this table, p not corrected for their number.")
     if cells["chosen"].any():
-        notes.append(
-            "Of several models the one with the highest mean on the test is shown and named: a flattered choice."
-        )
+        notes.append("Of several models the one with the highest mean on the test set is named: a flattering choice.")
     notes += _not_the_papers(cells)
     notes += [table.note] if table.note else []
     notes += sorted({f"{note}." for note in cells["note"] if note})
@@ -178,48 +177,48 @@ def _notes(numbers: TableNumbers) -> list[str]:
 
 
 def _not_the_papers(cells: pd.DataFrame) -> list[str]:
-    """A sentence for each task whose numbers are not tested against the paper's, with what differs."""
+    """Returns a sentence for each task whose numbers are not tested against the paper's, with what differs."""
     of_task: dict[str, dict[str, None]] = {}
     for task, differs in zip(cells["task"], cells["differs"], strict=True):
         if differs:
             of_task.setdefault(differs, {})[task] = None
     return [
-        f"{', '.join(tasks)}: not tested against the paper, for ours differ: {differs}."
+        f"{', '.join(tasks)}: not tested against the paper, because ours differ: {differs}."
         for differs, tasks in of_task.items()
     ]
 
 
 def _legend(cells: pd.DataFrame) -> str:
-    told = []
+    parts = []
     compared = cells["best"].any() or cells["published_best"].any()
     if compared:
-        told.append("Bold: the best of its task, share and metric")
+        parts.append("Bold: the best of its task, share and metric")
     if cells["beats_baseline"].any() or cells["published_beats_baseline"].any():
-        told.append("underlined: others above the baseline")
+        parts.append("underlined: others above the baseline")
     if cells["not_different"].any() or cells["published_not_different"].any():
-        told.append(f"{NOT_DIFFERENT} not different from the best ({TESTS['student'].words}, p ≥ {SIGNIFICANT})")
+        parts.append(f"{NOT_DIFFERENT} not different from the best ({TESTS['student'].words}, p ≥ {SIGNIFICANT})")
     if (cells["overlap"] & (cells["state"] == RUN)).any():
-        told.append(f"{OVERLAP} trained on images of this task before, not compared")
+        parts.append(f"{OVERLAP} trained on images of this task before, not compared")
     if (cells["state"] == NOT_APPLICABLE).any():
-        told.append(f"{SIGNS[NOT_APPLICABLE]} trained on images of this task before, not run")
+        parts.append(f"{SIGNS[NOT_APPLICABLE]} trained on images of this task before, not run")
     if (cells["state"] == NOT_RUN).any():
-        told.append(f"{SIGNS[NOT_RUN]} not run")
-    text = "; ".join(told)
-    return text[:1].upper() + text[1:] + "." * bool(text)
+        parts.append(f"{SIGNS[NOT_RUN]} not run")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _about_published(cells: pd.DataFrame) -> str:
     with_sd = cells[cells["published_sd"].notna()]
-    told = "Published: as printed."
+    text = "Published: as printed."
     if (with_sd["published_ddof"] == 0).any():
-        told += " The paper's sd has n below the root (its code) and is scaled to n - 1 for tests."
+        text += " The paper's sd is divided by n (its code) and is scaled to n - 1 for tests."
     if with_sd["published_ddof"].isna().any():
-        told += " The paper does not tell what its sd is divided by: n - 1 is taken."
+        text += " The paper does not say what its sd is divided by: n - 1 is assumed."
     if cells["p"].notna().any():
-        told += (
+        text += (
             f" Difference: ours minus the paper's, {TESTS['welch'].words} from mean, sd and n; where the test part is a "
-            "random split, the paper judged other images, and the error allows for it by the spread over test sets."
+            "random split, the paper tested other images, and the error allows for it by the spread over test sets."
         )
     elif cells["difference"].notna().any():
-        told += " Difference: ours minus the paper's."
-    return told
+        text += " Difference: ours minus the paper's."
+    return text

@@ -1,7 +1,7 @@
 """A paper's tables as a suite describes them: heads as printed, and for each cell which runs it asks for.
 
 A table is rows times columns; each is a partial specification (`Part`), a group of them has more below it (`of`), and a
-cell is what `common`, its row and its column say together, the later over the earlier.
+cell is what `common`, its row and its column say together, where the later one replaces what the earlier one says.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,7 +60,7 @@ class PaperTable(StrictModel):
 
 @dataclass(frozen=True, kw_only=True)
 class CellRequest:
-    """What a cell of a table asks for. `share`: the part of the training images, in the frame's words; `printed_shares`:
+    """What a cell of a table requests. `share`: the part of the training images, in the frame's words; `printed_shares`:
     what the published numbers may call it; `printed`: task and models in print; `changes`: what the recipe changes in the
     task's own.
     """
@@ -85,7 +85,7 @@ class CellRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TableLayout:
-    """A table laid out: paths of heads of equal length for rows and columns, and what each cell asks for."""
+    """A table before its numbers: paths of heads of equal length for rows and columns, and what each cell requests."""
 
     name: str
     suite: str
@@ -96,7 +96,7 @@ class TableLayout:
 
 
 def tables_in(suite: Suite) -> dict[str, PaperTable]:
-    """The suite's tables by name. Raises BenchmarkError for one that is no table."""
+    """Returns the suite's tables by name. Raises BenchmarkError for one that is not a table."""
     tables = {}
     for name, fields in suite.tables.items():
         try:
@@ -107,16 +107,16 @@ def tables_in(suite: Suite) -> dict[str, PaperTable]:
 
 
 def _explained(error: ValidationError) -> str:
-    place = error.errors()[0]["loc"]
-    if error.errors()[0]["type"] == "extra_forbidden" and len(place) > 1:  # of a row or column, however deep
-        where = ".".join(map(str, place))
-        return f"unknown key {where!r}: {did_you_mean(str(place[-1]), Part.model_fields)}"
+    location = error.errors()[0]["loc"]
+    if error.errors()[0]["type"] == "extra_forbidden" and len(location) > 1:  # of a row or column, however deep
+        where = ".".join(map(str, location))
+        return f"unknown key {where!r}: {did_you_mean(str(location[-1]), Part.model_fields)}"
     return explain(error, PaperTable)
 
 
-def tables_named(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
-    """The tables that `--table` names (`all`: every one), in the suite's order. Raises BenchmarkError with "did you mean"."""
-    tables, wanted = tables_in(suite), list(asked)
+def tables_named(names: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
+    """Returns the named tables (`all`: every one) in the suite's order. Raises BenchmarkError for an unknown name."""
+    tables, wanted = tables_in(suite), list(names)
     if not tables:
         raise BenchmarkError(f"--table: the suite {suite.name} describes no tables")
     for name in wanted:
@@ -126,15 +126,15 @@ def tables_named(asked: Iterable[str], suite: Suite) -> dict[str, PaperTable]:
 
 
 def layout_of(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, TaskSpec]) -> TableLayout:
-    """The cells of a table. Raises BenchmarkError for one that says too little, or names no task."""
+    """Returns a table's heads and cells. Raises BenchmarkError for a cell that says too little, or names no task."""
     rows, columns = _flat(table.rows), _flat(table.columns)
     flagged = any(part.get("baseline") for _, part in (*rows, *columns))
     cells = []
     for row, (row_heads, row_part) in enumerate(rows):
         for column, (column_heads, column_part) in enumerate(columns):
-            said = Part.model_validate(_said(table.common) | row_part | column_part)
+            part = Part.model_validate(_fields_set(table.common) | row_part | column_part)
             place = f"suite {suite.name}: tables.{name}: {' '.join(row_heads)} × {' '.join(column_heads)}"
-            cells.append(_asked(said, row, column, suite, tasks, place, flagged=flagged))
+            cells.append(_request(part, row, column, suite, tasks, place, flagged=flagged))
     depth = max(len(heads) for heads, _ in columns)
     return TableLayout(
         name=name,
@@ -146,8 +146,8 @@ def layout_of(name: str, table: PaperTable, suite: Suite, tasks: Mapping[str, Ta
     )
 
 
-def _asked(
-    said: Part,
+def _request(
+    part: Part,
     row: int,
     column: int,
     suite: Suite,
@@ -156,34 +156,34 @@ def _asked(
     *,
     flagged: bool,
 ) -> CellRequest:
-    name = said.ran.get("task", said.task)
+    name = part.ran.get("task", part.task)
     task = tasks.get(name)
     if task is None:
         raise BenchmarkError(f"{place}: no task {name!r}: {did_you_mean(name, tasks)}")
-    model = said.model.get(said.task, "") if isinstance(said.model, dict) else said.model
-    models = said.best_of or (model,)
+    model = part.model.get(part.task, "") if isinstance(part.model, dict) else part.model
+    models = part.best_of or (model,)
     if not all(models):
         raise BenchmarkError(f"{place}: wanted a model, or best_of a list of them")
-    share, printed = _shares(said.subset, task)
-    own = find_protocol(said.protocol).recipe_for(task.kind)
-    wanted = task.complete_recipe(own, suite.recipe, suite.recipes.get(task.name, {}), said.recipe)
+    share, printed = _shares(part.subset, task)
+    own = find_protocol(part.protocol).recipe_for(task.kind)
+    wanted = task.complete_recipe(own, suite.recipe, suite.recipes.get(task.name, {}), part.recipe)
     return CellRequest(
         row=row,
         column=column,
         task=name,
-        models=(said.ran["model"],) if "model" in said.ran else models,
-        printed=(said.task, models),
-        protocol=said.protocol,
+        models=(part.ran["model"],) if "model" in part.ran else models,
+        printed=(part.task, models),
+        protocol=part.protocol,
         share=share,
         printed_shares=printed,
-        metric=said.metric or task.metric,
-        changes=changes_of(wanted, own_recipe(task, said.protocol)),
-        baseline=said.baseline if flagged else models == (suite.baseline,),
+        metric=part.metric or task.metric,
+        changes=changes_of(wanted, own_recipe(task, part.protocol)),
+        baseline=part.baseline if flagged else models == (suite.baseline,),
     )
 
 
 def _shares(subset: str, task: TaskSpec | None) -> tuple[str, tuple[str, ...]]:
-    """A share in the frame's words, and those that it may have in print: there the largest size is all there is."""
+    """Returns a share in the frame's words, and in those that may stand in print, where the largest size is all there is."""
     if not subset or subset.endswith("%") or task is None:
         return subset, (subset,)
     size = task.subset_size(subset)
@@ -193,16 +193,16 @@ def _shares(subset: str, task: TaskSpec | None) -> tuple[str, tuple[str, ...]]:
 
 
 def _flat(parts: Iterable[Part]) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Rows or columns with the path of their heads, groups opened, each with all that stands above it."""
+    """Returns rows or columns with the path of their heads, each with what the groups above it say."""
     flat = []
     for part in parts:
         heads = (part.head,) if isinstance(part.head, str) else part.head
         if part.of:
-            flat += [((*heads, *below), _said(part) | inner) for below, inner in _flat(part.of)]
+            flat += [((*heads, *below), _fields_set(part) | inner) for below, inner in _flat(part.of)]
         else:
-            flat.append((heads, _said(part)))
+            flat.append((heads, _fields_set(part)))
     return flat
 
 
-def _said(part: Part) -> dict[str, Any]:
+def _fields_set(part: Part) -> dict[str, Any]:
     return {name: getattr(part, name) for name in part.model_fields_set if name not in ("head", "of")}

@@ -1,8 +1,8 @@
 """The papers' printed numbers, as a frame: results/published/*.csv, one file per paper, one row per printed number.
 
-Numbers stand in the files as they are printed (`81.70`, `0.8058`, `10.2` thousand); the frame has them in the units of
-our own frame, scores in 0..1, and keeps what was printed beside them. What the columns mean, where the numbers come
-from and which of them are misprinted, results/published/README.md tells. Torch-free.
+The files have the numbers as they are printed (`81.70`, `0.8058`, `10.2` thousand); the frame has them in the units of
+our own frame, scores in 0..1, and what was printed in further columns. results/published/README.md says what the columns
+mean, where the numbers come from and which of them are misprinted. Torch-free.
 """
 
 import csv
@@ -73,16 +73,16 @@ class PrintedNumber(StrictModel):
         if value > 1 and self.metric not in _COUNTED:
             raise ValueError(f"{self.metric} of {self.mean} {self.unit}: wanted one full score at most")
         if value < (-1 if "kappa" in self.metric else 0):
-            raise ValueError(f"{self.metric} of {self.mean} {self.unit} is below its least")
+            raise ValueError(f"{self.metric} of {self.mean} {self.unit} is below its minimum")
         if self.sd and (self.half_width or not self.n or int(self.n) < 2):
-            raise ValueError("an sd is over n runs, two at least, and there is no half_width beside it")
+            raise ValueError("an sd is over n runs, two at least, and there is no half_width")
         if self.ddof and not self.sd:
             raise ValueError("ddof without an sd")
         return self
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells a number from every other."""
+        """What identifies a number."""
         return (self.paper, self.table, self.task, self.model, self.protocol, self.subset, self.metric)
 
 
@@ -92,7 +92,7 @@ _COUNTS = ("ddof", "n")
 
 
 def read_published(folder: Path) -> pd.DataFrame:
-    """All papers' numbers, in the order of the files: one row each, in COLUMNS; no rows where there are no files.
+    """Returns all papers' numbers, in the order of the files: one row each, in COLUMNS; no rows where there are no files.
 
     `mean`, `sd` and `half_width` are floats, scores in 0..1, epochs and parameters as counts, NaN where none is printed;
     `n` and `ddof` are nullable integers; all else is text, `printed_mean` and `printed_sd` as they are printed, in
@@ -123,12 +123,10 @@ def _read(path: Path) -> list[PrintedNumber]:
                     )
                 row = PrintedNumber(**dict(zip(names, values, strict=True)))
                 if row.paper != path.stem:
-                    raise BenchmarkError(
-                        f"{path}, line {line}: a row of {row.paper!r}: it belongs into {row.paper}.csv"
-                    )
+                    raise BenchmarkError(f"{path}, line {line}: a row of {row.paper!r}: it belongs in {row.paper}.csv")
                 if row.key in lines:
-                    told = " ".join(filter(None, row.key))
-                    raise BenchmarkError(f"{path}, line {line}: {told} stands in line {lines[row.key]} too: remove one")
+                    name = " ".join(filter(None, row.key))
+                    raise BenchmarkError(f"{path}, line {line}: {name} is in line {lines[row.key]} too: remove one")
                 lines[row.key] = line
                 rows.append(row)
     except ValidationError as error:
@@ -151,11 +149,11 @@ def _check_head(found: list[str], names: list[str], path: Path) -> None:
 
 
 def _converted(row: PrintedNumber) -> dict[str, object]:
-    told: dict[str, object] = row.model_dump()
+    values: dict[str, object] = row.model_dump()
     for name in _MEASURED:
         printed = getattr(row, name)
         # in decimals: 81.70 percent is 0.817, the float nearest to it
-        told[name] = float(Decimal(printed) * UNITS[row.unit]) if printed else math.nan
+        values[name] = float(Decimal(printed) * UNITS[row.unit]) if printed else math.nan
     for name in _COUNTS:
-        told[name] = int(getattr(row, name)) if getattr(row, name) else None
-    return {**told, "printed_mean": row.mean, "printed_sd": row.sd}
+        values[name] = int(getattr(row, name)) if getattr(row, name) else None
+    return {**values, "printed_mean": row.mean, "printed_sd": row.sd}

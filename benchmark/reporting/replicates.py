@@ -1,7 +1,7 @@
-"""Intervals over test sets: what other patients could have given, of the very models that were trained.
+"""Intervals over test sets: what other patients could have given, for the models as they were trained.
 
-The test part is resampled 1,000 times by patient or by image (Azizi 2021, supplement B.1.1: 95 % percentile interval),
-and all runs of a model are judged on each replicate: a model's value there is the mean over its runs. What another
+The test split is resampled 1,000 times by patient or by image (Azizi 2021, supplement B.1.1: 95 % percentile interval),
+and all runs of a model are scored on each replicate: a model's value there is the mean over its runs. What another
 training could have given is in the runs' own spread and tests, not here.
 """
 
@@ -31,10 +31,10 @@ def with_replicates(
     return _filled(rows, frame, load, tasks, by, wanted=lambda _: True)
 
 
-def with_answers_of_one_run(
+def with_replicates_of_single_runs(
     rows: pd.DataFrame, frame: pd.DataFrame, load: Load, tasks: Mapping[str, TaskSpec]
 ) -> pd.DataFrame:
-    """Returns the rows with COLUMNS filled where a model has one answer that no seed changes: the test set is then all
+    """Returns the rows with COLUMNS filled where a model has one result that no seed changes: the test set is then all
     that could have varied. The rows as they are where there is no such model.
     """
     alone = rows["is_deterministic"] & (rows["n"] == 1)
@@ -59,24 +59,24 @@ def _filled(
     baselines = {row["block"]: row for row in rows[rows["is_baseline"]].to_dict("records")}
     filled = []
     for row in rows.to_dict("records"):
-        found: dict[str, Any] = {**dict.fromkeys(COLUMNS, math.nan), "replicates_by": by}
+        intervals: dict[str, Any] = {**dict.fromkeys(COLUMNS, math.nan), "replicates_by": by}
         if wanted(row) and row["task"] in tasks:
             judging, metric = tasks[row["task"]].judging, row["metric"]
             own = [load(key) for key in keys[row["block"], row["model_id"]]]
             try:
-                _, found["test_low"], found["test_high"] = band_of(own, judging, metric, by=by)
+                _, intervals["test_low"], intervals["test_high"] = band_of(own, judging, metric, by=by)
                 baseline = baselines.get(row["block"])
                 if baseline is not None and not row["is_baseline"] and wanted(baseline):
                     against = [load(key) for key in keys[row["block"], baseline["model_id"]]]
                     drawn = difference_of(own, against, judging, metric, by=by)
-                    found |= {
+                    intervals |= {
                         "replicates_units": drawn.units,
                         "replicates_difference": drawn.difference,
                         "replicates_low": drawn.low,
                         "replicates_high": drawn.high,
                         "replicates_p": drawn.p,
                     }
-            except BenchmarkError as fault:
-                raise BenchmarkError(f"test sets drawn by {by}: {row['task']}, {row['model']}: {fault}") from fault
-        filled.append(found)
+            except BenchmarkError as error:
+                raise BenchmarkError(f"test sets drawn by {by}: {row['task']}, {row['model']}: {error}") from error
+        filled.append(intervals)
     return rows.assign(**pd.DataFrame(filled, columns=COLUMNS, index=rows.index).to_dict("series"))

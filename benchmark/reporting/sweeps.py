@@ -1,7 +1,7 @@
-"""Sweeps: tables that differ in the values of one or two recipe fields alone, shown as one, validation beside test.
+"""Sweeps: blocks that differ only in the values of one or two recipe fields, as one table of validation and test scores.
 
-Taking the best of their test scores would be choosing on the test part; so the table marks the value that the validation
-part chooses. `--search` goes further: it chooses for each seed, and judges the chosen one alone.
+Taking the best of their test scores would be choosing on the test set; so the table marks the value that validation
+chooses. `--search` goes further: it chooses for each seed, and tests the chosen value alone.
 """
 
 import math
@@ -33,23 +33,23 @@ def sweeps_of(frame: pd.DataFrame, records: Mapping[str, RunRecord]) -> list[Swe
     """Returns the sweeps among the blocks of a frame: of one task, data, protocol and share, with models in common, their
     recipes complete in one or two fields.
     """
-    alike: dict[str, dict[str, Recipe]] = {}
+    recipes_of: dict[str, dict[str, Recipe]] = {}
     models: dict[str, set[str]] = {}
     for block, runs in frame.groupby("block", sort=False):
         cell = records[runs["key"].iloc[0]].cell
         models[str(block)] = set(runs["model"])
         if cell.search is None:
-            alike.setdefault(_without_recipe(cell), {})[str(block)] = cell.recipe
-    found = []
-    for recipes in alike.values():
+            recipes_of.setdefault(_without_recipe(cell), {})[str(block)] = cell.recipe
+    sweeps = []
+    for recipes in recipes_of.values():
         fields = [name for name in Recipe.model_fields if len({getattr(r, name) for r in recipes.values()}) > 1]
         values = {block: tuple(getattr(recipe, name) for name in fields) for block, recipe in recipes.items()}
         combinations = math.prod(len({of_block[n] for of_block in values.values()}) for n in range(len(fields)))
         shared = set.intersection(*(models[block] for block in recipes))
         if 0 < len(fields) <= MAX_FIELDS and combinations == len(recipes) and shared:
             ordered = dict(sorted(values.items(), key=lambda item: tuple(map(_sortable, item[1]))))
-            found.append(Sweep(fields=tuple(fields), values=ordered))
-    return found
+            sweeps.append(Sweep(fields=tuple(fields), values=ordered))
+    return sweeps
 
 
 def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
@@ -57,9 +57,9 @@ def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     value with the highest mean validation score of the model (of equal ones the first), where there is one.
     """
     of_sweep = rows[rows["block"].isin(sweep.values)].copy()
-    for place, name in enumerate(sweep.fields):
+    for number, name in enumerate(sweep.fields):
         of_sweep[name] = pd.Series(
-            [named(sweep.values[block][place]) for block in of_sweep["block"]], index=of_sweep.index, dtype=object
+            [value_text(sweep.values[block][number]) for block in of_sweep["block"]], index=of_sweep.index, dtype=object
         )
     order = {block: number for number, block in enumerate(sweep.values)}
     of_sweep["order"] = of_sweep["block"].map(order)
@@ -99,14 +99,14 @@ def _caption(sweep: Sweep, table: pd.DataFrame) -> str:
         size_sentence(first),
         (
             "✓ the value that the mean validation score chooses for the model. To take the best of the test column would be "
-            "choosing on the test part; --search chooses on validation for each seed, and judges the chosen one alone."
+            "choosing on the test set; --search chooses on validation for each seed, and tests the chosen value alone."
         ),
         what_varies(table),
     ]
     return " ".join(filter(None, sentences))
 
 
-def named(value: Any) -> Any:
+def value_text(value: Any) -> Any:
     """Returns a recipe's value as a table has it: a field that is not set is `none`, which no table takes for a hole."""
     return "none" if value is None else value
 

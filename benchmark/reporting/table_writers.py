@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 import pandas as pd
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -18,29 +19,29 @@ from benchmark.text import printable
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a cell that is written in one way."""
+    """A piece of a cell with one style."""
 
     text: str
     bold: bool = False
     underlined: bool = False
 
 
-Written = tuple[Span, ...]  # what stands in a cell
+Content = tuple[Span, ...]  # of a cell
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a table: its heads, one per column of heads, and its cells; `opens`: a group of lines begins here."""
+    """A line of a table: its heads, one for each column of heads, and its cells; `opens`: a group of lines begins here."""
 
     heads: tuple[str, ...]
-    cells: tuple[Written, ...]
+    cells: tuple[Content, ...]
     opens: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrintedTable:
     """A table to print. `stub` names the columns of heads; `columns` has a path of heads for each column of cells, the
-    outermost first, of equal length; `title` stands above, `notes` below.
+    outermost first, of equal length; `title` is above the table, `notes` are below it.
     """
 
     title: str
@@ -75,17 +76,17 @@ def markdown_of(*tables: PrintedTable) -> str:
     return "\n".join(map(_markdown, tables))
 
 
-def _markdown(grid: PrintedTable) -> str:
-    heads = [*grid.stub, *(" · ".join(dict.fromkeys(filter(None, path))) for path in grid.columns)]
+def _markdown(table: PrintedTable) -> str:
+    heads = [*table.stub, *(" · ".join(dict.fromkeys(filter(None, path))) for path in table.columns)]
     lines = [f"| {' | '.join(_plain(head) for head in heads)} |", f"|{'---|' * len(heads)}"]
-    for line in grid.lines:
+    for line in table.lines:
         cells = [*(_plain(head) for head in line.heads), *("".join(map(_marked, cell)) for cell in line.cells)]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n\n".join([_plain(grid.title), "\n".join(lines), *map(_plain, grid.notes)]) + "\n"
+    return "\n\n".join([_plain(table.title), "\n".join(lines), *map(_plain, table.notes)]) + "\n"
 
 
 def _plain(text: str) -> str:
-    """Text without what Markdown would take for its own: dividers of columns, stars that touch a word, tags."""
+    """Returns text without what Markdown would take for its own: dividers of columns, stars that touch a word, tags."""
     return re.sub(r"(\||\*(?=\S)|(?<=\S)\*|<(?=[A-Za-z/!]))", r"\\\1", printable(text).replace("\n", " "))
 
 
@@ -95,26 +96,26 @@ def _marked(span: Span) -> str:
     return f"**{text}**" if span.bold else text
 
 
-def terminal_of(grid: PrintedTable) -> Table:
-    """As rich prints it; heads in as many lines as there are levels."""
-    table = Table(box=None)
-    for head in grid.stub:
-        table.add_column(Text(printable(head)), overflow="fold")
-    for path in grid.columns:
-        table.add_column(Text(printable("\n".join(dict.fromkeys(filter(None, path))))), overflow="fold")
-    for line in grid.lines:
-        table.add_row(*(Text(printable(head)) for head in line.heads), *(_styled(cell) for cell in line.cells))
-    return table
+def terminal_of(table: PrintedTable) -> Table:
+    """Returns a table for rich to print; heads have as many lines as there are levels."""
+    printed = Table(box=None)
+    for head in table.stub:
+        printed.add_column(Text(printable(head)), overflow="fold")
+    for path in table.columns:
+        printed.add_column(Text(printable("\n".join(dict.fromkeys(filter(None, path))))), overflow="fold")
+    for line in table.lines:
+        printed.add_row(*(Text(printable(head)) for head in line.heads), *(_styled(cell) for cell in line.cells))
+    return printed
 
 
-def _styled(cell: Written) -> Text:
+def _styled(cell: Content) -> Text:
     text = Text()
     for span in cell:
-        text.append(printable(span.text), " ".join(["bold"] * span.bold + ["underline"] * span.underlined))
+        text.append(printable(span.text), Style(bold=span.bold, underline=span.underlined))
     return text
 
 
-# read into a paper, \documentclass already stands for an error and nothing but the table is there
+# inside a paper, \documentclass is an error by then, so that nothing but the table is read
 _ALONE = r"""% compiles by itself; read into a paper with \input it needs \usepackage{booktabs,graphicx}
 \expandafter\ifx\csname @twoclasseserror\endcsname\documentclass\else
   \documentclass[a4paper]{article}
@@ -127,26 +128,26 @@ _ALONE = r"""% compiles by itself; read into a paper with \input it needs \usepa
 _END_ALONE = "\\ifdefined\\endalone\\expandafter\\endalone\\fi\n"
 
 
-def latex_of(*grids: PrintedTable) -> str:
-    """As LaTeX: a `table` float for each grid, as wide as the text at most."""
-    return _ALONE + "\n".join(_float(grid) for grid in grids) + _END_ALONE
+def latex_of(*tables: PrintedTable) -> str:
+    """Returns tables as LaTeX: a `table` float for each, at most as wide as the text."""
+    return _ALONE + "\n".join(_float(table) for table in tables) + _END_ALONE
 
 
-def _float(grid: PrintedTable) -> str:
-    num_stub, num = len(grid.stub), len(grid.stub) + len(grid.columns)
-    body = _head_lines(grid)
-    for place, line in enumerate(grid.lines):
+def _float(table: PrintedTable) -> str:
+    num_stub, num = len(table.stub), len(table.stub) + len(table.columns)
+    body = _head_lines(table)
+    for place, line in enumerate(table.lines):
         if line.opens and place:
             body.append(r"\addlinespace")
         cells = [*map(escaped, line.heads), *("".join(map(_set, cell)) for cell in line.cells)]
         # a line that begins with [ would be taken for the \\'s own option
         body.append(("{}" if cells[0].startswith("[") else "") + " & ".join(cells) + r" \\")
-    notes = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {escaped(note)}}}" for note in grid.notes]
+    notes = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {escaped(note)}}}" for note in table.notes]
     return "\n".join(
         [
             r"\begin{table}[p]",
             r"\centering\footnotesize",
-            rf"\caption{{{escaped(grid.title)}}}",
+            rf"\caption{{{escaped(table.title)}}}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{'l' * num_stub}{'c' * (num - num_stub)}}}",
             r"\toprule",
@@ -160,14 +161,14 @@ def _float(grid: PrintedTable) -> str:
     )
 
 
-def _head_lines(grid: PrintedTable) -> list[str]:
-    """One line per level of heads: those that neighbours share are set once over all of them, with a rule below."""
-    depth, num_stub = max((len(path) for path in grid.columns), default=1), len(grid.stub)
+def _head_lines(table: PrintedTable) -> list[str]:
+    """Returns one line per level of heads: a head that neighbors share is set once over all of them, with a rule below."""
+    depth, num_stub = max((len(path) for path in table.columns), default=1), len(table.stub)
     lines: list[str] = []
     for level in range(depth):
         last = level == depth - 1
-        cells, rules, at = [escaped(head) if last else "" for head in grid.stub], [], num_stub + 1
-        for path, spanned in itertools.groupby(path[: level + 1] for path in grid.columns):
+        cells, rules, at = [escaped(head) if last else "" for head in table.stub], [], num_stub + 1
+        for path, spanned in itertools.groupby(path[: level + 1] for path in table.columns):
             width, head = len(list(spanned)), escaped(path[level])
             if last or not head:
                 cells += [head] * width
@@ -229,7 +230,7 @@ _ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308"
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX sets it in any font encoding; a sign that it has no command for is told by its number."""
+    """Returns text as LaTeX sets it in any font encoding; a sign that has no command is written as its number."""
     apart = text.replace("--", "-\0-")  # two hyphens would become a dash
     return "".join(_SIGNS.get(sign) or _letter(sign) for sign in apart).replace("\0", "{}")
 

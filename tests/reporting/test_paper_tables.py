@@ -267,7 +267,7 @@ def test_the_best_of_several_models_is_named():
     text = markdown_of(paper_table(table))
     assert "0.7050 ± 0.0071 (2) dino" in text
     assert "<u>" not in text.split("0.8050")[0].split("APTOS")[1], "best is bold, not underlined"
-    assert "a flattered choice" in text
+    assert "a flattering choice" in text
 
 
 def test_full_of_patchcam_is_fifty_thousand_here_and_all_in_print():
@@ -284,7 +284,7 @@ def test_numbers_of_a_paper_that_had_other_images_are_not_tested():
     assert row["difference"] == pytest.approx(0.605 - row["published_mean"])
     assert math.isnan(row["p"])
     assert row["differs"].startswith("the paper's photographs are private")
-    assert f"Derm27: not tested against the paper, for ours differ: {row['differs']}" in markdown_of(paper_table(table))
+    assert f"Derm27: not tested against the paper, because ours differ: {row['differs']}" in markdown_of(paper_table(table))
 
 
 def test_the_auc_of_one_label_is_taken_from_the_records():

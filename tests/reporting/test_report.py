@@ -22,7 +22,7 @@ from benchmark.reporting.figures.kinds.seeds import Seeds
 from benchmark.reporting.figures.registry import draw, plot
 from benchmark.reporting.frame import cell_changes, frame_of, model_notes
 from benchmark.reporting.groups import groups_of
-from benchmark.reporting.replicates import with_answers_of_one_run, with_replicates
+from benchmark.reporting.replicates import with_replicates_of_single_runs, with_replicates
 from benchmark.reporting.table_writers import latex_of, markdown_of
 from benchmark.reporting.tables import block_tables, default_baseline, summary
 from benchmark.results.predictions import Predictions
@@ -319,7 +319,7 @@ def test_copies_of_a_deterministic_answer_are_one_run_with_an_interval_over_test
     frame = frame_of(made, tasks)
     answers = {r.key: predictions(1 if r.cell.model == "imagenet" else 2) for r in made}
 
-    rows = with_answers_of_one_run(summary(frame, "imagenet"), frame, answers.__getitem__, tasks)
+    rows = with_replicates_of_single_runs(summary(frame, "imagenet"), frame, answers.__getitem__, tasks)
 
     assert rows["n"].tolist() == [1, 1]
     assert rows["p"].isna().all()

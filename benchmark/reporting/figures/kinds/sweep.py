@@ -16,7 +16,7 @@ from benchmark.reporting.figures.line_styles import LineStyle, legend_of, line_s
 from benchmark.reporting.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.reporting.figures.specs import FigureKind, FigureSpec
 from benchmark.reporting.figures.style import PanelSize, Plot, grid_of_panels, legend_entry, title_of, wrapped
-from benchmark.reporting.sweeps import Sweep, named, sweep_rows, sweeps_of
+from benchmark.reporting.sweeps import Sweep, sweep_rows, sweeps_of, value_text
 from benchmark.reporting.tables import summary
 
 WIDTH, HEIGHT = 2.6, 1.8
@@ -99,7 +99,7 @@ def _of_searches(selection: Selection, data: ReportData) -> list[tuple[str, pd.D
                 rows.append(
                     {
                         **facts,
-                        **{name: named(value) for name, value in trial.settings.items()},
+                        **{name: value_text(value) for name, value in trial.settings.items()},
                         "candidate": number,
                         "validation": trial.score,
                         "chosen": trial.chosen,
