@@ -24,7 +24,7 @@ from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import CONVERSION_SUFFIXES, WeightFile
 from benchmark.zoo.matching import LoadReport, read_encoder_tensors
 
-FORMAT = 3  # of note and conversion, and of what `encoder_tensors` makes of a file: one more where that changes
+FORMAT = 3  # of note and conversion, and of what `read_encoder_tensors` makes of a file: one more where that changes
 
 
 def load_converted(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.Tensor], LoadReport]:

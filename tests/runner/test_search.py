@@ -138,7 +138,7 @@ def test_seeds_that_change_nothing_make_one_cell(workspace, protocol, monkeypatc
     """Fixed weights, all images: every seed would give the same answer. Folds and drawn subsets are other questions."""
     from benchmark.experiment import grid as grids
 
-    monkeypatch.setattr(grids, "located", lambda *_: type("File", (), {"sha256": "ab" * 32})())
+    monkeypatch.setattr(grids, "find_weight_file", lambda *_: type("File", (), {"sha256": "ab" * 32})())
     asked = {"models": "imagenet", "protocol": protocol, "settings": []}
 
     def seeds(**more):

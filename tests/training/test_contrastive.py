@@ -19,7 +19,7 @@ from benchmark.training import loop
 from benchmark.training.contrastive import ContrastiveInput, nt_xent, saved_bytes, spread, train_contrastive
 from benchmark.training.loop import Diverged
 from benchmark.training.probe import PENALTIES, Probe, linear_scores, neighbor_scores
-from benchmark.zoo.backbone import build_encoder
+from benchmark.zoo.forms import build_encoder
 
 STATISTICS = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -234,16 +234,16 @@ import os, sys
 from pathlib import Path
 from benchmark.zoo import conversions as converted
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.fetch import located
+from benchmark.zoo.fetch import find_weight_file
 
 entry = ZooEntry.model_validate_json(os.environ["ENTRY"])
-file = located(entry, Path(os.environ["WEIGHTS"]))
-unpack, times = converted.encoder_tensors, []
-converted.encoder_tensors = lambda *told: times.append(1) or unpack(*told)
+file = find_weight_file(entry, Path(os.environ["WEIGHTS"]))
+unpack, times = converted.read_encoder_tensors, []
+converted.read_encoder_tensors = lambda *told: times.append(1) or unpack(*told)
 here = Path(os.environ["WEIGHTS"]) / f"ready-{os.getpid()}"
 here.touch()
 while len(list(here.parent.glob("ready-*"))) < 2: pass
-tensors, account = converted.encoder_of(entry, file)
+tensors, account = converted.load_converted(entry, file)
 print(len(times), account.num_loaded, float(tensors["conv1.weight"].double().sum()))
 """
 
