@@ -6,7 +6,7 @@ from heads import training_input
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from benchmark.training.closed_form import PENALTIES, TEMPERATURE, knn, logistic
+from benchmark.training.closed_form import PENALTIES, knn, logistic
 
 
 def of(part):
@@ -45,6 +45,7 @@ def test_logistic_regression_is_scikit_learns_with_the_penalty_that_validates_be
 
 
 def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):
+    """Weighed as DINO weighs them: by exp(cosine / 0.07) (Caron et al. 2021, appendix)."""
     inputs = training_input(held, tmp_path)
 
     result = knn(inputs)
@@ -55,7 +56,7 @@ def test_neighbours_vote_by_the_cosine_of_their_features(held, tmp_path):
     for place, row in enumerate(test[:9]):
         cosine = train @ row
         nearest = np.argsort(-cosine)[:num]
-        weight, labels = np.exp(cosine[nearest] / TEMPERATURE), inputs.train.targets[nearest]
+        weight, labels = np.exp(cosine[nearest] / 0.07), inputs.train.targets[nearest]
         wanted = [np.average(column[~np.isnan(column)], weights=weight[~np.isnan(column)]) for column in labels.T]
         np.testing.assert_allclose(result.test().predictions.score[place], wanted, rtol=1e-4)
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from heads import LABELS, WIDTH, training_input
 from torch import nn
 
@@ -131,3 +132,17 @@ def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
 
     assert np.isfinite(result.test().predictions.score).all()
     assert np.isnan(result.test().predictions.truth[10]).all()
+
+
+def test_a_heads_rate_falls_as_torchs_plateau_schedule_lets_it(held, tmp_path):
+    asked = {"learning_rate": 1.0, "plateau_patience": 1, "plateau_factor": 0.5, "max_epochs": 40, "early_stop": None}
+    (result,) = linear([training_input(held, tmp_path, **asked)])
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    expected = []
+    for line in result.fit.history:
+        expected.append(optimizer.param_groups[0]["lr"])
+        schedule.step(line["validation_loss"])
+    assert [line["learning_rate"] for line in result.fit.history] == pytest.approx(expected)
+    assert len(set(expected)) > 2, "it fell more than once"

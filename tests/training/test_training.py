@@ -273,11 +273,11 @@ def test_pieces_of_a_batch_give_the_whole_batchs_step(tmp_path):
         torch.manual_seed(3)
         return nn.Linear(6, 1)
 
-    ends = []
+    ends, train_losses = [], []
     for micro_batch in (8, 3):
         own = net()
         loss = lambda batch, own=own: losses.bce(own(batch.images), batch.targets)  # noqa: E731
-        train(
+        _, run = train(
             tmp_path / str(micro_batch),
             judge=validation_loss,
             net=own,
@@ -288,7 +288,9 @@ def test_pieces_of_a_batch_give_the_whole_batchs_step(tmp_path):
             loss=loss,
         )
         ends.append(own.weight.detach())
+        train_losses.append([line["train_loss"] for line in run.history])
 
+    assert train_losses[0] == pytest.approx(train_losses[1], rel=1e-3)
     # summed in another order: equal to rounding, after the some fifty Adam steps that may amplify it
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-3, atol=1e-4)
 
