@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmark.api.results import load_results, summary
     from benchmark.api.run import Plan, RunOutcome, plan, run
     from benchmark.api.status import Status, status
+    from benchmark.api.study import init_study
     from benchmark.errors import BenchmarkError
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "clean",
     "compare",
     "figure",
+    "init_study",
     "load_encoder",
     "load_results",
     "load_task",
@@ -63,6 +65,7 @@ _MODULES = {
     "clean": "benchmark.api.housekeeping",
     "compare": "benchmark.api.compare",
     "figure": "benchmark.api.report",
+    "init_study": "benchmark.api.study",
     "load_encoder": "benchmark.api.loading",
     "load_results": "benchmark.api.results",
     "load_task": "benchmark.api.loading",

@@ -6,7 +6,21 @@ import sys
 import typer
 
 from benchmark import __version__
-from benchmark.cli import compare, data, export, housekeeping, judge, merge, pretrain, report, run, suite, tasks, zoo
+from benchmark.cli import (
+    compare,
+    data,
+    export,
+    housekeeping,
+    init,
+    judge,
+    merge,
+    pretrain,
+    report,
+    run,
+    suite,
+    tasks,
+    zoo,
+)
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.logs import warnings_hidden
@@ -23,6 +37,7 @@ app.add_typer(zoo.app, name="zoo", help="Pretrained weights: list, show, add, fe
 app.add_typer(tasks.app, name="tasks", help="Tasks: list, show, check; your own: add, remove.")
 app.add_typer(data.app, name="data", help="Data sets: verify, show, prepare, split; phantoms.")
 app.add_typer(suite.app, name="suite", help="Suites, grids in files: check, schema.")
+app.command()(init.init)
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(run.status)
