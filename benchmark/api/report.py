@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 class Report:
     """A report that was written to `folder`.
 
-    `files`: their names; `tables`: what the terminal shows; `rows`: the numbers of the table, in the columns of `summary`
-    (None for a paper's tables and figures); `notes`: lines that must stand below the table; `suite`: what was reported, if
-    it was a suite.
+    `files`: their names; `answers`: a sentence for each task and setting; `tables`: what the terminal shows; `rows`: the
+    numbers of the table, in the columns of `summary` (None for a paper's tables and figures); `notes`: lines that must
+    stand below the table; `suite`: what was reported, if it was a suite.
     """
 
     folder: Path
     files: list[str]
     tables: "list[PrintedTable]"
+    answers: list[str] = field(default_factory=list)
     rows: "pd.DataFrame | None" = None
     notes: list[str] = field(default_factory=list)
     suite: "Suite | None" = None
@@ -68,6 +69,7 @@ def report(
 
     >>> bm.report(tasks="TXC", baseline="imagenet").folder  # doctest: +SKIP
     """
+    from benchmark.reporting.answers import block_answers
     from benchmark.reporting.bibliography import bibliography
     from benchmark.reporting.frame import model_notes
     from benchmark.reporting.replicates import with_replicates, with_replicates_of_single_runs
@@ -117,6 +119,7 @@ def report(
         folder=_write(store, output, title, files),
         files=[*files],
         tables=printed_tables(data, rows),
+        answers=block_answers(rows),
         rows=rows,
         notes=notes,
         suite=plan,

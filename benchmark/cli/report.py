@@ -79,6 +79,8 @@ def report(
         results=results,
         project=project,
     )
+    for answer in made.answers:
+        typer.echo(answer)
     console = out()
     for printed in made.tables:
         console.print(f"\n{printed.title}", markup=False)

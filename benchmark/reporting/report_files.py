@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.suite import Suite
+from benchmark.reporting.answers import block_answers, results_table
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.groups import groups_of
 from benchmark.reporting.paper_cells import table_numbers
@@ -57,9 +58,10 @@ def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bib
         with suppress(BenchmarkError):  # there is no data for it: one model, no epochs, no subgroups
             figures[name] = draw(data, spec)
     tables = printed_tables(data, rows)
+    answers = "".join(f"{answer}\n\n" for answer in block_answers(rows))
     files = {
         "report.html": page(data, rows, figures=figures, bibtex=bibtex),
-        "table.md": (markdown_of(*tables) + "".join(f"\n{line}\n" for line in notes)).encode(),
+        "table.md": (answers + markdown_of(*tables) + "".join(f"\n{line}\n" for line in notes)).encode(),
         "table.tex": latex_of(*tables).encode(),
         "table.csv": frame_csv(rows).encode(),
         "cells.csv": frame_csv(data.frame).encode(),
@@ -72,10 +74,13 @@ def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bib
 
 
 def printed_tables(data: ReportData, rows: pd.DataFrame) -> list[PrintedTable]:
-    """Returns the tables to print: one for each sweep, and one for each block that belongs to no sweep."""
+    """Returns the tables to print: all models on all tasks, where there is more than one; then one for each sweep, and one for
+    each block that belongs to no sweep.
+    """
     sweeps = sweeps_of(data.frame, data.records)
     swept = {block for sweep in sweeps for block in sweep.values}
-    return [*(sweep_table(sweep, rows) for sweep in sweeps), *block_tables(rows[~rows["block"].isin(swept)])]
+    tables = [*(sweep_table(sweep, rows) for sweep in sweeps), *block_tables(rows[~rows["block"].isin(swept)])]
+    return [results_table(data.frame, rows), *tables] if len(tables) > 1 else tables
 
 
 def paper_report(data: ReportData, suite: Suite, tables: list[str], figures: list[str]) -> PaperReport:

@@ -45,4 +45,4 @@ def test_the_marks_are_defined_once_and_have_one_meaning_each():
     }
 
     assert fmt.OVERLAP != fmt.NOT_DIFFERENT
-    assert written == {"report/format.py", "report/table_writers.py"}, "the second spells every sign in LaTeX"
+    assert written == {"reporting/format.py", "reporting/table_writers.py"}, "the second spells every sign in LaTeX"

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from benchmark import __version__
 from benchmark.reporting import format as formats
 from benchmark.reporting.against_paper import compare_with_papers
+from benchmark.reporting.answers import block_answers
 from benchmark.reporting.commands import commands_of
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.style import FigureFiles
@@ -53,6 +54,7 @@ def page(data: ReportData, rows: pd.DataFrame, *, figures: Mapping[str, FigureFi
             data=data,
             version=__version__,
             time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            answers=block_answers(rows),
             lines=lines,
             matrix=results_matrix(data, rows),
             task_facts=overview.task_facts(data),
