@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class Comparison:
     """How two models, or two runs of a grid, differ.
 
-    `table`: a row for each task and setting, in the columns of `reporting.compare.compare_sides`: means, `difference` (first minus
-    second, scores in 0..1) with its 95 % interval, p-values and a `verdict`. `sentences`: the answer in words, for each
-    kind of data (official, partial, own, phantom). `unread`: a line for each record that could not be read.
+    `table`: a row for each task and setting, in the columns of `compare_sides` (`benchmark.reporting.compare`): means,
+    `difference` (first minus second, scores in 0..1) with its 95 % interval, p-values and a `verdict`. `sentences`: the
+    answer in words, for each kind of data (official, partial, own, phantom). `unread`: a line for each record that could
+    not be read.
     """
 
     table: "pd.DataFrame"

@@ -44,8 +44,8 @@ def train_encoder(
     torch.set_num_threads(THREADS)
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     cells = grid.cells(indexes)
-    (asked,) = grid.asked
-    task = asked.task
+    (task_run,) = grid.task_runs
+    task = task_run.task
     with progress.cells(cells, {task.name: task.metric}) as show:
         show({"event": "started", "key": cells[0].key})
         runner = Runner(
@@ -56,7 +56,7 @@ def train_encoder(
             start=grid.entries[0],
             task=task,
             index=indexes[task.name],
-            recipe=asked.recipe,
+            recipe=task_run.recipe,
             seed=grid.seeds[0],
             name=name,
             title=title,

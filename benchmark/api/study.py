@@ -123,7 +123,7 @@ def _recipe(grid: "ResolvedGrid", settings: list[str]) -> dict[str, Any]:
     from benchmark.recipe import Recipe
 
     names = {text.partition("=")[0].strip() for text in settings}
-    recipe = Recipe.complete(*(one.task.recipe for one in grid.asked[:1]), settings=settings)
+    recipe = Recipe.complete(*(one.task.recipe for one in grid.task_runs[:1]), settings=settings)
     return {name: value for name, value in recipe.model_dump(mode="json").items() if name in names}
 
 

@@ -22,7 +22,7 @@ def check(
     counts = (
         plural(len(grid.models), "model"),
         f"{plural(len(grid.tasks), 'task')} ({first_few(task.name for task in grid.tasks)})",
-        plural(len({one.protocol for one in grid.asked}), "protocol"),
+        plural(len({one.protocol for one in grid.task_runs}), "protocol"),
         plural(len(grid.seeds), "seed"),
     )
     typer.echo(f"{suite} is a suite of {', '.join(counts)}; see its cells with: benchmark plan --suite {suite}")

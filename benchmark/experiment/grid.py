@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Cell, Weights
 from benchmark.data.index import Index
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.overlap import Pair, overlap, told
+from benchmark.experiment.overlap import Pair, contamination, describe_overlap
 from benchmark.experiment.selection import ALL_IMAGES, Portion, Search
 from benchmark.protocols.registry import find_protocol, incompatibility
 from benchmark.recipe import Recipe
@@ -19,8 +19,8 @@ from benchmark.zoo.fetch import find_weight_file
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRun:
-    """A task, how it is asked, and by which recipe; `only` these models, or all `but` these. `search`: the recipe fields
-    that are chosen on validation.
+    """A task, the protocol and the recipe by which it is run; with `only` these models, or with all `but` these. `search`:
+    the recipe fields that are chosen on validation.
     """
 
     task: TaskSpec
@@ -31,7 +31,7 @@ class TaskRun:
     but: tuple[str, ...] = ()
 
     def takes(self, model: str) -> bool:
-        """Whether a model is asked so."""
+        """Returns whether a model is run so."""
         listed = model not in self.but if self.only is None else model in self.only
         return listed and not incompatibility(self.protocol, self.task.kind, model)
 
@@ -40,8 +40,8 @@ Model = Sequence[tuple[ZooEntry, str]]  # its encoders' entries, with the digest
 
 
 def weights_of(entry: ZooEntry, sha256: str, recipe: Recipe, *, vectors: bool = False) -> Weights:
-    """An entry as a cell knows it: its file's digest, and the input statistics that the recipe asks for; `vectors`: it
-    is asked for features, in the form that the entry says.
+    """Returns an entry as a cell has it: with its file's digest and the input statistics that the recipe names; `vectors`:
+    its features are computed, in the form that the entry names.
     """
     native = recipe.input == "native"
     return Weights(
@@ -58,7 +58,7 @@ def weights_of(entry: ZooEntry, sha256: str, recipe: Recipe, *, vectors: bool = 
 
 def cells_of(
     models: Iterable[Model],
-    asked: Iterable[TaskRun],
+    task_runs: Iterable[TaskRun],
     indexes: Mapping[str, Index],
     seeds: Iterable[int],
     *,
@@ -70,14 +70,14 @@ def cells_of(
     `folds`: each seed is run once for each fold. A model that a protocol does not take makes no cell of it. Seeds that
     change nothing make one cell, of seed 0 (`seed_matters`).
     """
-    models, asked = list(models), list(asked)
+    models, task_runs = list(models), list(task_runs)
     cells = []
     for seed, (fraction, subset), fold, one, model in itertools.product(
-        seeds, portions, range(folds) if folds else [None], asked, models
+        seeds, portions, range(folds) if folds else [None], task_runs, models
     ):
         if not one.takes(name_of(model)):
             continue
-        vectors = _takes_vectors(one)
+        vectors = _takes_features(one)
         cell = Cell(
             weights=tuple(weights_of(entry, sha256, one.recipe, vectors=vectors) for entry, sha256 in model),
             task=one.task.name,
@@ -97,17 +97,17 @@ def cells_of(
     return list({cell.key: cell for cell in cells}.values())  # two names may stand for one size
 
 
-def _recipe_for(asked: TaskRun, model: Model) -> Recipe:
-    """The recipe of a model's cells: how first weights are drawn is no question where none are drawn by that rule."""
+def _recipe_for(task_run: TaskRun, model: Model) -> Recipe:
+    """Returns the recipe of a model's cells; without the rule that draws random weights where no weights are drawn by it."""
     drawn = any(entry.is_scratch for entry, _ in model)
-    headed = not asked.task.has_masks and not find_protocol(asked.protocol).deterministic
-    if drawn or headed:
-        return asked.recipe
-    return asked.recipe.model_copy(update={"initialization": Recipe().initialization})
+    has_linear_head = not task_run.task.has_masks and not find_protocol(task_run.protocol).deterministic
+    if drawn or has_linear_head:
+        return task_run.recipe
+    return task_run.recipe.model_copy(update={"initialization": Recipe().initialization})
 
 
 def seed_matters(cell: Cell) -> bool:
-    """Whether another seed could give the cell another answer: through training, fresh weights, the images that a subset
+    """Returns whether another seed could change the cell's numbers: through training, fresh weights, the images that a subset
     draws, or the values drawn for uncertain labels.
     """
     draws_images = cell.subset is not None or cell.fraction < 1
@@ -117,24 +117,24 @@ def seed_matters(cell: Cell) -> bool:
 
 
 def name_of(model: Model) -> str:
-    """A model's name in tables: its entries' names, joined by +."""
+    """Returns a model's name in tables: its entries' names, joined by +."""
     return "+".join(entry.name for entry, _ in model)
 
 
-def _takes_vectors(asked: TaskRun) -> bool:
-    protocol = find_protocol(asked.protocol)
-    return protocol.uses_features(asked.task.kind) or protocol.fuses
+def _takes_features(task_run: TaskRun) -> bool:
+    protocol = find_protocol(task_run.protocol)
+    return protocol.uses_features(task_run.task.kind) or protocol.fuses
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedGrid:
-    """A request, resolved. `asked`: each task with a protocol and a recipe; `models`: each the entries of its encoders;
+    """A request whose names were found. `task_runs`: each task with a protocol and a recipe; `models`: the entries of each;
     `notes`: what the request names and nothing uses.
     """
 
     workspace: Workspace
     models: list[tuple[ZooEntry, ...]]
-    asked: list[TaskRun]
+    task_runs: list[TaskRun]
     seeds: list[int]
     portions: list[Portion]
     folds: int | None
@@ -144,7 +144,7 @@ class ResolvedGrid:
     @property
     def tasks(self) -> list[TaskSpec]:
         """The tasks, each once."""
-        return list({one.task.name: one.task for one in self.asked}.values())
+        return list({one.task.name: one.task for one in self.task_runs}.values())
 
     @property
     def entries(self) -> list[ZooEntry]:
@@ -152,40 +152,44 @@ class ResolvedGrid:
         return list({entry.name: entry for model in self.models for entry in model}.values())
 
     def cells(self, indexes: dict[str, Index]) -> list[Cell]:
-        """The grid's cells; an entry whose file is not here counts as fresh (`lacking` names those)."""
+        """Returns the grid's cells; an entry whose file is not here counts as random weights (`lacking` returns those)."""
         digests = {}
         for entry in self.entries:
             file = None if entry.is_scratch else find_weight_file(entry, self.workspace.weights)
             digests[entry.name] = file.sha256 if file else ""
         models = [[(entry, digests[entry.name]) for entry in model] for model in self.models]
-        cells = cells_of(models, self.asked, indexes, self.seeds, portions=self.portions, folds=self.folds)
+        cells = cells_of(models, self.task_runs, indexes, self.seeds, portions=self.portions, folds=self.folds)
         return [cell for cell in cells if (cell.task, cell.model) not in self.left_out]
 
     def overlapping(self, indexes: dict[str, Index]) -> dict[Pair, tuple[str, ...]]:
-        """Tasks and models whose weights saw the task's images, and under which name."""
-        found = {
+        """Returns each pair of task and model whose weights were trained on the task's images, with the data sets' names."""
+        names = {
             (task.name, _named(model)): tuple(
-                name for entry in model for name in overlap(entry, task, phantom=indexes[task.name].phantom)
+                name
+                for entry in model
+                for name in contamination(entry, task, indexes[task.name], self.workspace.weights)
             )
             for task in self.tasks
             for model in self.models
         }
-        return {pair: seen for pair, seen in found.items() if seen}
+        return {pair: data_sets for pair, data_sets in names.items() if data_sets}
 
     def without(self, overlapping: Mapping[Pair, tuple[str, ...]]) -> "ResolvedGrid":
-        """The grid less these pairs; what then stands in none is not asked for. Raises BenchmarkError where nothing is left."""
-        kept = {(task.name, _named(model)) for task in self.tasks for model in self.models} - overlapping.keys()
-        if not kept:
-            raise BenchmarkError(f"nothing is left to run: {told(overlapping)}")
+        """Returns the grid without these pairs, and without models and tasks that are in no other pair. Raises BenchmarkError
+        where nothing is left.
+        """
+        left = {(task.name, _named(model)) for task in self.tasks for model in self.models} - overlapping.keys()
+        if not left:
+            raise BenchmarkError(f"nothing is left to run: {describe_overlap(overlapping)}")
         return replace(
             self,
-            models=[model for model in self.models if any(name == _named(model) for _, name in kept)],
-            asked=[asked for asked in self.asked if any(name == asked.task.name for name, _ in kept)],
+            models=[model for model in self.models if any(name == _named(model) for _, name in left)],
+            task_runs=[run for run in self.task_runs if any(name == run.task.name for name, _ in left)],
             left_out=overlapping.keys(),
         )
 
     def lacking(self) -> list[ZooEntry]:
-        """Entries whose files are not here."""
+        """Returns the entries whose files are not here."""
         return [e for e in self.entries if not e.is_scratch and find_weight_file(e, self.workspace.weights) is None]
 
 

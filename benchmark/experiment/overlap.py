@@ -1,9 +1,11 @@
 """Contamination: whether a task's images were among those that an entry's weights were trained on. Torch-free.
 
-The papers leave such cells out of their tables ("–"); so does `run`, unless it is told to allow and mark them. An entry
+The papers leave such cells out of their tables ("–"); so does `run`, unless --allow-overlap runs and marks them. An entry
 says in `pretrained_on` what its weights, and those that they were made from, have seen; a task in `images_of` and
 `root` whose images it uses. Where the data sets have only a part of their images in common (`shares_images_with`), cells
-are run and marked: the first paper prints them. Phantoms are images of their own: they overlap with phantoms alone.
+are run and marked: the first paper prints them. Phantoms are images of their own: they overlap with phantoms alone. Of an
+encoder that was trained here without labels the patients are known: it overlaps with a task where it saw a patient whom
+the task tests.
 """
 
 import json
@@ -11,10 +13,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmark.cell import Cell
+from benchmark.data.index import Index
+from benchmark.data.splitting import assign_splits
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 from benchmark.workspace import Workspace
 from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
+from benchmark.zoo.fetch import find_weight_file
 
 NOTE = "overlap: "  # begins a record's note, by which the table marks the row
 PHANTOM = "(phantom)"  # ends the name of a data set whose stand-ins were seen (pretrain)
@@ -49,7 +54,22 @@ def overlap(entry: ZooEntry, task: TaskSpec, *, phantom: bool) -> tuple[str, ...
     return _common(entry, (*task.images_of, task.root), phantom=phantom)
 
 
-def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace) -> list[str]:
+def contamination(entry: ZooEntry, task: TaskSpec, index: Index, weights: Path) -> tuple[str, ...]:
+    """Returns what `overlap` does, but nothing where the entry was made here from the task's own folder and is known to have
+    seen none of the patients whom the task tests: of its training images alone. `weights`: the folder of weight files.
+    """
+    names = overlap(entry, task, phantom=index.phantom)
+    own = data_set_name(task.root, phantom=index.phantom)
+    if set(names) != {own} or (file := find_weight_file(entry, weights)) is None:
+        return names
+    seen = patients_seen_by(file.path).get(own)
+    if seen is None:
+        return names
+    tested = index.table.loc[assign_splits(index, task.split) == "test", "patient"]
+    return () if seen.isdisjoint(tested) else names
+
+
+def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace, index: Index) -> list[str]:
     """Returns a record's notes about weights of the cell that saw the task's images, or some of them. Raises BenchmarkError for
     weights in no zoo file.
     """
@@ -58,11 +78,19 @@ def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace) -> list[str]
     notes = []
     for weights in cell.weights:
         entry = find_entry(weights.name, known)
-        if all_of_them := overlap(entry, task, phantom=phantom):
-            notes.append(f"{NOTE}{entry.name} was trained on the images of this task ({first_few(all_of_them)})")
+        names = overlap(entry, task, phantom=phantom)
+        if names and not contamination(entry, task, index, workspace.weights):
+            notes.append(f"{entry.name} was trained on training images of this task, of none of its test patients")
+        elif names:
+            notes.append(f"{NOTE}{entry.name} was trained on the images of this task ({first_few(names)})")
         elif not phantom and (some := _common(entry, task.shares_images_with, phantom=False)):
             notes.append(f"{NOTE}{entry.name} was trained on {first_few(some)}, which has images of this task")
     return notes
+
+
+def data_set_name(root: str, *, phantom: bool) -> str:
+    """Returns how `pretrained_on` names the data set in a folder."""
+    return f"{root} {PHANTOM}" if phantom else root
 
 
 def patients_seen_by(file: Path) -> dict[str, frozenset[str]]:
@@ -92,8 +120,8 @@ def _common(entry: ZooEntry, data_sets: Iterable[str], *, phantom: bool) -> tupl
     )
 
 
-def told(overlapping: Mapping[Pair, tuple[str, ...]]) -> str:
-    """One line about pairs that are not run, and how to run them."""
+def describe_overlap(overlapping: Mapping[Pair, tuple[str, ...]]) -> str:
+    """Returns a line about the pairs that are not run, and how to run them."""
     pairs = first_few([f"{model} on {task}" for task, model in overlapping])
     data_sets = first_few(dict.fromkeys(name for seen in overlapping.values() for name in seen))
     return (

@@ -13,7 +13,7 @@ from benchmark.data.index import Index
 from benchmark.data.registry import index_of
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.grid import ResolvedGrid
-from benchmark.experiment.overlap import Pair, told
+from benchmark.experiment.overlap import Pair, describe_overlap
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few
 from benchmark.zoo.fetch import fetch
@@ -62,7 +62,7 @@ def prepare_grid(grid: ResolvedGrid, *, allow_overlap: bool = False) -> Prepared
     prepared.notes.extend(f"{index.task}: {note}" for index in indexes.values() for note in index.notes)
     prepared.notes.extend([*notes_on_splits, *grid.notes])
     if overlapping:
-        prepared.notes.append(told(overlapping))
+        prepared.notes.append(describe_overlap(overlapping))
     return prepared
 
 

@@ -1,4 +1,4 @@
-"""What a command line asks for -> entries, tasks, indexes and cells; all that is wrong with it, at once."""
+"""What a user asks to run -> the grid of entries, tasks, protocols and recipes; everything that is wrong with it, at once."""
 
 import itertools
 import re
@@ -14,7 +14,7 @@ from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.registry import write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.grid import ResolvedGrid, TaskRun
-from benchmark.experiment.selection import Search, portions_from, searched, seeds_from, select, swept
+from benchmark.experiment.selection import Search, read_portions, read_search, read_seeds, read_sweep, select
 from benchmark.experiment.suite import Suite, read_suite, without_unused
 from benchmark.protocols.registry import PROTOCOLS, find_protocol, incompatibility, unused_fields
 from benchmark.recipe import Recipe
@@ -30,7 +30,7 @@ WEIGHT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """A request as it was written, a suite's defaults filled in; each field as the option of its name has it."""
+    """What a user asks to run, with a suite's defaults filled in. Each field holds the text of the option of its name."""
 
     workspace: Workspace
     models: str
@@ -62,7 +62,7 @@ class RunRequest:
         folds: int | None = None,
         suite: str | None = None,
     ) -> "RunRequest":
-        """From a verb's options. Raises BenchmarkError where they name no grid."""
+        """Returns the request that options make. Raises BenchmarkError where they name no grid."""
         grid = read_suite(suite, workspace.project / "tasks" / "suites") if suite else None
         models, tasks = models or (grid.models if grid else None), tasks or (grid.tasks if grid else None)
         if models is None or tasks is None:
@@ -86,7 +86,7 @@ class RunRequest:
         )
 
     def with_phantoms(self) -> "RunRequest":
-        """Where the suite brings phantoms: write those that are not there, and take them as the data."""
+        """Writes the suite's phantoms, where they are not there yet, and returns the request with them as its data."""
         if not self.suite or not self.suite.phantoms:
             return self
         folder = self.workspace.home / "phantoms" / self.suite.name
@@ -126,28 +126,28 @@ class RunRequest:
             raise BenchmarkError("; ".join(faults))
         if faults := unfit_ones(chosen, [known[name] for name in named], protocols):
             raise BenchmarkError("; ".join(faults))
-        search = searched(self.search)
+        search = read_search(self.search)
         notes: dict[str, None] = {}
-        asked = [
+        task_runs = [
             one
             for name in named
             for protocol in protocols
-            for settings in swept(self.sweep)
-            for one in self._asked(known[name], protocol, settings, search, notes)
+            for settings in read_sweep(self.sweep)
+            for one in self._task_runs(known[name], protocol, settings, search, notes)
         ]
         grid = ResolvedGrid(
             workspace=workspace,
             models=models,
-            asked=asked,
-            seeds=seeds_from(self.seeds),
-            portions=portions_from(self.fractions, self.subsets),
+            task_runs=task_runs,
+            seeds=read_seeds(self.seeds),
+            portions=read_portions(self.fractions, self.subsets),
             folds=self.folds,
             notes=list(notes),
         )
         _check_architectures(grid.entries, workspace.home)
         return grid
 
-    def _asked(
+    def _task_runs(
         self,
         task: TaskSpec,
         protocol: str,
@@ -155,8 +155,8 @@ class RunRequest:
         search: Search | None,
         notes: dict[str, None],
     ) -> list[TaskRun]:
-        """A task under a protocol: for most models by one recipe, for those that the suite names by theirs. What the
-        request names and the protocol does not use goes to `notes`.
+        """Returns a task under a protocol: most models by one recipe, those that the suite overrides by theirs. Fields that the
+        request names and the protocol does not use are added to `notes`.
         """
         suite = self.suite
         layers = [suite.recipe, suite.recipes.get(task.name, {})] if suite else []
@@ -165,13 +165,13 @@ class RunRequest:
 
         def recipe_of(more: dict[str, Any], values: dict[str, Any]) -> Recipe:
             # a searched value comes last: nothing else may decide over it
-            asked = task.complete_recipe(own, *layers, more, settings=(*self.settings, *settings))
-            recipe = task.complete_recipe(asked.model_dump(), values)
+            requested = task.complete_recipe(own, *layers, more, settings=(*self.settings, *settings))
+            recipe = task.complete_recipe(requested.model_dump(), values)
             if PROTOCOLS[protocol].uses_features(task.kind):
                 check_frozen(task.name, protocol, recipe)
             return without_unused(recipe, task, protocol)
 
-        def asked_of(more: dict[str, Any]) -> tuple[Recipe, Search | None]:
+        def recipe_and_search(more: dict[str, Any]) -> tuple[Recipe, Search | None]:
             unused = unused_fields(protocol, task.kind, recipe_of(more, {}))
             used = {name: values for name, values in (search or {}).items() if name not in unused}
             fields = {text.partition("=")[0].strip() for text in (*self.settings, *settings)}
@@ -183,7 +183,10 @@ class RunRequest:
             return candidates[0], used or None
 
         named = tuple(model for one in overrides for model in one.models)
-        recipes = [(asked_of({}), {"but": named}), *((asked_of(one.recipe), {"only": one.models}) for one in overrides)]
+        recipes = [
+            (recipe_and_search({}), {"but": named}),
+            *((recipe_and_search(one.recipe), {"only": one.models}) for one in overrides),
+        ]
         return [
             TaskRun(task=task, protocol=protocol, recipe=recipe, search=used, **whom)
             for (recipe, used), whom in recipes
@@ -191,14 +194,14 @@ class RunRequest:
 
 
 def unfit_ones(models: list[str], tasks: list[TaskSpec], protocols: list[str]) -> list[str]:
-    """Why a model or a protocol stands in no cell of the grid, one line each."""
+    """Returns a line for each model, protocol and task that is in no cell of the grid, with the reason."""
     reasons = {(m, p, t.name): incompatibility(p, t.kind, m) for m in models for p in protocols for t in tasks}
     faults: dict[str, str] = {}
     for place, names in ((0, models), (1, protocols), (2, [task.name for task in tasks])):
         for name in names:
-            its = [reason for asked, reason in reasons.items() if asked[place] == name]
-            if all(its):
-                faults.setdefault(its[0], f"{name}: {its[0]}")
+            of_name = [reason for combination, reason in reasons.items() if combination[place] == name]
+            if all(of_name):
+                faults.setdefault(of_name[0], f"{name}: {of_name[0]}")
     return list(faults.values())
 
 
@@ -243,7 +246,9 @@ def _hint_for_model(name: str, home: Path) -> str:
 
 
 def _coined(name: str) -> str | None:
-    """Names that no file lists: fresh weights of an architecture, and fusions, their encoders in alphabetical order."""
+    """Returns a name that no file lists: random weights of an architecture, or a fusion with its encoders in alphabetical
+    order; None for any other name.
+    """
     if "+" in name:
         members = sorted({member.strip() for member in name.split("+") if member.strip()})
         if len(members) < 2:

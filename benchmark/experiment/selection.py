@@ -23,7 +23,7 @@ def select(
     coin: Callable[[str], str | None] = lambda _: None,
     hint: Callable[[str], str] = lambda _: "",
 ) -> list[str]:
-    """Names chosen by `text`, in the order in which they are named, each once.
+    """Returns the names that `text` chooses, in the order in which they are named, each once.
 
     `known` maps names to families; `text` is a comma-separated list of names, `all` (`everything`, or all that is
     known), `family:NAME`, wildcards (`moco*`) and negations of any of these (`!moco-v1`). What is negated is left out,
@@ -67,7 +67,7 @@ def _matches(
         return everything
     if pattern.startswith("family:"):
         family = pattern.removeprefix("family:")
-        members = [name for name, its in known.items() if its and its == family]
+        members = [name for name, group in known.items() if group and group == family]
         if not members:
             raise BenchmarkError(
                 f"no {noun} family {family!r}: {did_you_mean(family, {f for f in known.values() if f})}"
@@ -86,8 +86,10 @@ def _matches(
     raise BenchmarkError(f"no {noun} {pattern!r}: {did_you_mean(pattern, known)}")
 
 
-def seeds_from(text: str) -> list[int]:
-    """`10` is seeds 0 to 9; a list (`3,7`) is those seeds; `0-4` is a range, ends included; `3,` is seed 3 alone."""
+def read_seeds(text: str) -> list[int]:
+    """Returns the seeds that a text names: `10` is seeds 0 to 9; `3,7` is those two; `0-4` is a range, both ends included; `3,`
+    is seed 3 alone. Raises BenchmarkError.
+    """
     text = text.strip()
     if re.fullmatch(r"\d+", text):
         count = int(text)
@@ -108,8 +110,10 @@ def seeds_from(text: str) -> list[int]:
     return list(dict.fromkeys(seeds))
 
 
-def portions_from(fractions: str | None, subsets: str | None) -> list[Portion]:
-    """`--fractions 0.01,0.1,1` and `--subsets S,500,F` as shares of the training part; all of it where neither is given."""
+def read_portions(fractions: str | None, subsets: str | None) -> list[Portion]:
+    """Returns the portions of the training split that `--fractions 0.01,0.1,1` or `--subsets S,500,F` name; all of it where
+    neither is given.
+    """
     if fractions is not None and subsets is not None:
         raise BenchmarkError("--fractions and --subsets: wanted one of them")
     if subsets is not None:
@@ -131,8 +135,10 @@ def portions_from(fractions: str | None, subsets: str | None) -> list[Portion]:
     return [(share, None) for share in dict.fromkeys(shares)]
 
 
-def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
-    """`NAME=A,B` of each of several options -> settings, one tuple for each combination; one empty where there is none."""
+def read_sweep(sweep: Iterable[str]) -> list[tuple[str, ...]]:
+    """Returns the settings that `NAME=A,B` of several options make, one tuple for each combination; one empty tuple where
+    there is no option.
+    """
     fields = []
     for text in sweep:
         name, equals, values = text.partition("=")
@@ -145,7 +151,7 @@ def swept(sweep: Iterable[str]) -> list[tuple[str, ...]]:
     return list(itertools.product(*fields))
 
 
-def searched(texts: Iterable[str]) -> Search | None:
+def read_search(texts: Iterable[str]) -> Search | None:
     """Returns what `--search NAME=A,B,…` of several options asks for: each field with its values, fields in alphabetical
     order; None where there is no option. `log:LOW:HIGH:NUM` stands for NUM values from 10^LOW to 10^HIGH, evenly spaced
     in the exponent. Raises BenchmarkError.
@@ -170,7 +176,7 @@ def searched(texts: Iterable[str]) -> Search | None:
 
 
 def _values_of(name: str, term: str) -> list[Any]:
-    """The values that one term of `--search` stands for, as a recipe has them."""
+    """Returns the values that one term of `--search` stands for, as a recipe has them."""
     if not term:
         return []
     if not term.startswith("log:"):

@@ -52,7 +52,7 @@ def check_suite(path: str, workspace: Workspace) -> ResolvedGrid:
     faults += _strangers("baseline", [suite.baseline] if suite.baseline else [], models)
     for override in suite.overrides:
         faults += _strangers("overrides: models", override.models, models)
-        faults += _strangers("overrides: protocol", [override.protocol], {one.protocol for one in grid.asked})
+        faults += _strangers("overrides: protocol", [override.protocol], {one.protocol for one in grid.task_runs})
     if faults:
         raise BenchmarkError(f"{path}: {'; '.join(faults)}")
     return grid

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmark.data.feature_cache import cache_of
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.overlap import overlap
-from benchmark.experiment.selection import seeds_from, select
+from benchmark.experiment.selection import read_seeds, select
 from benchmark.experiment.suite import Suite, read_suites
 from benchmark.protocols.registry import PROTOCOLS
 from benchmark.reporting.frame import frame_of, members_of
@@ -118,7 +118,7 @@ class ReportData:
         except BenchmarkError:
             return {}
         phantom = set(self.frame["data"]) == {"phantom"}
-        num_seeds = len(seeds_from(self.suite.seeds))
+        num_seeds = len(read_seeds(self.suite.seeds))
         return {
             (task, model): num_seeds
             for task in tasks

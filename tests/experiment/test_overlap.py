@@ -1,7 +1,10 @@
 """Contamination: a task whose images the weights were trained on is left out, or run and marked."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
+from indexes import an_index
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 
 from benchmark.cell import Cell
@@ -20,6 +23,13 @@ TINY = ("--set", "image_size=32", "--set", "train_resolution=64", "--set", "max_
 def entry_of(*pretrained_on, name="seen", **fields):
     told = {"family": "own", "architecture": "test_resnet", "container": "torch", "naming": "timm"}
     return ZooEntry(name=name, pretrained_on=pretrained_on, licence="CC0", cite="nobody", **{**told, **fields})
+
+
+def index_of(*, phantom, test=("p2",)):
+    """Three patients with an image each, of whom some are tested."""
+    index = an_index(["a"], ["p0", "p1", "p2"], [[0], [1], [0]])
+    index.table["part"] = ["test" if patient in test else "train" for patient in index.table["patient"]]
+    return replace(index, phantom=phantom)
 
 
 @pytest.fixture
@@ -104,12 +114,12 @@ def test_weights_that_saw_some_of_the_images_are_run_and_marked(workspace, tasks
     weights = IMAGENET.model_copy(update={"name": "some"})
     cell = made_up_cell(weights, task=task, data="official")
 
-    notes = overlap_notes(cell, tasks[task], workspace)
+    notes = overlap_notes(cell, tasks[task], workspace, index_of(phantom=False))
 
     assert notes == [f"overlap: some was trained on {pretrained_on}, which has images of this task"]
     assert notes[0].startswith(NOTE)
     assert overlap(entry_of(pretrained_on), tasks[task], phantom=False) == ()
-    assert overlap_notes(made_up_cell(weights, task=task), tasks[task], workspace) == []
+    assert overlap_notes(made_up_cell(weights, task=task), tasks[task], workspace, index_of(phantom=True)) == []
 
 
 def test_images_of_is_a_fact_that_changes_no_key(tmp_path):
@@ -228,10 +238,11 @@ def test_notes_name_each_of_several_weights(workspace, tasks):
     weights = tuple(IMAGENET.model_copy(update={"name": name}) for name in told)
     cell = {**made_up_cell().model_dump(), "weights": weights, "data": "official"}
 
-    notes = overlap_notes(Cell.model_validate(cell), tasks["TXC"], workspace)
+    notes = overlap_notes(Cell.model_validate(cell), tasks["TXC"], workspace, index_of(phantom=False))
 
     assert [note.split()[1] for note in notes] == ["seen", "too"]
-    assert overlap_notes(Cell.model_validate({**cell, "data": "phantom"}), tasks["TXC"], workspace) == []
+    phantom = Cell.model_validate({**cell, "data": "phantom"})
+    assert overlap_notes(phantom, tasks["TXC"], workspace, index_of(phantom=True)) == []
 
 
 def test_a_grid_without_its_pairs_keeps_every_other(workspace):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.selection import seeds_from, select
+from benchmark.experiment.selection import read_seeds, select
 
 KNOWN = {
     "scratch": "scratch",
@@ -132,7 +132,7 @@ def test_what_is_chosen_is_the_union_of_what_is_wanted_without_the_union_of_what
     ],
 )
 def test_seeds_are_a_count_a_list_or_a_range(text, expected):
-    assert expected == seeds_from(text)
+    assert expected == read_seeds(text)
 
 
 @pytest.mark.parametrize(
@@ -153,18 +153,18 @@ def test_seeds_are_a_count_a_list_or_a_range(text, expected):
 )
 def test_what_names_no_seeds_is_refused_in_words(text, said):
     with pytest.raises(BenchmarkError) as raised:
-        seeds_from(text)
+        read_seeds(text)
 
     assert said in str(raised.value)
 
 
 @given(st.lists(st.integers(0, 999), min_size=1))
 def test_a_list_of_seeds_is_those_seeds_each_once(seeds):
-    assert list(dict.fromkeys(seeds)) == seeds_from(",".join(map(str, seeds)) + ",")
+    assert list(dict.fromkeys(seeds)) == read_seeds(",".join(map(str, seeds)) + ",")
 
 
 @given(st.integers(0, 9999), st.integers(0, 99))
 def test_a_range_of_seeds_has_both_its_ends(first, more):
-    seeds = seeds_from(f"{first}-{first + more}")
+    seeds = read_seeds(f"{first}-{first + more}")
 
     assert list(range(first, first + more + 1)) == seeds

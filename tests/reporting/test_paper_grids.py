@@ -9,7 +9,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.experiment.groups import MAX_GROUP, group_cells
 from benchmark.experiment.preparation import check_splits, read_indexes
 from benchmark.experiment.request import RunRequest
-from benchmark.experiment.selection import portions_from, swept
+from benchmark.experiment.selection import read_portions, read_sweep
 from benchmark.experiment.suite import read_suite
 from benchmark.protocols.registry import PROTOCOLS, incompatibility
 from benchmark.recipe import Recipe
@@ -42,7 +42,7 @@ def test_protocols_are_listed_by_their_rank():
     (("0.5,0.5", None), [(0.5, None)]),
 ])  # fmt: skip
 def test_fractions_and_subsets_are_lists(text, wanted):
-    assert portions_from(*text) == wanted
+    assert read_portions(*text) == wanted
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -54,15 +54,15 @@ def test_fractions_and_subsets_are_lists(text, wanted):
 ])  # fmt: skip
 def test_a_wrong_portion_is_one_line(text, said):
     with pytest.raises(BenchmarkError, match=said):
-        portions_from(*text)
+        read_portions(*text)
 
 
 def test_sweeps_are_all_combinations_and_want_two_values():
-    assert swept([]) == [()]
-    assert swept(["a=1,2", "b=3,4"]) == [("a=1", "b=3"), ("a=1", "b=4"), ("a=2", "b=3"), ("a=2", "b=4")]
+    assert read_sweep([]) == [()]
+    assert read_sweep(["a=1,2", "b=3,4"]) == [("a=1", "b=3"), ("a=1", "b=4"), ("a=2", "b=3"), ("a=2", "b=4")]
     for wrong in ("a", "a=1", "a="):
         with pytest.raises(BenchmarkError, match="wanted NAME=A,B"):
-            swept([wrong])
+            read_sweep([wrong])
 
 
 def test_a_sweep_makes_cells_of_their_own(workspace):

@@ -9,7 +9,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.experiment.groups import group_cells
 from benchmark.experiment.preparation import read_indexes
 from benchmark.experiment.request import RunRequest
-from benchmark.experiment.selection import searched
+from benchmark.experiment.selection import read_search
 from benchmark.recipe import Recipe
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.kinds.sweep import SweepCurves
@@ -114,7 +114,7 @@ def test_a_search_is_a_cell_of_its_own_and_its_order_does_not_matter(workspace):
 
 
 def test_ranges_of_exponents_and_no_decay_can_be_searched():
-    assert searched(["learning_rate=log:-3:-1:3,weight_decay=0,1e-4"]) == {
+    assert read_search(["learning_rate=log:-3:-1:3,weight_decay=0,1e-4"]) == {
         "learning_rate": (0.001, 0.01, 0.1),
         "weight_decay": (None, 0.0001),
     }
@@ -130,7 +130,7 @@ def test_ranges_of_exponents_and_no_decay_can_be_searched():
 ])  # fmt: skip
 def test_a_wrong_search_is_one_line(text, said):
     with pytest.raises(BenchmarkError, match=said):
-        searched([text])
+        read_search([text])
 
 
 @pytest.mark.parametrize("protocol", ["logistic", "knn"])
@@ -167,7 +167,7 @@ def test_a_field_that_a_protocol_does_not_use_makes_no_cells_and_is_named(worksp
     assert "knn does not use learning_rate: no other cells for it" in told.text
 
 
-def swept(values, scores, validations, search=None, weights=None):
+def read_sweep(values, scores, validations, search=None, weights=None):
     """Records of one model, two seeds each, in a sweep of the learning rate."""
     records = []
     for value, score, validation in zip(values, scores, validations, strict=True):
@@ -180,7 +180,7 @@ def swept(values, scores, validations, search=None, weights=None):
 
 def test_a_sweep_is_one_table_of_validation_beside_test_with_the_chosen_value_marked(tasks):
     """The best test score, of the first rate, is not what validation chooses."""
-    records = swept([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
+    records = read_sweep([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
     by_key = {record.key: record for record in records}
     frame = frame_of(records, tasks)
 
@@ -205,7 +205,7 @@ def test_tables_that_differ_in_more_than_a_sweep_stay_apart(tasks):
 
 
 def test_sweeps_and_searches_are_drawn_with_every_number_in_the_table(tasks):
-    records = swept([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
+    records = read_sweep([1e-4, 1e-3, 1e-2], [0.95, 0.90, 0.80], [0.85, 0.88, 0.70])
     search = {"learning_rate": (1e-4, 1e-3), "weight_decay": (None, 1e-4)}
     trials = [
         SearchTrial(
