@@ -64,8 +64,8 @@ def _show(rows: "pd.DataFrame", said: list[str], margin: float, first: str, seco
 
     by_model = ["model"] * ("model" in rows)
     heads = (*by_model, "mean ± sd (n): A", "B", "A - B [95 % CI]", "p", "p (Holm)", "g")
-    beside = ("paired [95 % CI]", "p (pairs)", f"p (within ± {margin:g})", "other test sets [95 %]", "A is")
-    table = table_of("task", *heads, *beside)
+    more_heads = ("paired [95 % CI]", "p (pairs)", f"p (within ± {margin:g})", "other test sets [95 %]", "A is")
+    table = table_of("task", *heads, *more_heads)
     for _, row in rows.iterrows():
         paired = not math.isnan(row["paired_mean"])
         table.add_row(

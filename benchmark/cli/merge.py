@@ -66,7 +66,7 @@ def merge(
         for line in found.conflicts[:MAX_LINES]:
             typer.echo(f"kept as it is: {line}")
         if dry_run:
-            typer.echo(f"{_told(found, 'to take')} into {into.root}; nothing was written (--dry-run)")
+            typer.echo(f"{_describe(found, 'to take')} into {into.root}; nothing was written (--dry-run)")
             return
         ended = {"copied": 0, "there": 0, "claimed": 0}
         with counted("copied", console) as show:
@@ -74,7 +74,7 @@ def merge(
                 ended[copy(taken, into)] += 1
                 show(number, len(found.taken))
     found.same += ended["there"]
-    typer.echo(f"{_told(found, 'taken', ended['copied'])} into {into.root}")
+    typer.echo(f"{_describe(found, 'taken', ended['copied'])} into {into.root}")
     if ended["claimed"]:
         cells = plural(ended["claimed"], "cell")
         typer.echo(f"{cells} left out: other processes work on them; the same command takes them when they have ended")
@@ -86,22 +86,26 @@ def _refuse(found: "Survey") -> None:
         typer.echo(f"differs: {line}", err=True)
     more = len(found.conflicts) - 1
     others = f" (and {plural(more, 'other cell')}, listed above)" if 0 < more < MAX_LINES else ""
-    others = others or f" (and {more:,} other cells)" * bool(more)
+    if more >= MAX_LINES:
+        others = f" (and {more:,} other cells)"
     raise BenchmarkError(
         "the same cell with other numbers; nothing was copied (--keep leaves them as they are): "
         f"{found.conflicts[0]}{others}"
     )
 
 
-def _told(found: "Survey", word: str, count: int | None = None) -> str:
+def _describe(found: "Survey", word: str, count: int | None = None) -> str:
+    """Returns a line about what is merged: the cells that are taken, and those that are not and why."""
     count = len(found.taken) if count is None else count
     replaced = sum(taken.replaces for taken in found.taken.values())
     failed = sum(taken.record.status == "failed" for taken in found.taken.values())
-    beside = [f"{failed:,} of them failed"] * bool(failed)
-    beside += [f"{replaced:,} in place of failed ones"] * bool(replaced)
-    beside += [f"{found.same:,} there already with the same numbers"] * bool(found.same)
-    beside += [f"{plural(found.kept, 'failed cell')} not taken: done, failed or begun here"] * bool(found.kept)
-    beside += [f"{plural(len(found.conflicts), 'cell')} with other numbers kept as it is"] * bool(found.conflicts)
-    beside += [f"{plural(found.unfinished, 'unfinished cell')} not taken"] * bool(found.unfinished)
-    beside += [f"{plural(len(found.unread), 'unreadable record')} left out"] * bool(found.unread)
-    return "; ".join([f"{plural(count, 'cell')} {word}", *beside])
+    counts = [
+        (failed, f"{failed:,} of them failed"),
+        (replaced, f"{replaced:,} in place of failed ones"),
+        (found.same, f"{found.same:,} there already with the same numbers"),
+        (found.kept, f"{plural(found.kept, 'failed cell')} not taken: done, failed or begun here"),
+        (len(found.conflicts), f"{plural(len(found.conflicts), 'cell')} with other numbers kept as it is"),
+        (found.unfinished, f"{plural(found.unfinished, 'unfinished cell')} not taken"),
+        (len(found.unread), f"{plural(len(found.unread), 'unreadable record')} left out"),
+    ]
+    return "; ".join([f"{plural(count, 'cell')} {word}", *(line for number, line in counts if number)])

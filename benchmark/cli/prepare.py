@@ -18,7 +18,7 @@ def prepare(
     data: Data = None,
     project: Project = None,
 ) -> None:
-    """Decode a task's images once, ahead of `run`, into the caches that its cells will use; their size is told before."""
+    """Decode a task's images once, ahead of `run`, into the caches that its cells will use; print their size first."""
     import os
     import shutil
 

@@ -39,27 +39,27 @@ def split(
 
     workspace = workspace_of(data=data, project=project)
     spec = find_task(task, workspace)
-    kept = workspace.own_splits / f"{task}.csv"
+    own_split = workspace.own_splits / f"{task}.csv"
     if use is not None and forget:
         raise BenchmarkError("--use and --forget: wanted one of them")
     if use is not None:
         if not use.is_file():
             raise BenchmarkError(f"{use}: no such manifest: `benchmark data split {task}` writes one")
         assign_splits(apply_split_file(read_index(spec, workspace.data), use), spec.split)
-        write_whole(kept, use.read_bytes())
+        write_whole(own_split, use.read_bytes())
     if forget:
-        kept.unlink(missing_ok=True)
+        own_split.unlink(missing_ok=True)
     if use is not None or forget:
         typer.echo(f"{task}: {f'{use} is its split from now on' if use else 'its own split again'}")
         return
     index = index_of(spec, workspace)
     parts = assign_splits(index, spec.split)
     table = table_of("part", "images", "patients", "prevalence")
-    path, told = write_split_file(out, spec, settle_classes(index, spec, parts), parts)
-    for part, its in told["parts"].items():
-        prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in its["prevalence"].items())
-        table.add_row(part, f"{its['images']:,}", f"{its['patients']:,}", prevalence)
+    path, facts = write_split_file(out, spec, settle_classes(index, spec, parts), parts)
+    for part, counts in facts["parts"].items():
+        prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in counts["prevalence"].items())
+        table.add_row(part, f"{counts['images']:,}", f"{counts['patients']:,}", prevalence)
     console().print(table)
     for note in index.notes:
         typer.echo(printable(f"{task}: {note}"))
-    typer.echo(f"{plural(len(index.table), 'example')} in {path} (sha256 {told['sha256'][:16]})")
+    typer.echo(f"{plural(len(index.table), 'example')} in {path} (sha256 {facts['sha256'][:16]})")

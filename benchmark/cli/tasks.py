@@ -61,7 +61,7 @@ def check(sheet: Sheet, data: Data = None, project: Project = None) -> None:
 
 @app.command()
 def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
-    """Check your own fact sheet and keep it: its name then works wherever a task is named."""
+    """Check your own fact sheet and copy it: its name then works wherever a task is named."""
     from benchmark.files import write_whole
     from benchmark.tasks.registry import known_tasks
 
@@ -73,22 +73,22 @@ def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
         raise BenchmarkError(f"{sheet}: the project has a task {task.name} already: give yours another name")
     write_whole(workspace.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
     known_tasks(workspace)
-    typer.echo(f"{task.name} is kept: benchmark run --models … --tasks {task.name}")
+    typer.echo(f"{task.name} is a task now: benchmark run --models … --tasks {task.name}")
 
 
 @app.command()
 def remove(name: str = typer.Argument(help="A task of your own."), project: Project = None) -> None:
-    """Forget a fact sheet that `add` kept. Data and results stay."""
+    """Remove a fact sheet that `add` copied. Data and results stay."""
     folder = workspace_of(project=project).own_tasks
-    kept = {path.stem: path for path in folder.glob("*.yaml")}  # a name of elsewhere is none of these
-    if name not in kept:
-        raise BenchmarkError(f"no task {name!r} of your own in {folder}: {did_you_mean(name, kept)}")
-    kept[name].unlink()
+    own = {path.stem: path for path in folder.glob("*.yaml")}  # a name of elsewhere is none of these
+    if name not in own:
+        raise BenchmarkError(f"no task {name!r} of your own in {folder}: {did_you_mean(name, own)}")
+    own[name].unlink()
     typer.echo(f"{name} is forgotten")
 
 
 def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
-    """The task, after its data were read, parted and looked at; what was found is printed."""
+    """Returns the task, after its data were read and split and a few images opened; prints what was found."""
     from benchmark.cli.console import out, table_of
     from benchmark.data.image_files import read_image, read_mask
     from benchmark.data.labels import settle_classes
@@ -107,7 +107,7 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     parts = assign_splits(index, task.split)
     shown = settle_classes(index, task, parts)
     table = table_of("part", "images", "patients", "labels")
-    looked = 0
+    num_opened = 0
     for part, facts in split_facts(shown, parts).items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in facts["prevalence"].items())
         table.add_row(part, f"{facts['images']:,}", f"{facts['patients']:,}", prevalence)
@@ -115,11 +115,11 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
             pixels, _ = read_image(index.root / row["image"], task.windows)
             if "mask" in row:
                 read_mask(row["mask"], index.root, pixels.shape[:2])
-            looked += 1
+            num_opened += 1
     console = out()
     console.print(f"{task.name}: {task.kind}, scored by {task.metric}; {index.root}", markup=False)
     console.print(table)
     for note in index.notes:
         console.print(printable(f"{task.name}: {note}"), markup=False)
-    console.print(f"{plural(looked, 'image')} opened; `benchmark data verify` opens all", markup=False)
+    console.print(f"{plural(num_opened, 'image')} opened; `benchmark data verify` opens all", markup=False)
     return task

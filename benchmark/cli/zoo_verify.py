@@ -25,7 +25,7 @@ def verify(
     """Check files here: digest, the report of every tensor, and whether the net's features are a trained one's.
 
     FAIL: the file is damaged or another, or not exactly the encoder. WARN: it loads, and its features are constant, not
-    finite, or as a fresh net's. Entries whose file is not here are said to be so. Each verdict is told as it is reached,
+    finite, or like those of random weights. Each verdict is printed as soon as it is known,
     the table at the end.
     """
     from benchmark.cli.console import out, table_of
@@ -45,32 +45,52 @@ def verify(
     table = table_of(
         "name", "verdict", "digest", "from the file", "dropped", "fingerprint", "from fresh", "licence", "what"
     )
-    seen = []
+    inspections = []
     entries = [entry for entry in chosen if not entry.is_scratch]
     for number, entry in enumerate(entries, 1):
-        seen.append(inspect(entry, workspace.weights))
-        table.add_row(*_row(seen[-1]))
-        if seen[-1].verdict != "not here":  # that takes no time
-            typer.echo(f"[{number}/{len(entries)}] {entry.name}: {seen[-1].verdict}", err=True)
+        inspections.append(inspect(entry, workspace.weights))
+        table.add_row(*_row(inspections[-1]))
+        if inspections[-1].verdict != "not here":  # that takes no time
+            typer.echo(f"[{number}/{len(entries)}] {entry.name}: {inspections[-1].verdict}", err=True)
     out().print(table)
-    if any(inspection.fingerprint for inspection in seen):
+    if any(inspection.fingerprint for inspection in inspections):
         typer.echo(WHAT_MAY_DIFFER)
     if as_json:
-        told = {"format": FORMAT, "note": WHAT_MAY_DIFFER, "entries": [inspection.as_json() for inspection in seen]}
-        write_whole(as_json, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    if any(inspection.verdict == "FAIL" for inspection in seen):
+        content = {
+            "format": FORMAT,
+            "note": WHAT_MAY_DIFFER,
+            "entries": [inspection.as_json() for inspection in inspections],
+        }
+        write_whole(as_json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if any(inspection.verdict == "FAIL" for inspection in inspections):
         raise typer.Exit(1)
 
 
-def _row(seen: "Inspection") -> list[str]:
+def _row(inspection: "Inspection") -> list[str]:
     share = dropped = print_ = distance = ""
-    what = "; ".join(seen.reasons) if seen.reasons else seen.source if seen.verdict == "not here" else ""
-    if seen.report:
-        share, dropped = f"{seen.report.loaded_fraction:.1%}", str(len(seen.report.dropped))
-        what = what or first_few(seen.report.dropped)
-    if seen.fingerprint:
-        of = seen.fingerprint
+    what = (
+        "; ".join(inspection.reasons)
+        if inspection.reasons
+        else inspection.source
+        if inspection.verdict == "not here"
+        else ""
+    )
+    if inspection.report:
+        share, dropped = f"{inspection.report.loaded_fraction:.1%}", str(len(inspection.report.dropped))
+        what = what or first_few(inspection.report.dropped)
+    if inspection.fingerprint:
+        of = inspection.fingerprint
         print_ = f"{of.mean:.4g} ± {of.sd:.4g}; {', '.join(f'{number:.4g}' for number in of.first)}; {of.hash}"
-    if seen.statistics and seen.statistics.distance is not None:
-        distance = f"{seen.statistics.distance:.2g} (fresh: {seen.statistics.fresh_distance:.2g})"
-    return [seen.name, seen.verdict, seen.digest or "", share, dropped, print_, distance, seen.licence, what]
+    if inspection.statistics and inspection.statistics.distance is not None:
+        distance = f"{inspection.statistics.distance:.2g} (fresh: {inspection.statistics.fresh_distance:.2g})"
+    return [
+        inspection.name,
+        inspection.verdict,
+        inspection.digest or "",
+        share,
+        dropped,
+        print_,
+        distance,
+        inspection.licence,
+        what,
+    ]
