@@ -3,7 +3,8 @@
 from benchmark.cell import Cell
 from benchmark.data.index import Index
 from benchmark.experiment.grid import TaskRun, cells_of
-from benchmark.pretrain.entry import data_set_name, entry_made_before, family_of, licence_of, register
+from benchmark.experiment.overlap import data_set_name
+from benchmark.pretrain.entry import data_sets_of, entry_made_before, family_of, licence_of, register
 from benchmark.recipe import Recipe
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
@@ -53,7 +54,7 @@ def _entry(name: str, title: str, start: ZooEntry, task: TaskSpec, cell: Cell, s
         family=family_of(start),
         method="supervised",
         architecture=start.architecture,
-        pretrained_on=(*start.pretrained_on, data_set_name(task.root, phantom=cell.data == "phantom")),
+        pretrained_on=data_sets_of(start, data_set_name(task.root, phantom=cell.data == "phantom")),
         source=f"file:{name}.safetensors",
         container="safetensors",
         naming="timm",

@@ -16,8 +16,9 @@ from benchmark.data.decoding import StoredSize
 from benchmark.data.rendering import PixelSource
 from benchmark.data.views import PairSplit
 from benchmark.errors import BenchmarkError
+from benchmark.experiment.overlap import data_set_name
 from benchmark.files import digest_of
-from benchmark.pretrain.entry import data_set_name, entry_made_before, family_of, licence_of, register
+from benchmark.pretrain.entry import data_sets_of, entry_made_before, family_of, licence_of, register
 from benchmark.pretrain.images import FEW_IMAGES, TrainingImages
 from benchmark.pretrain.probing import probe_of
 from benchmark.random_streams import Purpose, stream
@@ -240,7 +241,7 @@ class ContrastiveTraining:
             family=family_of(start),
             method=title,
             architecture=start.architecture,
-            pretrained_on=(*start.pretrained_on, data_set_name(root, phantom=images.index.phantom)),
+            pretrained_on=data_sets_of(start, data_set_name(root, phantom=images.index.phantom)),
             source=f"file:{self.name}.safetensors",
             container="safetensors",
             naming="timm",

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import nn
 
 from benchmark.errors import BenchmarkError
-from benchmark.experiment.overlap import PATIENTS, PHANTOM, patients_seen_by
+from benchmark.experiment.overlap import PATIENTS, patients_seen_by
 from benchmark.files import write_whole
 from benchmark.workspace import Workspace
 from benchmark.zoo import fetch, forms, matching
@@ -45,9 +45,9 @@ def licence_of(start: ZooEntry, images: str, licence: str) -> str:
     return start.licence if terms in start.licence else f"{start.licence or NO_LICENCE}; {terms}"
 
 
-def data_set_name(root: str, *, phantom: bool) -> str:
-    """Returns how `pretrained_on` names a data set."""
-    return f"{root} {PHANTOM}" if phantom else root
+def data_sets_of(start: ZooEntry, data_set: str) -> tuple[str, ...]:
+    """Returns what an encoder has seen that was trained from `start` on a data set, that one last."""
+    return (*(name for name in start.pretrained_on if name != data_set), data_set)
 
 
 def register(

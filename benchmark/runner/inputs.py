@@ -167,7 +167,7 @@ class InputBuilder:
         task = self.task_of(cell)
         index = self._index_of(task, cell)
         return RecordFacts(
-            notes=[*index.notes, *overlap_notes(cell, task, self.workspace)],
+            notes=[*index.notes, *overlap_notes(cell, task, self.workspace, index)],
             data_status=status_of(index, task, self.workspace),
             num_images=index.num_listed,
             num_published=task.num_published,
