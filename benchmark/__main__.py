@@ -8,7 +8,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from benchmark.cli.main import main as run
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a cluster ends a job by SIGTERM: states are written first
+        signal.signal(number, signal.default_int_handler)
     run()
 
 

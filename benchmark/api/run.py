@@ -75,6 +75,7 @@ class RunOutcome:
     num_done: int
     failures: list[str]
     pending: dict[str, list[str]]
+    num_elsewhere: int = 0  # cells that other processes still work on, where the run did not wait for them
 
     @property
     def is_complete(self) -> bool:
@@ -155,6 +156,7 @@ def run(
     workers: int = 0,
     device: str = "auto",
     retry_failed: bool = False,
+    wait: bool = True,
     track: list[str] | None = None,
     offline: bool = False,
     results: PathLike | None = None,
@@ -165,8 +167,9 @@ def run(
     """Trains and judges every cell of a grid that is not done yet, and returns how that ended.
 
     Arguments are those of `plan`, and `workers` (processes; 0: one for each GPU, one on a CPU), `device` (auto, cpu, cuda,
-    cuda:N), `retry_failed`, `track` (such as `["tensorboard:logs"]`), `offline`, and `progress`: True shows bars on
-    standard error, a `bm.Progress` receives the events, False shows nothing.
+    cuda:N), `retry_failed`, `wait` (False leaves cells to other living processes that work on them), `track` (such as
+    `["tensorboard:logs"]`), `offline`, and `progress`: True shows bars on standard error, a `bm.Progress` receives the
+    events, False shows nothing.
 
     Cells that fail do not raise: they are listed in the outcome. The same call again continues where an interrupted one
     stopped. Raises BenchmarkError for a wrong request. Cells run in processes of their own: a script needs the usual
@@ -223,6 +226,7 @@ def run(
     num_done = len(done)
     failures = [f"{record.cell.title}: {record.error}" for record in failed]
     pending: dict[str, list[str]] = {}
+    num_elsewhere = 0
     if due:
         from benchmark.experiment.groups import group_cells
         from benchmark.scheduler.local import LocalScheduler
@@ -241,9 +245,16 @@ def run(
                     pending.setdefault(event["reason"], []).append(titles[event["key"]])
 
             scheduler = LocalScheduler(
-                workspace=workspace, workers=workers, device=device, retry_failed=retry_failed, tell=tell
+                workspace=workspace, workers=workers, device=device, retry_failed=retry_failed, wait=wait, tell=tell
             )
-            num_done += scheduler.run(group_cells(due, prepared.tasks))["done"]
+            tally = scheduler.run(group_cells(due, prepared.tasks))
+            num_done += tally["done"]
+            num_elsewhere = tally["elsewhere"]
     return RunOutcome(
-        results=workspace.results, num_cells=len(cells), num_done=num_done, failures=failures, pending=pending
+        results=workspace.results,
+        num_cells=len(cells),
+        num_done=num_done,
+        failures=failures,
+        pending=pending,
+        num_elsewhere=num_elsewhere,
     )

@@ -27,6 +27,8 @@ from benchmark.cli.options import (
     Tasks,
     one_suite,
 )
+from benchmark.cli.submit import DryRun, NoWait, On, submit_run
+from benchmark.errors import BenchmarkError
 from benchmark.text import plural, printable
 
 Track = Annotated[
@@ -122,6 +124,9 @@ def run(
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed cells again.")] = False,
     track: Track = None,
+    no_wait: NoWait = False,
+    on: On = None,
+    dry_run: DryRun = False,
     offline: Offline = False,
     results: Results = None,
     data: Data = None,
@@ -133,6 +138,28 @@ def run(
     from benchmark.cli.console import resumable
 
     suite = one_suite(suite_file, suite)
+    if dry_run and on is None:
+        raise BenchmarkError("--dry-run belongs to --on: `benchmark plan` shows what a run on this machine would do")
+    if on is not None:
+        options = {
+            "models": models,
+            "tasks": tasks,
+            "protocol": protocol,
+            "seeds": seeds,
+            "settings": settings,
+            "sweep": sweep,
+            "search": search,
+            "fractions": fractions,
+            "subsets": subsets,
+            "folds": folds,
+            "suite": suite,
+            "allow_overlap": allow_overlap,
+            "device": device,
+            "retry_failed": retry_failed,
+            "track": track,
+        }
+        submit_run(on, options, dry_run=dry_run, offline=offline, results=results, data=data, project=project)
+        return
     with resumable():
         outcome = run_grid(
             models=models,
@@ -150,6 +177,7 @@ def run(
             workers=workers,
             device=device,
             retry_failed=retry_failed,
+            wait=not no_wait,
             track=track,
             offline=offline,
             results=results,
@@ -159,14 +187,16 @@ def run(
         )
     for failure in outcome.failures[:20]:
         typer.secho(f"failed: {failure}", err=True, fg="red")
-    options = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(tasks or '')}"]
+    shown = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(tasks or '')}"]
     if results is not None:
-        options.append(f"--results {shlex.quote(str(results))}")
+        shown.append(f"--results {shlex.quote(str(results))}")
     cells = f"{outcome.num_done:,} of {plural(outcome.num_cells, 'cell')} done in {outcome.results}"
-    typer.echo(f"{cells}; the table: benchmark report {' '.join(options)}")
+    typer.echo(f"{cells}; the table: benchmark report {' '.join(shown)}")
     if outcome.failures:
         num = plural(len(outcome.failures), "cell")
         typer.echo(f"{num} failed: benchmark status tells why, --retry-failed takes them again")
+    if outcome.num_elsewhere:
+        typer.echo(f"{plural(outcome.num_elsewhere, 'cell')} left to other processes that work on them")
     for reason, names in outcome.pending.items():
         typer.secho(f"{plural(len(names), 'cell')} left pending, the same command takes them again: {reason}", err=True)
     if not outcome.is_complete:

@@ -1,6 +1,7 @@
 """Makes the record of a trained cell: its scores, and the facts that stand beside them."""
 
 import datetime as dt
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -127,6 +128,7 @@ def failed_record(cell: Cell, error: Exception, attempt: int, device: torch.devi
         finished=_now(),
         error=reason.split("\n")[0],
         traceback=reason if known else "".join(traceback.format_exception(error)),
+        notes=[f"the worker's log: {log}"] if (log := os.environ.get("BENCHMARK_LOG")) else [],
         environment=environment_of(device),
     )
 

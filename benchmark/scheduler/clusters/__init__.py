@@ -1,0 +1,1 @@
+"""Clusters that start workers: each worker is the same `benchmark run` on a results folder that all machines see."""
