@@ -188,6 +188,21 @@ def replicated(statistic: Statistic, units: ArrayLike, replicates: int = REPLICA
     return np.concatenate([statistic.replicated(counts) for counts in resampled(units, replicates, seed)])
 
 
+def bca_interval(values: ArrayLike, *, replicates: int = REPLICATES, seed: int = 0) -> tuple[float, float]:
+    """Returns the ends of the 95 % bias-corrected and accelerated interval (Efron 1987) of the mean of N values, NaN left
+    out; NaN where they do not vary.
+    """
+    known = _known(values)
+    mean = sums_statistic(
+        np.stack([known, np.ones_like(known)], axis=1)[:, None], lambda sums: sums[..., 0] / sums[..., 1]
+    ).mean_over()
+    if len(known) < 2:
+        return math.nan, math.nan
+    units = np.arange(len(known))
+    found = replicated(mean, units, replicates, seed)
+    return interval(float(known.mean()), found, "bca", jackknife=mean.left_out(units))
+
+
 def interval(
     estimate: float,
     replicates: ArrayLike,

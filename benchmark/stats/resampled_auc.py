@@ -31,19 +31,8 @@ def auc(truth: ArrayLike, score: ArrayLike) -> float:
     return float((ranks[positive].sum() - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative))
 
 
-def bootstrap_auc(truth: ArrayLike, score: ArrayLike, counts: ArrayLike) -> Floats:
-    """AUC of resampled examples: R x labels (R for one-dimensional `truth`), ties counting half.
-
-    `truth` N x labels of 0, 1, NaN (left out), `score` likewise, `counts` R x N. NaN where a replicate has one class.
-    """
-    truth, score, counts = np.asarray(truth, dtype=float), np.asarray(score), np.asarray(counts)
-    rows, of_counts = max(1, CHUNK // max(1, counts.shape[1])), auc_of_counts(truth, score)
-    found = np.concatenate([of_counts(counts[start : start + rows]) for start in range(0, len(counts), rows)])
-    return found[:, 0] if truth.ndim == 1 else found
-
-
 def auc_of_counts(truth: ArrayLike, score: ArrayLike) -> Callable[[NDArray[Any]], Floats]:
-    """What makes counts R x N into AUCs R x labels, the sorting done: `bootstrap_auc` for one chunk after another."""
+    """What makes counts R x N into AUCs R x labels, the sorting done."""
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
     of_labels = [weighted_auc(t, s) for t, s in zip(_columns(truth), _columns(score), strict=True)]
 
