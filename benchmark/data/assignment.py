@@ -20,7 +20,7 @@ from benchmark.text import first_few
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingShare:
-    """How much of the training split is used, and which fold is the validation split (number from 0, of how many)."""
+    """Says how much of the training split is used, and which fold is the validation split (number from 0, of how many)."""
 
     fraction: float = 1.0
     subset: int | None = None
@@ -50,12 +50,12 @@ EVERYTHING = TrainingShare()
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """Which rows of an index belong to a cell's splits, and their labels.
+    """Says which rows of an index belong to a cell's splits, and holds their labels.
 
-    `index`: with the task's final classes. `splits`: row -> train, validation or test. `training`, `validation`, `test`:
-    rows of the index's table; of the training split only the share that is used. `training_labels` (uncertain labels
-    drawn) and `evaluation_labels`: all rows of the table x labels. `oversample`: whether an epoch repeats rare classes.
-    `notes`: which split lacks a class that another one has.
+    `index`: with the task's final classes. `splits`: row -> train, validation or test. `training`, `validation`,
+    `test`: rows of the index's table; of the training split only the share that is used. `training_labels` (uncertain
+    labels drawn) and `evaluation_labels`: all rows of the table x labels. `oversample`: whether an epoch repeats rare
+    classes. `notes`: which split lacks a class that another one has.
     """
 
     index: Index

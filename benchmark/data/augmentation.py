@@ -30,7 +30,7 @@ MAX_ROTATION = 7.0  # degrees either way (code)
 
 @dataclass(frozen=True)
 class AugmentationParameters:
-    """One image's augmentation: the crop (pixels of the source), whether it is mirrored, the rotation in degrees."""
+    """Holds one image's augmentation: the crop (pixels of the source), whether it is mirrored, the rotation in degrees."""
 
     top: int
     left: int
@@ -41,8 +41,8 @@ class AugmentationParameters:
 
 
 def draw(height: int, width: int, generator: torch.Generator, rotation: float = MAX_ROTATION) -> AugmentationParameters:
-    """Draw a crop, a flip and a rotation of up to `rotation` degrees as torchvision's transforms do from a generator in
-    the same state.
+    """Draws a crop, a flip and a rotation of up to `rotation` degrees, as torchvision's transforms draw them from a
+    generator in the same state.
     """
     top, left, crop_height, crop_width = _draw_crop(height, width, generator)
     mirrored = bool(torch.rand(1, generator=generator) < 0.5)
@@ -72,7 +72,9 @@ def _draw_crop(height: int, width: int, generator: torch.Generator) -> tuple[int
 
 
 def render_exact(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pixels:
-    """The papers' pixels: PIL crop, antialiased bilinear resize, mirror, rotation by nearest neighbor on black."""
+    """Renders the papers' pixels: PIL crop, antialiased bilinear resize, mirror, rotation by nearest neighbor over
+    black.
+    """
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     box = (drawn.left, drawn.top, drawn.left + drawn.width, drawn.top + drawn.height)
     image = image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
@@ -84,8 +86,8 @@ def render_exact(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pi
 
 
 def render_fast(pixels: Pixels, drawn: AugmentationParameters, size: int) -> Pixels:
-    """The same crop, mirror and rotation in one bilinear warp. A warp alone would alias a crop of twice `size` and
-    more, so such a crop is first averaged over whole blocks of pixels (and loses less than a block at its far edges).
+    """Renders the same crop, mirror and rotation in one bilinear warp. A warp alone would alias a crop of twice `size`
+    and more, so such a crop is first averaged over blocks of pixels (and loses less than a block at its far edges).
     """
     crop: NDArray[Any] = pixels[drawn.top : drawn.top + drawn.height, drawn.left : drawn.left + drawn.width]
     block = min(drawn.height, drawn.width) // size
@@ -118,7 +120,8 @@ RENDERERS: dict[str, Callable[[Pixels, AugmentationParameters, int], Pixels]] = 
 
 
 def tone(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Brightness moved by up to 0.2 of the range, the spread about each channel's mean scaled by 0.8 to 1.2, clipped.
+    """Returns the image with its brightness moved by up to 0.2 of the range and its contrast (the spread about each
+    channel's mean) scaled by 0.8 to 1.2, clipped.
 
     Azizi 2021, supplement A.2, prints the factor of contrast as U(-0.2, 0.2), read here as one plus that.
     """
@@ -129,13 +132,13 @@ def tone(pixels: Pixels, generator: torch.Generator) -> Pixels:
 
 
 def flips(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Mirrored left to right, top to bottom, both or not at all."""
+    """Returns the image mirrored left to right, top to bottom, both or not at all."""
     down, across = (torch.rand(2, generator=generator) < 0.5).tolist()
     return np.ascontiguousarray(pixels[:: -1 if down else 1, :: -1 if across else 1])
 
 
 def color() -> A.Compose:
-    """Color and blur of photographs, after the crop.
+    """Returns the color and blur augmentation of photographs, which follows the crop.
 
     Departs: the strengths of the photographs' augmentation are ours: the paper names its operations alone.
     """
@@ -145,7 +148,7 @@ def color() -> A.Compose:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What a classification augmentation does: crop, mirror and rotate by up to `rotation` degrees (0: none of these);
+    """Defines a classification augmentation: crop, mirror and rotate by up to `rotation` degrees (0: none of these);
     then `finish`; then an albumentations composition.
     """
 
@@ -154,7 +157,9 @@ class Augmentation:
     compose: Callable[[], A.Compose] | None = None
 
     def render(self, how: str, pixels: Pixels, size: int, seed: int, composed: A.Compose | None) -> Pixels:
-        """One image augmented from a stream's seed, size x size; `composed` is `compose()`, one a thread."""
+        """Returns one image augmented from a stream's seed, size x size. `composed` is the result of `compose()`, one
+        for each thread.
+        """
         generator = torch.Generator().manual_seed(seed)
         if self.rotation:
             pixels = RENDERERS[how](pixels, draw(pixels.shape[0], pixels.shape[1], generator, self.rotation), size)
@@ -174,9 +179,10 @@ CLASSIFICATION: dict[str, Augmentation] = {
 
 
 class Elastic(A.ElasticTransform):  # type: ignore[misc] # the library is not typed
-    """Elastic deformation as albumentations 0.4.3 draws it: an affine map that moves three points by up to `affine` pixels
-    in each direction, then a field of noise of -1 to 1, smoothed by a Gaussian and enlarged (Simard et al. 2003). Both are
-    done in one warp, where that version interpolates twice. The numbers are for 224 pixels, and in proportion for others.
+    """Deforms images elastically as albumentations 0.4.3 does: by an affine map that moves three points by up to
+    `affine` pixels in each direction, then by a field of noise of -1 to 1, smoothed by a Gaussian and enlarged (Simard
+    et al. 2003). Both are done in one warp, where that version interpolates twice. The numbers are for 224 pixels, and
+    in proportion for others.
     """
 
     # the first paper's code; the field's spread is about strength / smoothing, so that strength goes with the square
@@ -208,7 +214,7 @@ class Elastic(A.ElasticTransform):  # type: ignore[misc] # the library is not ty
 
 
 class InverseGamma(A.RandomGamma):  # type: ignore[misc]
-    """Gray values to the power of one over what is drawn from 0.8 to 1.2, as albumentations 0.4.3 has it."""
+    """Raises gray values to the power of one over a number drawn from 0.8 to 1.2, as albumentations 0.4.3 does."""
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Returns the exponent."""
@@ -237,7 +243,7 @@ def xray_segmentation(size: int) -> A.Compose:
 
 
 def fundus_segmentation(size: int) -> A.Compose:
-    """The first paper's augmentation of fundus photographs: rotation, noise, color, the three flips.
+    """Returns the first paper's augmentation of fundus photographs: rotation, noise, color, the three flips.
 
     Departs: the strengths of the fundus augmentation are ours: the paper names its operations alone.
     """
@@ -263,7 +269,7 @@ SEGMENTATION: dict[str, Callable[[int], A.Compose]] = {
 def render_segmentation(
     composed: A.Compose, pixels: Pixels, masks: NDArray[np.uint8], seed: int
 ) -> tuple[Pixels, NDArray[np.uint8]]:
-    """One image and its masks (size x size x their number), augmented alike from a stream's seed."""
+    """Returns one image and its masks (size x size x number of masks), augmented together from a stream's seed."""
     grown = apply_composition(composed, seed, image=pixels, mask=masks)
     image, mask = grown["image"], grown["mask"]
     return image if image.ndim == 3 else image[..., None], mask if mask.ndim == 3 else mask[..., None]

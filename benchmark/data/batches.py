@@ -18,8 +18,8 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """`images`: uint8, B x channels x height x width, 1 or 3 channels. `targets`: float, B x labels, NaN where not
-    labeled; or uint8 masks, B x masks x height x width, 0 or 1. `rows`: B positions in the split.
+    """Holds one batch. `images`: uint8, B x channels x height x width, 1 or 3 channels. `targets`: float, B x labels,
+    NaN where not labeled; or uint8 masks, B x masks x height x width, 0 or 1. `rows`: B positions in the split.
     """
 
     images: torch.Tensor

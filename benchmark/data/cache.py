@@ -1,7 +1,8 @@
-"""Decode once: every image of a part as uint8 at one size, memory-mapped, shared by all models and seeds.
+"""Decodes once: every image of a split is stored as uint8 at one size, memory-mapped, shared by all models and seeds.
 
-A cache is a folder (`data.cache_build` has its files), built under a lock. Each image is compared with its checksum when it is
-first used after the cache was opened; a damaged one is decoded again. A cache whose index is damaged or lost is built anew.
+A cache is a folder (`data.cache_build` lists its files), built under a lock. Each image is compared with its checksum
+when it is first used after the cache was opened; a damaged one is decoded again. A cache whose index is damaged or lost
+is built anew.
 """
 
 import os
@@ -31,7 +32,7 @@ Notify = Callable[[str], None]
 
 
 class Images(Protocol):
-    """Decoded images and their masks, by row: a cache, or the files themselves."""
+    """Gives decoded images and their masks by row; implemented by a cache and by the image files themselves."""
 
     @property
     def channels(self) -> int: ...
@@ -45,7 +46,9 @@ class Images(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cache:
-    """A finished cache. Images are read-only views into a memory map. `contents`: what `cache.json` says; `rows`: see ROW."""
+    """Reads a finished cache. Images are read-only views into a memory map. `contents` is what `cache.json` holds;
+    `rows` are of the type ROW.
+    """
 
     folder: Path
     source: ImageFiles
@@ -62,7 +65,7 @@ class Cache:
 
     @cached_property
     def _places(self) -> NDArray[np.int64]:
-        """Images x (start, height, width, channels)."""
+        """Returns where each image lies: images x (start, height, width, channels)."""
         return np.stack([self.rows[name] for name in PLACE], axis=1).astype(np.int64)
 
     @cached_property
@@ -79,29 +82,31 @@ class Cache:
 
     @cached_property
     def unreadable(self) -> dict[int, str]:
-        """Row -> why its image could not be decoded; black images stand for these."""
+        """Returns row -> why its image could not be decoded; black images stand for these."""
         return {int(row): reason for row, reason in self.contents["unreadable"].items()}
 
     @cached_property
     def channels(self) -> int:
-        """1 where every image is gray, else 3."""
+        """Returns 1 where every image is gray, else 3."""
         return int(self.rows["channels"].max(initial=1))
 
     @property
     def notes(self) -> list[str]:
-        """What was found damaged and made again, in lines for the records of those who used it."""
+        """Returns lines for the records of the cells that used the cache: which images were damaged and decoded again."""
         images = first_few(sorted({self.source.images[row] for row in self._repaired}))
         count = len(set(self._repaired))
         repaired = f"{plural(count, 'image')} in the pixel cache {self.folder} were damaged and decoded again: {images}"
         return [*self._lines, repaired] if count else self._lines
 
     def image(self, row: int) -> Pixels:
-        """One image, height x width x its own channels. Raises TemporaryError for a damaged one that cannot be repaired."""
+        """Returns one image, height x width x its channels. Raises TemporaryError where it is damaged and cannot be
+        repaired.
+        """
         self._check(row)
         return self._unwritten[row][0] if row in self._unwritten else self._image(row)
 
     def masks(self, row: int) -> NDArray[np.uint8]:
-        """One image's masks, size x size x their number, 0 or 1. Raises as `image`."""
+        """Returns one image's masks, size x size x number of masks, 0 or 1. Raises the errors of `image`."""
         self._check(row)
         return self._unwritten[row][1] if row in self._unwritten else self._masks[row]
 
@@ -111,24 +116,24 @@ class Cache:
 
     def _check(self, row: int) -> None:
         if not self._checked[row]:
-            if not self._is_whole(row, self._image(row), self._masks[row]):
+            if not self._matches_checksums(row, self._image(row), self._masks[row]):
                 self._repair(row)
             self._checked[row] = 1
 
-    def _is_whole(self, row: int, pixels: Pixels, masks: NDArray[np.uint8]) -> bool:
+    def _matches_checksums(self, row: int, pixels: Pixels, masks: NDArray[np.uint8]) -> bool:
         place = tuple(self._places[row].tolist())
-        found = checksums_of(row, place, self.unreadable.get(row, ""), pixels, masks)
-        return found == (self.rows["image"][row], self.rows["masks"][row])
+        checksums = checksums_of(row, place, self.unreadable.get(row, ""), pixels, masks)
+        return checksums == (self.rows["image"][row], self.rows["masks"][row])
 
     def _repair(self, row: int) -> None:
         name = self.source.images[row]
         try:
-            pixels, masks = (np.ascontiguousarray(some) for some in decode(self.source, self.stored_size, row)[:2])
+            pixels, masks = (np.ascontiguousarray(array) for array in decode(self.source, self.stored_size, row)[:2])
         except BenchmarkError as fault:
             raise TemporaryError(
                 f"{self.folder}: {name} is damaged there and cannot be decoded again: {fault}"
             ) from fault
-        if not self._is_whole(row, pixels, masks):
+        if not self._matches_checksums(row, pixels, masks):
             raise TemporaryError(
                 f"{self.folder}: {name} is damaged there, and the image is another one now: remove the folder to decode all "
                 f"images again"
@@ -149,7 +154,9 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class UncachedImages:
-    """Images decoded anew each time, for sets that no disk would hold twice. `unreadable` grows with what is met."""
+    """Decodes images anew each time, for sets too large to store a second time. `unreadable` grows as such images are
+    read.
+    """
 
     source: ImageFiles
     stored_size: StoredSize
@@ -158,18 +165,20 @@ class UncachedImages:
 
     @property
     def channels(self) -> int:
-        """As many as there are windows; without them 3, whatever the files have."""
+        """Returns the number of windows; where the task has none, 3, whatever the files have."""
         return len(self.source.windows) if self.source.windows else 3
 
     def image(self, row: int) -> Pixels:
-        """One image, height x width x its own channels. Raises BenchmarkError where it cannot be decoded, unless tolerant."""
+        """Returns one image, height x width x its channels. Raises BenchmarkError where it cannot be decoded, unless
+        the source is tolerant.
+        """
         pixels, _, reason = decode(self.source, self.stored_size, row)
         if reason:
             self.unreadable[row] = reason
         return pixels
 
     def masks(self, row: int) -> NDArray[np.uint8]:
-        """One image's masks, size x size x their number, 0 or 1."""
+        """Returns one image's masks, size x size x number of masks, 0 or 1."""
         return decode(self.source, self.stored_size, row)[1]
 
 
@@ -184,8 +193,9 @@ def open_cache(
     threads: int = 2,
     ledgers: Path | None = None,
 ) -> Cache:
-    """The cache of these images at this size, built where it is not there or its index is damaged. `notify` is called with
-    lines for who waits; `ledgers`: the folder of what source files were (`home`, where it is not given).
+    """Returns the cache of these images at this size; builds it first where it does not exist or its index is damaged.
+    `notify` is called with messages while the caller waits; `ledgers` is the folder of the ledgers of source files
+    (default: `home`).
 
     Raises BenchmarkError for an unreadable image or mask and for phantoms among official images; DiskFullError;
     TemporaryError where images changed since they were first decoded.
@@ -235,8 +245,8 @@ def open_cache(
 
 
 def _index_of(folder: Path, identity: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.void]] | None:
-    """What `cache.json` says, and the rows; None where these are missing, damaged or of another cache. Files of images that
-    were cut off get their size back: their images count as damaged.
+    """Returns the content of `cache.json` and the rows; None where these are missing, damaged or of another cache.
+    Files of images that were cut off are extended to their size, so that their images count as damaged.
     """
     contents = read_json(folder / "cache.json")
     if contents is None or digest_of({name: contents.get(name) for name in identity}) != digest_of(identity):

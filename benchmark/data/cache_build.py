@@ -1,4 +1,4 @@
-"""How the files of a pixel cache are written: a chunk at a time, continued after a kill, renamed when they are complete.
+"""Writes the files of a pixel cache: a chunk at a time, continued after a kill, renamed when they are complete.
 
 pixels.bin   all images end to end
 masks.bin    all masks end to end (segmentation)
@@ -34,7 +34,9 @@ Progress = Callable[[int, int], None]
 
 
 def checksums_of(row: int, place: tuple[int, ...], reason: str, pixels: Any, masks: Any) -> tuple[int, int]:
-    """The checksums of an image and of its masks: of their bytes, of where these belong, and of why the image is black."""
+    """Returns the checksums of an image and of its masks. They cover the bytes, the row and place, and the reason why a
+    black image stands there.
+    """
     return checksum(pixels, row, *place, checksum(reason.encode())), checksum(masks, row)
 
 
@@ -48,10 +50,11 @@ def build(
     progress: Progress,
     threads: int,
 ) -> None:
-    """Write a cache of `total` images into a neighbor of `folder`, continuing what a killed build left; then rename it.
+    """Writes a cache of `total` images into a folder next to `folder`, continuing an interrupted build; then renames
+    it.
 
-    `decode(row)` gives an image, its masks (`mask_size` bytes together), and why a black image stands for it (nothing where
-    none does). Raises DiskFullError.
+    `decode(row)` returns an image, its masks (`mask_size` bytes together), and the reason why a black image stands for
+    it ("" where none does). Raises DiskFullError.
     """
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -100,8 +103,8 @@ def build(
 
 
 def _resumed(partial: Path, mask_size: int) -> tuple[NDArray[np.void], dict[int, str]]:
-    """Where a killed build stands: the rows whose images are there as their checksums say, and which of these could not be
-    decoded and why. The files are cut back to that.
+    """Returns what an interrupted build has completed: the rows whose images match their checksums, and which of these
+    could not be decoded and why. Cuts the files back to these rows.
     """
     names = ("rows.bin", "pixels.bin", "masks.bin", "unreadable.txt")
     for name in names:
@@ -131,7 +134,7 @@ def _resumed(partial: Path, mask_size: int) -> tuple[NDArray[np.void], dict[int,
 
 
 def _end_of(rows: NDArray[np.void]) -> int:
-    """The size of the images together, in bytes."""
+    """Returns the size of the images together, in bytes."""
     if not len(rows):
         return 0
     start, *shape = (int(rows[name][-1]) for name in PLACE)
@@ -139,7 +142,9 @@ def _end_of(rows: NDArray[np.void]) -> int:
 
 
 def _check_space(partial: Path, written: int, done: int, total: int) -> None:
-    """Refuse a cache that cannot fit, before hours of decoding; `written` bytes tell what `done` images take."""
+    """Raises DiskFullError for a cache that cannot fit, before hours of decoding; the first `done` images take
+    `written` bytes.
+    """
     if not done:
         return
     wanted = written * (total - done) // done

@@ -28,7 +28,7 @@ CHECKS = ("index", "counts", "files", "images", "masks", "labels", "duplicates",
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check's verdict; `details` are plain values for a file."""
+    """Holds one check's verdict; `details` are plain values to be written to a file."""
 
     name: str
     verdict: Verdict
@@ -52,19 +52,19 @@ def check_counts(index: Index, task: TaskSpec, splits: pd.Series | None) -> Chec
         counted |= {label: int((table[label] == 1).sum()) for label in labels}
         counted["normal"] = int((table[labels] == 0).all(axis=1).sum())
     compared = {key: {"here": counted[key], "published": count} for key, count in task.counts.items() if key in counted}
-    others = [key for key in task.counts if key not in counted]
+    not_compared = [key for key in task.counts if key not in counted]
     numbers = {key: f"{key} {pair['here']:,} of {pair['published']:,}" for key, pair in compared.items()}
-    also = f"not compared: {', '.join(others)}" if others else ""
-    details: dict[str, Any] = {"compared": compared, "not_compared": others}
+    uncompared_note = f"not compared: {', '.join(not_compared)}" if not_compared else ""
+    details: dict[str, Any] = {"compared": compared, "not_compared": not_compared}
     if index.phantom:
-        return check_of("counts", f"phantoms, not compared: {', '.join(numbers.values())}", **details)
+        return make_check("counts", f"phantoms, not compared: {', '.join(numbers.values())}", **details)
     different = [numbers.pop(key) for key, pair in compared.items() if pair["here"] != pair["published"]]
-    finding = "; ".join(filter(None, (", ".join(numbers.values()), also))) or (
+    finding = "; ".join(filter(None, (", ".join(numbers.values()), uncompared_note))) or (
         "" if different else "the sheet publishes none"
     )
     fix = f"{task.get or 'get the rest'}; where a part of the data set is meant, say so with every result"
     problems: list[Problem] = [("WARN", f"unlike the published: {', '.join(different)}", fix)] if different else []
-    return check_of("counts", finding, problems, **details)
+    return make_check("counts", finding, problems, **details)
 
 
 def check_files(index: Index) -> Check:
@@ -73,7 +73,9 @@ def check_files(index: Index) -> Check:
     # next to an HDF5 file of images there are others, such as one of labels
     own = {name for name in images if not name.startswith("..") and file_of(name) == name}
     if not own:
-        return check_of("files", "not searched for others: images are another data set's, or rows of a file", extra=[])
+        return make_check(
+            "files", "not searched for others: images are another data set's, or rows of a file", extra=[]
+        )
     suffixes = tuple({Path(name).suffix.lower() for name in own})
     named = own | {
         os.path.normpath(f) for c in MASKS if c in index.table for name in index.table[c] for f in files_of(name)
@@ -87,7 +89,7 @@ def check_files(index: Index) -> Check:
         extra += [path for path in paths if path not in named]
     what = f"{plural(len(extra), 'image file')} that no row names: {first_few(sorted(extra))}"
     problems: list[Problem] = [("WARN", what, "move them out, or get the tables that name them")] if extra else []
-    return check_of("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
+    return make_check("files", f"{plural(len(named), 'file')} named", problems, extra=sorted(extra))
 
 
 def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) -> Check:
@@ -119,7 +121,7 @@ def check_images(index: Index, scanned: list[ScannedImage], *, leave_out: bool) 
     if sides:
         finding += f"; {min(sides):,} to {max(sides):,} pixels a side, {plural(len(sizes), 'size')}"
         finding += f"; {gray:,} gray, {len(good) - gray:,} color"
-    return check_of(
+    return make_check(
         "images",
         finding,
         problems,
@@ -137,7 +139,7 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
     """Checks that every mask can be read and fits its image; reports empty, full and gray-edged ones."""
     columns = [column for column in MASKS if column in index.table]
     if not columns:
-        return check_of("masks", "no segmentation: there are none")
+        return make_check("masks", "no segmentation: there are none")
     problems: list[Problem] = []
     details: dict[str, Any] = {}
     findings = []
@@ -168,7 +170,7 @@ def check_masks(index: Index, scanned: list[ScannedImage]) -> Check:
             "full": full,
             "not_two_valued": gray,
         }
-    return check_of("masks", "; ".join(findings), problems, **details)
+    return make_check("masks", "; ".join(findings), problems, **details)
 
 
 def check_labels(index: Index, *, exclusive: bool) -> Check:
@@ -176,7 +178,7 @@ def check_labels(index: Index, *, exclusive: bool) -> Check:
     table = index.table
     if "mask" in table:
         num = int(_positives(index)["mask"].sum())
-        return check_of("labels", f"{num:,} of {len(table):,} images have a mask that is not empty", with_mask=num)
+        return make_check("labels", f"{num:,} of {len(table):,} images have a mask that is not empty", with_mask=num)
     labels: dict[str, dict[str, Any]] = {}
     for label in index.labels:
         values = table[label]
@@ -203,9 +205,9 @@ def check_labels(index: Index, *, exclusive: bool) -> Check:
     finding = f"{plural(len(labels), 'class' if exclusive else 'label', 'classes' if exclusive else 'labels')}: "
     finding += first_few(counts, 5)
     for value in ("uncertain", "not_labelled"):
-        if num := sum(of[value] for of in labels.values()):
+        if num := sum(counted[value] for counted in labels.values()):
             finding += f"; {num:,} values {value.replace('_', ' ')}"
-    return check_of("labels", finding, problems, labels=labels)
+    return make_check("labels", finding, problems, labels=labels)
 
 
 def check_duplicates(index: Index, splits: pd.Series | None, scanned: list[ScannedImage]) -> Check:
@@ -217,18 +219,18 @@ def check_duplicates(index: Index, splits: pd.Series | None, scanned: list[Scann
     for digest, rows in sorted(copies.groupby(copies).groups.items()):
         same = table.iloc[list(rows)]
         ids = same["id"].tolist()
-        found_in = sorted(set(splits[same.index])) if splits is not None else []
+        splits_of_copies = sorted(set(splits[same.index])) if splits is not None else []
         labels = [label for label in index.labels if label in same]
         agree = not labels or len(same[labels].fillna(np.inf).drop_duplicates()) == 1
         copies_of = " = ".join(ids[:3])
         if len(ids) > 3:
             copies_of += f" (and {len(ids) - 3} more)"
-        (leaked if len(found_in) > 1 else repeated).append(
-            f"{copies_of} ({', '.join(found_in)})" if found_in else copies_of
+        (leaked if len(splits_of_copies) > 1 else repeated).append(
+            f"{copies_of} ({', '.join(splits_of_copies)})" if splits_of_copies else copies_of
         )
         if not agree:
             contradictory.append(copies_of)
-        groups.append({"sha256": digest, "ids": ids, "parts": found_in, "labels_agree": agree})
+        groups.append({"sha256": digest, "ids": ids, "parts": splits_of_copies, "labels_agree": agree})
     problems: list[Problem] = []
     if leaked:
         what = f"the same image trains and tests: {plural(len(leaked), 'image')} in more than one split: {first_few(leaked)}"
@@ -240,7 +242,7 @@ def check_duplicates(index: Index, splits: pd.Series | None, scanned: list[Scann
         what = f"{plural(len(repeated), 'image')} more than once in a split: {first_few(repeated)}"
         problems.append(("WARN", what, "remove all copies but one"))
     sample = "" if len(scanned) == len(table) else f" (of a sample of {len(table):,})"
-    return check_of(
+    return make_check(
         "duplicates", f"{digests.nunique():,} different images of {len(digests):,}{sample}", problems, groups=groups
     )
 
@@ -263,7 +265,7 @@ def check_patients(index: Index, splits: pd.Series | None, *, one_each: bool) ->
     if by_image and not one_each:
         what = "patients unknown: split by image, so that one patient's images may be in training and in test"
         problems.append(("WARN", what, "bear it in mind with every result"))
-    return check_of("patients", finding, problems, **details)
+    return make_check("patients", finding, problems, **details)
 
 
 def check_split(index: Index, splits: pd.Series | None, why: str, scored: Sequence[str] | None) -> Check:
@@ -272,7 +274,7 @@ def check_split(index: Index, splits: pd.Series | None, why: str, scored: Sequen
     `why`: the reason where there are no splits; `scored`: the labels that scores are averaged over.
     """
     if splits is None:
-        return check_of("split", "", [("FAIL", why, "as the finding says")])
+        return make_check("split", "", [("FAIL", why, "as the finding says")])
     positives = _positives(index)
     details: dict[str, Any] = {}
     lacking = []
@@ -286,16 +288,16 @@ def check_split(index: Index, splits: pd.Series | None, why: str, scored: Sequen
         lacking += [f"{label} in {split}" for label in wanted if not shares[label]]
     only = positives.columns[0] if positives.shape[1] == 1 else None
     finding = ", ".join(
-        f"{split} {of['images']:,}"
-        + (f" ({of['prevalence'][only]:.1%} {only.replace('mask', 'with a mask')})" if only else "")
-        for split, of in details.items()
+        f"{split} {facts['images']:,}"
+        + (f" ({facts['prevalence'][only]:.1%} {only.replace('mask', 'with a mask')})" if only else "")
+        for split, facts in details.items()
     )
     fix = "such a label is not learned, or not scored, there: get more images, or use another split"
     problems: list[Problem] = [("WARN", f"no positive of {first_few(lacking, 6)}", fix)] if lacking else []
-    return check_of("split", finding, problems, parts=details)
+    return make_check("split", finding, problems, parts=details)
 
 
-def check_of(name: str, finding: str, problems: Sequence[Problem] = (), **details: Any) -> Check:
+def make_check(name: str, finding: str, problems: Sequence[Problem] = (), **details: Any) -> Check:
     """Returns a check with the worst verdict of its problems, which come first in its finding."""
     worst: Verdict = min((problem[0] for problem in problems), default="PASS")  # FAIL comes before WARN
     findings = [*(finding for _, finding, _ in problems), *([finding] if finding else [])]

@@ -1,4 +1,4 @@
-"""A contact sheet: images of a task with their labels, masks outlined; and what the network is given of them."""
+"""Draws contact sheets: images of a task with their labels and outlined masks, and what the network gets of them."""
 
 import io
 import textwrap
@@ -27,15 +27,15 @@ from benchmark.recipe import Recipe
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import plural, printable, shortened
 
-# of Okabe and Ito (2008), told apart by the color-blind and light enough for radiographs; line widths in points
+# of Okabe and Ito (2008), which the color-blind can distinguish and light enough for radiographs; line widths in points
 OUTLINES = {
     "mask": ("#E69F00", 1.0, "observer 1"),
     "mask_observer2": ("#56B4E9", 0.5, "observer 2"),
     "field_of_view": ("#F0E442", 0.4, "field of view"),
 }
 EPOCHS = (1, 2, 3)
-COLUMNS = 4  # images beside each other, where they are not shown augmented
-SHOWN = 600  # pixels of a panel's longer side
+COLUMNS = 4  # images in a row, where no augmented views follow each
+MAX_PANEL = 600  # pixels of a panel's longer side
 SIDE, LINE = 2.2, 0.125  # a panel and a caption's line, in inches
 LETTERS = 38  # of such a line
 LONGEST_LINE = 400  # letters of a text from a table or a sheet, before it is fitted or wrapped
@@ -46,7 +46,7 @@ View = tuple[Pixels, Masks]
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A sheet as PNG bytes, the ids on it, and its title in one line."""
+    """Holds a sheet as PNG bytes, the ids on it, and its title in one line."""
 
     png: bytes
     ids: tuple[str, ...]
@@ -54,15 +54,15 @@ class Sheet:
 
 
 def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, seed: int, augmented: bool) -> Sheet:
-    """Images picked by the seed, every label among them where there is room.
+    """Returns a sheet of `num` images drawn by the seed, every label among them where there is room.
 
-    `augmented`: of the training part alone, which nothing else is augmented like: each as it is, as evaluation gives
-    it, and as the first epochs of the cell of that seed give it. Raises BenchmarkError for an unreadable image or mask.
+    With `augmented`, only training images are drawn, since others are not augmented: each as it is, as evaluation sees
+    it, and as the first epochs of the cell of that seed see it. Raises BenchmarkError for an unreadable image or mask.
     """
     splits = assign_splits(index, task.split)
     index = settle_classes(index, task, splits)
-    among = splits[splits == "train"].index if augmented else index.table.index
-    rows = pick(index, among, num, seed)
+    candidates = splits[splits == "train"].index if augmented else index.table.index
+    rows = pick(index, candidates, num, seed)
     originals = [_original(index, task, row) for row in rows]
     captions = [
         _caption(index, task, row, str(splits[row]), unreadable=view is None)
@@ -73,10 +73,10 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     if augmented:
         heads += [f"evaluation, {recipe.image_size} pixels", *(f"training, epoch {epoch}" for epoch in EPOCHS)]
         channels = max(panel[0].shape[2] for (panel,) in panels)
-        given = network_inputs(index, task, recipe, splits, rows, seed, channels)
-        panels = [panel + views for panel, views in zip(panels, given, strict=True)]
+        inputs = network_inputs(index, task, recipe, splits, rows, seed, channels)
+        panels = [panel + views for panel, views in zip(panels, inputs, strict=True)]
     sizes = ", ".join(f"{split} {(splits == split).sum():,}" for split in SPLITS)
-    summary = f"{len(rows):,} of {plural(len(among), 'training image' if augmented else 'image')}, seed {seed}"
+    summary = f"{len(rows):,} of {plural(len(candidates), 'training image' if augmented else 'image')}, seed {seed}"
     lines = [f"{task.name}: {task.title}" if task.title else task.name, f"{summary} ({sizes})"]
     if index.phantom:
         lines.append("phantom images: no clinical meaning")
@@ -89,9 +89,11 @@ def contact_sheet(index: Index, task: TaskSpec, recipe: Recipe, *, num: int, see
     )
 
 
-def pick(index: Index, among: pd.Index, num: int, seed: int) -> list[Any]:
-    """Rows in the order of their ids: each label is shown once, the rarest first, before any is shown again."""
-    table = index.table.loc[among]
+def pick(index: Index, candidates: pd.Index, num: int, seed: int) -> list[Any]:
+    """Returns `num` rows in the order of their ids: each label appears once, the rarest first, before any appears
+    again.
+    """
+    table = index.table.loc[candidates]
     if "mask" in table:
         with_it = (~table["mask"].isin(["", RLE])).to_numpy()[:, None]
     else:
@@ -105,9 +107,9 @@ def pick(index: Index, among: pd.Index, num: int, seed: int) -> list[Any]:
     while len(picked) < min(num, len(table)):
         left = [group for group in groups if (free & has[:, group]).any()]
         wanted = min(left, key=lambda group: (times_shown[group], frequency[group]))
-        candidates = np.flatnonzero(free & has[:, wanted])
-        new = has[candidates][:, times_shown == 0].sum(axis=1)  # one that shows further labels leaves room for others
-        place = candidates[new.argmax()]
+        with_wanted = np.flatnonzero(free & has[:, wanted])
+        new = has[with_wanted][:, times_shown == 0].sum(axis=1)  # one that shows further labels leaves room for others
+        place = with_wanted[new.argmax()]
         free[place] = False
         times_shown += has[place]
         picked.append(int(order[place]))
@@ -117,7 +119,7 @@ def pick(index: Index, among: pd.Index, num: int, seed: int) -> list[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Picked(UncachedImages):
-    """Images decoded for the sheet alone, with as many channels as a cache of them would have."""
+    """Decodes images for the sheet alone, with as many channels as a cache of them would have."""
 
     widest: int
 
@@ -129,10 +131,11 @@ class _Picked(UncachedImages):
 def network_inputs(
     index: Index, task: TaskSpec, recipe: Recipe, splits: pd.Series, rows: list[Any], seed: int, channels: int
 ) -> list[list[View]]:
-    """For each of these training rows its evaluation view and those of EPOCHS, by the code and the streams that train.
+    """Returns, for each of these training rows, its evaluation view and its views in EPOCHS, by the code and the random
+    streams of training.
 
-    `channels`: those of the widest image. The streams go by an image's place among the images that training caches:
-    all of them for segmentation, the training part's otherwise.
+    `channels` is the number that the widest image has. A stream depends on an image's position among the images that
+    training caches: all of them for segmentation, those of the training split otherwise.
     """
     from benchmark.data.datasets import image_files_of, stored_sizes
     from benchmark.data.rendering import EpochRender, PixelSource
@@ -154,7 +157,7 @@ def network_inputs(
     renders = [opened(evaluation, where).plain(crop=recipe.image_size)]
     trained = EpochRender(pixels=opened(training, where), recipe=recipe, seed=seed)
     renders += [trained.of(epoch) for epoch in EPOCHS]
-    given = []
+    inputs = []
     for number in range(len(rows)):
         batches = [render(np.array([number])) for render in renders]
         images = [batch.images[0].permute(1, 2, 0).numpy() for batch in batches]
@@ -162,12 +165,14 @@ def network_inputs(
             dict(zip(training.masks, batch.targets[0].numpy(), strict=True)) if training.masks else {}
             for batch in batches
         ]
-        given.append(list(zip(images, masks, strict=True)))
-    return given
+        inputs.append(list(zip(images, masks, strict=True)))
+    return inputs
 
 
 def _original(index: Index, task: TaskSpec, row: Any) -> View | None:
-    """An image and its masks, made small enough to be shown; None for one that cannot be read and may be left out."""
+    """Returns an image and its masks, reduced to the size of a panel; None for one that cannot be read and may be left
+    out.
+    """
     line = index.table.loc[row]
     path = index.root / line["image"]
     try:
@@ -190,7 +195,7 @@ def _original(index: Index, task: TaskSpec, row: Any) -> View | None:
 
 def _small(pixels: Pixels) -> Pixels:
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    image.thumbnail((SHOWN, SHOWN), Image.Resampling.BILINEAR, reducing_gap=None)
+    image.thumbnail((MAX_PANEL, MAX_PANEL), Image.Resampling.BILINEAR, reducing_gap=None)
     small = np.asarray(image)
     return small[..., None] if small.ndim == 2 else small
 
@@ -217,7 +222,7 @@ def _caption(index: Index, task: TaskSpec, row: Any, split: str, *, unreadable: 
 
 
 def _fitted(text: str) -> str:
-    """Returns the text, its middle left out where it is wider than a panel."""
+    """Returns the text, with its middle replaced by … where it is wider than a panel."""
     text = shortened(printable(text), LONGEST_LINE)
     font, fitted = FontProperties(size=STYLE["font.size"]), text
     while text_to_path.get_text_width_height_descent(fitted, font, ismath=False)[0] > 72 * SIDE:
@@ -227,7 +232,7 @@ def _fitted(text: str) -> str:
 
 
 def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lines: list[str], *, only: str) -> Figure:
-    """`only`: what an outline is called where there is one alone."""
+    """Returns the figure of all panels. `only` is the legend's entry where just one column of masks is outlined."""
     columns = len(heads) or min(COLUMNS, len(panels))
     cells = [[view] for (view,) in panels] if not heads else panels
     num_rows = len(panels) if heads else -(-len(panels) // columns)
@@ -235,8 +240,8 @@ def _figure(panels: list[list[View]], captions: list[str], heads: list[str], lin
     side = 1.3 * SIDE if outlined else SIDE  # vessels want more
     height = side + LINE * max(caption.count("\n") + 1 for caption in captions) + 0.15
     width = max(4.6, columns * (side + 0.1))
-    times_shown = [shortened(printable(line), LONGEST_LINE) for line in lines]
-    wrapped = [piece for line in times_shown for piece in textwrap.wrap(line, int(width * 13))]
+    short_lines = [shortened(printable(line), LONGEST_LINE) for line in lines]
+    wrapped = [piece for line in short_lines for piece in textwrap.wrap(line, int(width * 13))]
     spaced = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.05)  # inches
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, num_rows * height + 0.18 * len(wrapped) + 0.7), layout=spaced)

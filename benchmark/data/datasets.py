@@ -30,8 +30,8 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSplit:
-    """One split of a task as images. `ids`, `groups` and `present` (for each mask: which images have it) have one entry per
-    example, in the examples' order.
+    """Gives one split of a task as images. `ids`, `groups` and `present` (for each mask: which images have it) have one
+    entry per example, in the examples' order.
 
     `classes`: the class of each example, where an epoch repeats those of rare classes until all are equally frequent.
     """
@@ -78,9 +78,10 @@ def oversampled(classes: NDArray[np.int64], rng: np.random.Generator) -> NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The splits of a task. `columns` name what is scored: labels, or the reference masks. `unlabelled`: a challenge's test
-    set without public labels. `unreadable()` returns image -> why it could not be decoded, of those read so far; `notes()`
-    returns lines about what was damaged in the pixel caches and decoded again. `split_notes`: which split lacks a class.
+    """Holds the splits of a task. `columns` name what is scored: labels, or the reference masks. `unlabelled`: a
+    challenge's test set without public labels. `unreadable()` returns image -> why it could not be decoded, of those
+    read so far; `notes()` returns lines about what was damaged in the pixel caches and decoded again. `split_notes`:
+    which split lacks a class.
     """
 
     train: ImageSplit

@@ -17,8 +17,8 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSize:
-    """The size at which images are stored. `native`: unchanged (`size` is then the side of the black placeholder for an image
-    that cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
+    """Says at which size images are stored. `native`: unchanged (`size` is then the side of the black placeholder for
+    an image that cannot be decoded); `short_side` keeps the aspect and never enlarges; `square` is exact.
 
     Classification resizes as torchvision does on PIL images (bilinear, antialiased); segmentation (`masks` not empty)
     as the first paper's code does with OpenCV, its masks by nearest neighbor.
@@ -31,12 +31,12 @@ class StoredSize:
 
     @property
     def title(self) -> str:
-        """The size in a word, as folders are named by it."""
+        """Returns the size in a word, as folders are named by it."""
         return "native" if self.shape == "native" else str(self.size)
 
     @property
     def mask_shape(self) -> tuple[int, int, int]:
-        """The shape of an image's masks together: height, width, number."""
+        """Returns the shape of an image's masks together: height, width, number."""
         return self.size, self.size, len(self.masks)
 
     def image(self, pixels: Pixels) -> Pixels:
@@ -73,8 +73,8 @@ class StoredSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFiles:
-    """The files that are decoded: images in order, and for segmentation the masks of each. `verified`: names of files whose
-    content was already compared with the ledger of source files (`data.source_files`).
+    """Names the files to decode: images in order, and for segmentation the masks of each. `verified`: names of files
+    whose content was already compared with the ledger of source files (`data.source_files`).
     """
 
     root: Path
@@ -88,7 +88,7 @@ class ImageFiles:
 
     @property
     def files(self) -> list[str]:
-        """All names of images and masks."""
+        """Returns all names of images and masks."""
         return [*self.images, *(mask for masks in self.masks for mask in masks)]
 
 

@@ -1,11 +1,11 @@
-"""DICOM images, both ways: radiographs as they are shown, CT slices through windows of Hounsfield units.
+"""Reads DICOM images: radiographs as they are displayed, CT slices through windows of Hounsfield units.
 
 Radiographs come in the range of their bits, MONOCHROME1 inverted. A CT slice's stored values become Hounsfield units by
-RescaleSlope and RescaleIntercept (PS3.3 C.11.1.1.2), whichever way a viewer would show them. What a scanner wrote
+RescaleSlope and RescaleIntercept (PS3.3 C.11.1.1.2), whichever way a viewer would display them. What a scanner wrote
 outside of its circle (PixelPaddingValue) lies below every window and comes out black.
 
-How much memory a file will take is known before it is taken: the image's size from its header, a deflated file's by
-inflating it piece by piece, and packed pixels are no more than twice as large as the image.
+The memory that a file needs is known before it is allocated: the image's size from its header, a deflated file's by
+inflating it piece by piece; compressed pixels are refused where they are more than twice as large as the image.
 """
 
 import struct
@@ -30,7 +30,7 @@ SUFFIXES = (".dcm", ".dicom")
 RESCALE = ("RescaleSlope", "RescaleIntercept")
 MAX_BYTES = 4 * MAX_PIXELS  # of a file that is inflated
 PIECE = 1 << 20
-# what pydicom raises, beside OSError, ValueError and EOFError, for a file that is cut off, damaged or made to do harm
+# what pydicom raises in addition to OSError, ValueError and EOFError, for a file that is cut off, damaged or made to do harm
 DAMAGED_DICOM = (
     AttributeError,
     BytesLengthException,
@@ -45,10 +45,10 @@ DAMAGED_DICOM = (
 
 
 def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.uint8], bool]:
-    """A file's pixels (height x width x channels), and whether it says that it is a phantom.
+    """Returns a file's pixels (height x width x channels), and whether it is marked as a phantom.
 
-    `windows`: (width, level) of each channel, in Hounsfield units. Raises BenchmarkError; OSError, ValueError or EOFError for
-    some damaged pixels.
+    `windows`: (width, level) of each channel, in Hounsfield units. Raises BenchmarkError; OSError, ValueError or
+    EOFError for some damaged pixels.
     """
     try:
         _check_inflated(path)
@@ -74,9 +74,9 @@ def read_dicom(path: Path, windows: Windows | None = None) -> tuple[NDArray[np.u
                     f"{path}: no {tag}, so its values are no Hounsfield units: wanted a CT slice as it was scanned"
                 )
         if values.ndim != 2 or values.dtype.itemsize > 2:  # of wider numbers, a table of all would be endless
-            found = f"{' x '.join(map(str, values.shape))} of {values.dtype}"
+            shape = f"{' x '.join(map(str, values.shape))} of {values.dtype}"
             raise BenchmarkError(
-                f"{path}: found pixels of {found}: wanted one slice, height x width, of at most 16 bits"
+                f"{path}: found pixels of {shape}: wanted one slice, height x width, of at most 16 bits"
             )
         slope, intercept = map(float, rescale)
         return _through(windows, values, slope, intercept), phantom
@@ -104,16 +104,18 @@ def _check_inflated(path: Path) -> None:
 
 
 def _check_size(path: Path, dicom: FileDataset) -> None:
-    """Raises BenchmarkError where the header tells of an image larger than MAX_PIXELS, or runs that unpack to more than it."""
+    """Raises BenchmarkError where the header declares an image larger than MAX_PIXELS, or where its run lengths unpack
+    to more.
+    """
     height, width = int(dicom.Rows), int(dicom.Columns)
     frames, samples = int(dicom.get("NumberOfFrames") or 1), int(dicom.get("SamplesPerPixel") or 1)
     if height * width * frames > MAX_PIXELS or samples > 4:
-        found = (
+        size_text = (
             f"{width:,} x {height:,}"
             + f", {frames:,} frames" * (frames > 1)
             + f", {samples:,} channels" * (samples > 1)
         )
-        raise BenchmarkError(f"{path}: refused, its header tells of {found}: wanted at most {MAX_PIXELS:,} pixels")
+        raise BenchmarkError(f"{path}: refused, its header tells of {size_text}: wanted at most {MAX_PIXELS:,} pixels")
     size = height * width * frames * samples * int(dicom.BitsAllocated) // 8
     if dicom.file_meta.TransferSyntaxUID == RLELossless and len(dicom.PixelData) > 2 * size + PIECE:
         raise BenchmarkError(
@@ -122,10 +124,10 @@ def _check_size(path: Path, dicom: FileDataset) -> None:
 
 
 def _through(windows: Windows, stored: NDArray[np.integer], slope: float, intercept: float) -> NDArray[np.uint8]:
-    """Stored values, height x width, as height x width x windows: a window's lower end is 0, its upper end 255."""
+    """Maps stored values, height x width, to height x width x windows: a window's lower end is 0, its upper end 255."""
     lowest = int(stored.min())
     # each value that occurs, at most 2^16, is computed once
     hounsfield = np.arange(lowest, int(stored.max()) + 1, dtype=np.float64) * slope + intercept
-    shown = [((hounsfield - (level - width / 2)) * 255 / width).clip(0, 255).round() for width, level in windows]
-    table = np.stack(shown, axis=-1).astype(np.uint8)
+    levels = [((hounsfield - (level - width / 2)) * 255 / width).clip(0, 255).round() for width, level in windows]
+    table = np.stack(levels, axis=-1).astype(np.uint8)
     return np.asarray(table[stored.astype(np.int64) - lowest])

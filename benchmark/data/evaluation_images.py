@@ -1,4 +1,6 @@
-"""All images of a task at evaluation size, of all splits: the input of frozen encoders, which read each image once."""
+"""Gives all images of a task at evaluation size, of all splits: the input of frozen encoders, which read each image
+once.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,10 +23,10 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationImages:
-    """The table's images, then those of a challenge's test without labels, each by its place in that order.
+    """Gives the table's images, then those of a challenge's test without labels, each by its row in that order.
 
-    `unreadable()`: image -> why it could not be decoded, of those that were asked for so far; `is_unreadable`: by place;
-    `notes()`: lines about what was damaged in the pixel caches and made again.
+    `unreadable()` returns image -> why it could not be decoded, of those read so far; `notes()` returns lines about
+    what was damaged in the pixel caches and decoded again.
     """
 
     ids: list[str]

@@ -1,4 +1,4 @@
-"""Features of frozen encoders, computed once and kept: a row for each image of a task, in half precision. Torch-free.
+"""Stores features of frozen encoders, computed once: a row for each image of a task, in half precision. Torch-free.
 
 A cache is a folder that is named by what its numbers depend on (weights, images, how these are framed and normalized):
 
@@ -6,7 +6,7 @@ A cache is a folder that is named by what its numbers depend on (weights, images
     checksums.bin   for each row the checksum of its bytes, its number and its image's id; 0 where it was not computed yet
     ids.txt         the images' ids, a line each
 
-Rows are computed when they are first asked for, under a lock, and shared by all cells, folds and processes. Whenever rows are
+Rows are computed when they are first requested, under a lock, and shared by all cells, folds and processes. Whenever rows are
 read they are compared with their checksums; those that are damaged are computed again, so that no kill, lost file or power
 cut makes a wrong number. A complete cache is read without writing anything.
 """
@@ -33,31 +33,33 @@ Rows = NDArray[np.int64]
 Features = NDArray[np.float16]
 Compute = Callable[[Rows], Iterator[tuple[Rows, NDArray[np.floating[Any]]]]]
 LARGEST = float(np.finfo(np.float16).max)
-# what decides over a frozen encoder's input, beside the images themselves
+# the fields of the recipe that, with the images themselves, decide what a frozen encoder gets
 VIEW = ("image_size", "framing", "precision")
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """One folder of features. `notify` is called with lines for who waits."""
+    """Reads and fills one folder of features. `notify` is called with messages while the caller waits."""
 
     folder: Path
     notify: Callable[[str], None] = lambda _: None
 
     def read(self, rows: Rows, ids: Sequence[str], compute: Compute) -> tuple[Features, list[str]]:
-        """The features of all images (`ids`) as a memory map, of which `rows` are there, and lines about what was damaged.
+        """Returns a memory map of the features of all images (`ids`), of which `rows` are filled, and lines about
+        damage. Missing and damaged rows are computed first.
 
-        `compute(missing)` yields rows and their features, batch x width (all NaN: of what could not be decoded). The map is
-        a private copy-on-write view. Raises BenchmarkError for features that half precision cannot hold, and DiskFullError.
+        `compute(missing)` yields rows and their features, batch x width (all NaN for an image that could not be
+        decoded). The map is a private copy-on-write view. Raises BenchmarkError for features that half precision cannot
+        hold, and DiskFullError.
         """
         rows = np.unique(rows)
-        features, missing, _ = self._whole(rows, ids)
+        features, missing, _ = self._checked(rows, ids)
         notes = []
         if features is None or len(missing):
             with space_for(self.folder, left="the features that were computed so far are kept"):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with locked(self.folder / ".lock", waiting=self.notify):
-                    features, missing, num_damaged = self._whole(rows, ids)
+                    features, missing, num_damaged = self._checked(rows, ids)
                     if num_damaged:
                         damaged_rows = plural(num_damaged, "row")
                         notes.append(f"{damaged_rows} of the features in {self.folder} were damaged and computed again")
@@ -69,8 +71,8 @@ class FeatureCache:
             raise BenchmarkError(f"{self.folder}: no features were computed")
         return features, notes
 
-    def of(self, ids: NDArray[np.str_]) -> Features | None:
-        """The features of some images, by their ids; None where not all of them are there and whole."""
+    def features_of(self, ids: NDArray[np.str_]) -> Features | None:
+        """Returns the features of some images, by their ids; None where any of them is missing or damaged."""
         try:
             names = (self.folder / "ids.txt").read_text(encoding="utf-8").split("\n")[:-1]
         except (OSError, UnicodeDecodeError):
@@ -79,17 +81,17 @@ class FeatureCache:
         rows = np.array([named.get(str(name), -1) for name in ids], dtype=np.int64)
         if (rows < 0).any():
             return None
-        features, missing, _ = self._whole(np.unique(rows), names)
+        features, missing, _ = self._checked(np.unique(rows), names)
         return None if features is None or len(missing) else np.asarray(features[rows])
 
-    def _whole(self, rows: Rows, ids: Sequence[str]) -> tuple[Features | None, Rows, int]:
-        """The features, which of the rows are not there or damaged, and how many are damaged."""
+    def _checked(self, rows: Rows, ids: Sequence[str]) -> tuple[Features | None, Rows, int]:
+        """Returns the features, which of the rows are missing or damaged, and how many are damaged."""
         features, known = self._map(len(ids), "c"), self._checksums(len(ids))
         if features is None:
             return None, rows, int((known[rows] != 0).sum())
         here, plain = rows[known[rows] != 0], np.asarray(features)  # slicing the memmap class itself takes longer
-        found = np.array([_checksum(plain[row], row, ids[row]) for row in here.tolist()], dtype=known.dtype)
-        damaged = here[found != known[here]]
+        checksums = np.array([_checksum(plain[row], row, ids[row]) for row in here.tolist()], dtype=known.dtype)
+        damaged = here[checksums != known[here]]
         return features, np.union1d(rows[known[rows] == 0], damaged), len(damaged)
 
     def _fill(self, missing: Rows, ids: Sequence[str], compute: Compute) -> None:
@@ -116,7 +118,9 @@ class FeatureCache:
                 sums.flush()
 
     def _map(self, num: int, mode: str) -> Features | None:
-        """All rows; None where the file has no such size. It is as wide as its size says, which the checksums confirm."""
+        """Returns all rows as a memory map; None where the file's size does not fit. The width follows from the size,
+        and the checksums confirm it.
+        """
         path = self.folder / "features.bin"
         size = path.stat().st_size if path.is_file() else 0
         if size == 0 or num == 0 or size % (2 * num):
@@ -131,7 +135,7 @@ class FeatureCache:
         return np.zeros(num, dtype="<u4")
 
     def _name(self, ids: Sequence[str]) -> None:
-        """Write down whose features the rows are, for those who read them without the images."""
+        """Writes the images' ids, for those who read the features without the images."""
         path, text = self.folder / "ids.txt", "".join(f"{name}\n" for name in ids)
         try:
             if path.read_bytes() == text.encode():
@@ -147,7 +151,9 @@ def _checksum(features: Any, row: int, name: str) -> int:
 
 
 def cache_of(folder: Path, cell: Cell, weights: Weights) -> FeatureCache:
-    """Where the features of one of a cell's encoders lie: one folder for all cells that see the same."""
+    """Returns the cache of one of a cell's encoders: one folder for all cells whose encoder sees the same images in the
+    same way.
+    """
     weights_facts = weights.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     view = {name: getattr(cell.recipe, name) for name in VIEW}
     # fresh weights are drawn from the cell's seed by its rule

@@ -14,11 +14,11 @@ from benchmark.random_streams import Purpose, stream
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSplit:
-    """One split of a task as features.
+    """Gives one split of a task as features.
 
-    `features`: one matrix for each encoder, all of the task's images x width, float16 (memory maps); `rows`: the split's
-    rows in them; `targets`: examples x labels, float32. Otherwise as `data.datasets.ImageSplit`; the `images` of its batches
-    are examples x all widths, float32.
+    `features`: one matrix for each encoder, all of the task's images x width, float16 (memory maps); `rows`: the
+    split's rows in them; `targets`: examples x labels, float32. Otherwise as `data.datasets.ImageSplit`; the `images`
+    of its batches are examples x all widths, float32.
     """
 
     ids: NDArray[np.str_]
@@ -36,7 +36,7 @@ class FeatureSplit:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The number of features of each encoder."""
+        """Returns the number of features of each encoder."""
         return tuple(matrix.shape[1] for matrix in self.features)
 
     def matrix(self, positions: Rows) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""Images kept as rows of one HDF5 file: `file.h5#123` in an index is row 123 of its dataset "x".
+"""Reads images that are rows of one HDF5 file: `file.h5#123` in an index is row 123 of its dataset "x".
 
-The dataset is images x height x width x 3, uint8. A phantom's carries the mark in its attribute "comment".
+The dataset is images x height x width x 3, uint8. A phantom's has the mark in its attribute "comment".
 
-HDF5 can name other files to be read as a dataset, and can say that a few bytes are billions of numbers. Here a dataset lies
-in its own file, under its own name, and how much memory a read takes is known before it is taken.
+HDF5 can refer to other files for a dataset, and can claim that a few bytes are billions of numbers. Here a dataset must
+lie in its own file, under its own name, and the memory that a read needs is known before it is allocated.
 """
 
 import os
@@ -26,27 +26,29 @@ from benchmark.text import first_few
 SUFFIXES = (".h5", ".hdf5")
 IMAGES = "x"
 MAX_OPEN = 8
-MAX_LABELS = 1 << 22  # numbers of a dataset that is read whole: sixteen times those of PatchCamelyon
+MAX_LABELS = 1 << 22  # numbers of a dataset that is read at once: sixteen times those of PatchCamelyon
 MAX_BYTES = 3 * MAX_PIXELS  # of an image, and of the block that it is packed in
 MAX_DIGITS = 18  # of a row's number
 DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
 DEFLATED_AT_MOST = 1032  # times: zlib's own limit (https://www.zlib.net/zlib_tech.html)
 AGAIN = "copy it again from its source"
-# file -> (what it was when it was opened, its handle, its images, whether a phantom's)
+# file -> ((size, time, process) when it was opened, its handle, its images, whether they are phantoms)
 _OPEN: dict[Path, tuple[tuple[int, ...], h5py.File, h5py.Dataset, bool]] = {}
 _LOCK = threading.Lock()
-if hasattr(os, "register_at_fork"):  # no child inherits it taken
+if hasattr(os, "register_at_fork"):  # so that no child inherits a locked lock
     os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 def is_row(path: Path) -> bool:
-    """Whether a path names a row of an HDF5 file."""
+    """Returns whether a path names a row of an HDF5 file."""
     file, _, row = path.name.rpartition("#")
     return bool(row) and file.lower().endswith(SUFFIXES)
 
 
 def read_row(path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """The image that `….h5#row` names (height x width x 3), and whether it is a phantom's. Raises BenchmarkError."""
+    """Returns the image that `….h5#row` names (height x width x 3), and whether it is a phantom's. Raises
+    BenchmarkError.
+    """
     name, _, row = path.name.rpartition("#")
     file = path.with_name(name)
     if not row.isdecimal():
@@ -60,15 +62,15 @@ def read_row(path: Path) -> tuple[NDArray[np.uint8], bool]:
 
 
 def read_dataset(file: Path, name: str) -> NDArray[Any]:
-    """Returns a whole dataset of at most MAX_LABELS numbers. Raises BenchmarkError."""
+    """Returns a complete dataset of at most MAX_LABELS numbers. Raises BenchmarkError."""
     with _readable(file), h5py.File(file, "r") as opened:
         dataset = _dataset(opened, file, name)
         if dataset.size is None or dataset.size > MAX_LABELS or dataset.dtype.kind not in "biuf":
-            found = f"{' x '.join(map(str, dataset.shape or ()))} of {dataset.dtype}"
-            raise BenchmarkError(f'{file}: dataset "{name}" is {found}: wanted at most {MAX_LABELS:,} numbers')
+            shape = f"{' x '.join(map(str, dataset.shape or ()))} of {dataset.dtype}"
+            raise BenchmarkError(f'{file}: dataset "{name}" is {shape}: wanted at most {MAX_LABELS:,} numbers')
         if dataset.nbytes > DEFLATED_AT_MOST * max(dataset.id.get_storage_size(), 1):
             raise BenchmarkError(
-                f'{file}: dataset "{name}" tells of {dataset.nbytes:,} bytes, which the file does not have; {AGAIN}'
+                f'{file}: dataset "{name}" declares {dataset.nbytes:,} bytes, which the file does not have; {AGAIN}'
             )
         for block in dataset.iter_chunks() if dataset.chunks else ():
             _check_block(dataset, file, *(part.start for part in block))
@@ -76,7 +78,9 @@ def read_dataset(file: Path, name: str) -> NDArray[Any]:
 
 
 def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
-    """The file's images, opened once for as long as it stays the same; another process opens its own."""
+    """Returns the file's images and whether they are phantoms. Keeps the file open until it changes; each process opens
+    its own.
+    """
     status = file.stat()
     version = (status.st_size, status.st_mtime_ns, os.getpid())
     if file in _OPEN and _OPEN[file][0] == version:
@@ -87,11 +91,11 @@ def _images_of(file: Path) -> tuple[h5py.Dataset, bool]:
     try:
         images = _dataset(opened, file, IMAGES)
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            found = f"{' x '.join(map(str, images.shape))} of {images.dtype}"
-            raise BenchmarkError(f'{file}: dataset "{IMAGES}" is {found}: wanted images x height x width x 3 of uint8')
+            shape = f"{' x '.join(map(str, images.shape))} of {images.dtype}"
+            raise BenchmarkError(f'{file}: dataset "{IMAGES}" is {shape}: wanted images x height x width x 3 of uint8')
         if images.shape[1] * images.shape[2] > MAX_PIXELS:
-            found = f"{images.shape[2]:,} x {images.shape[1]:,}"
-            raise BenchmarkError(f"{file}: refused, its images are {found}: wanted at most {MAX_PIXELS:,} pixels")
+            size = f"{images.shape[2]:,} x {images.shape[1]:,}"
+            raise BenchmarkError(f"{file}: refused, its images are {size}: wanted at most {MAX_PIXELS:,} pixels")
         phantom = PHANTOM_MARK in str(images.attrs.get("comment", ""))
     except BaseException:
         opened.close()
@@ -106,18 +110,18 @@ def _dataset(opened: h5py.File, file: Path, name: str) -> h5py.Dataset:
         raise BenchmarkError(
             f'{file}: refused, "{name}" is a link to another place: wanted a dataset in the file itself'
         )
-    found = opened.get(name)
-    if not isinstance(found, h5py.Dataset):
+    dataset = opened.get(name)
+    if not isinstance(dataset, h5py.Dataset):
         raise BenchmarkError(f'{file}: no dataset "{name}"; found {first_few(opened, 8) or "none"}: {AGAIN}')
-    if found.external or found.is_virtual:
+    if dataset.external or dataset.is_virtual:
         raise BenchmarkError(f'{file}: refused, dataset "{name}" lies in other files: wanted one in the file itself')
-    plist = found.id.get_create_plist()
+    plist = dataset.id.get_create_plist()
     filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
     if not {*filters} <= {DEFLATE, SHUFFLE, CHECKSUM} or filters.count(DEFLATE) > 1:
         raise BenchmarkError(
             f'{file}: refused, dataset "{name}" is packed by the filters {filters}: wanted gzip, once, or none'
         )
-    return found
+    return dataset
 
 
 def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
@@ -143,7 +147,7 @@ def _check_block(dataset: h5py.Dataset, file: Path, *place: int) -> None:
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """Turn what HDF5 says of a damaged file into one line with its path."""
+    """Turns HDF5's errors about a damaged file into a BenchmarkError of one line with the path."""
     try:
         yield
     except FileNotFoundError as error:

@@ -30,10 +30,10 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # su
 
 
 def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels, bool]:
-    """An image's pixels, and whether the file says that it is a phantom.
+    """Returns an image's pixels, and whether the file is marked as a phantom.
 
-    Gray of 16 bits is scaled to 8; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
-    shown through them instead. `….h5#123` is a row of an HDF5 file. Raises BenchmarkError naming the file.
+    16-bit gray is scaled to 8 bits; with `windows`, (width, level) of each channel in Hounsfield units, a CT slice is
+    mapped through them instead. `….h5#123` is a row of an HDF5 file. Raises BenchmarkError naming the file.
     """
     try:
         if path.suffix.lower() in dicom.SUFFIXES:
@@ -46,8 +46,8 @@ def read_image(path: Path, windows: dicom.Windows | None = None) -> tuple[Pixels
             return hdf5.read_row(path)
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
-                found = f"{image.width:,} x {image.height:,}"
-                raise BenchmarkError(f"{path}: refused, it is {found}: wanted at most {MAX_PIXELS:,} pixels")
+                size = f"{image.width:,} x {image.height:,}"
+                raise BenchmarkError(f"{path}: refused, it is {size}: wanted at most {MAX_PIXELS:,} pixels")
             phantom = PHANTOM_MARK in str(image.info.get("comment", "")) or _tiff_mark(image)
             return _to_uint8(image), phantom
     except FileNotFoundError as error:
@@ -80,7 +80,7 @@ def _to_uint8(image: Image.Image) -> Pixels:
 
 
 def _is_gray(rgb: Pixels) -> bool:
-    """Many radiographs are stored as RGB with three equal channels (Shenzhen, Kermany)."""
+    """Returns whether three channels are equal: many radiographs are stored as such RGB (Shenzhen, Kermany)."""
     sample = rgb[:: max(1, rgb.shape[0] // 64)]
     if (sample[..., 0] != sample[..., 1]).any() or (sample[..., 0] != sample[..., 2]).any():
         return False
@@ -97,10 +97,10 @@ def _size_of(path: Path) -> str:
 
 
 def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
-    """The mask that an index names, in the image's own size (`shape`: height, width).
+    """Returns the mask that an index names, in the image's own size (`shape`: height, width).
 
-    Mask images count as set from half of their range on, since some copies are not 0/255. Raises BenchmarkError where a mask
-    has another size than its image.
+    Pixels of mask images count as set from half of the image's maximum on, since some copies are not 0/255. Raises
+    BenchmarkError where a mask has another size than its image.
     """
     mask = np.zeros(shape, dtype=bool)
     if named.startswith(RLE):
@@ -110,29 +110,35 @@ def read_mask(named: str, root: Path, shape: tuple[int, int]) -> Mask:
     for name in files_of(named):
         pixels, _ = read_image(root / name)
         if pixels.shape[:2] != shape:
-            found, wanted = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{shape[1]} x {shape[0]}"
+            mask_size, image_size = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{shape[1]} x {shape[0]}"
             raise BenchmarkError(
-                f"{root / name}: the mask is {found} but its image is {wanted}: they are not of one case"
+                f"{root / name}: the mask is {mask_size} but its image is {image_size}: they are not of one case"
             )
         mask |= at_half(pixels[..., 0])
     return mask
 
 
 def files_of(named: str) -> list[str]:
-    """The files that an image's or mask's name in an index stands for: none for run lengths and for nothing."""
+    """Returns the files that an image's or mask's name in an index stands for; run lengths and an empty name stand for
+    none.
+    """
     return [] if named.startswith(RLE) else [name for name in named.split("|") if name]
 
 
 def at_half(values: Pixels) -> Mask:
-    """Threshold a mask at half of its own range: 0/1, 0/255 and gray-edged masks alike. All zero is empty."""
+    """Returns a mask thresholded at half of its maximum: 0/1, 0/255 and gray-edged masks give the same. All zero is
+    empty.
+    """
     top = int(values.max(initial=0))
     return np.asarray(values > top / 2) if top else np.zeros(values.shape, dtype=bool)
 
 
 def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
-    """SIIM-ACR run lengths -> mask. Pairs of (gap since the last run's end, length), column by column; -1 is empty.
+    """Returns the mask of SIIM-ACR run lengths: pairs of (gap since the last run's end, length), column by column; -1
+    is empty.
 
-    Source: the competition's own `mask_functions.py`. Raises BenchmarkError for what is no such encoding or leaves the image.
+    Source: the competition's own `mask_functions.py`. Raises BenchmarkError for what is no such encoding or leaves the
+    image.
     """
     encoding = encoding.strip()
     height, width = shape
@@ -153,8 +159,8 @@ def decode_rle(encoding: str, shape: tuple[int, int]) -> Mask:
         )
     last = sum(numbers)  # Python's integers: those of 64 bits could come round to a place inside the image
     if last > flat.size:
-        told = f"end at pixel {last:,} of an image of {width} x {height} ({flat.size:,} pixels)"
-        raise BenchmarkError(f"run lengths {encoding[:40]!r} {told}")
+        problem = f"end at pixel {last:,} of an image of {width} x {height} ({flat.size:,} pixels)"
+        raise BenchmarkError(f"run lengths {encoding[:40]!r} {problem}")
     for end, length in zip(np.cumsum(numbers)[1::2], numbers[1::2], strict=True):
         flat[end - length : end] = True
     return flat.reshape(width, height).T

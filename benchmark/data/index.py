@@ -33,11 +33,11 @@ UNCERTAIN = -1.0
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderResult:
-    """What a reader returns. `labels`: the table's label columns, where the task does not list them itself.
+    """Holds what a reader returns. `labels`: the table's label columns, where the task does not list them itself.
 
     `unlabelled`: images of a challenge's test whose labels are not public (columns id, image); they are predicted for a
-    submission and belong to no split. `num_listed`: how many images the data set's own tables list, where the task leaves
-    some of them out (None: as many as the table has rows).
+    submission and belong to no split. `num_listed`: how many images the data set's own tables list, where the task
+    leaves some of them out (None: as many as the table has rows).
     """
 
     table: pd.DataFrame
@@ -49,9 +49,10 @@ class ReaderResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """The table of a data set under `root`. `notes` say what a reader left out and why; `phantom` marks synthetic images;
-    `unlabelled` and `num_listed` are those of ReaderResult; `own_split` is true where the splits come from a user's own
-    split file. `verified`: names of files whose content this process has already compared with the ledger of source files.
+    """Holds the table of a data set under `root`. `notes` say what a reader left out and why; `phantom` marks synthetic
+    images; `unlabelled` and `num_listed` are those of ReaderResult; `own_split` is true where the splits come from a
+    user's own split file. `verified`: names of files whose content this process has already compared with the ledger of
+    source files.
     """
 
     task: str
@@ -67,7 +68,8 @@ class Index:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits of a hash over the whole table and over the bytes of a few images and masks, spread evenly over it.
+        """Returns 16 hex digits of a hash over the complete table and over the bytes of a few images and masks, spread
+        evenly over it.
 
         The sample distinguishes copies of one data set at different sizes without opening all images.
         """

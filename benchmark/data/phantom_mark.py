@@ -1,4 +1,4 @@
-"""How phantoms are told from real images: a file in their folder, and a mark inside each image file."""
+"""Names the two marks of phantoms: a file in their folder, and a text inside each image file."""
 
 import json
 from pathlib import Path

@@ -31,7 +31,7 @@ READERS_PACKAGE, PHANTOMS_PACKAGE = "benchmark.data.readers", "benchmark.data.ph
 
 
 class Reader(Protocol):
-    """What a reader's module offers."""
+    """Declares what a reader's module offers."""
 
     def read(self, root: Path, task: TaskSpec) -> ReaderResult:
         """Returns the table that `data.index` describes, and notes on what was left out.
@@ -41,7 +41,7 @@ class Reader(Protocol):
 
 
 class PhantomWriter(Protocol):
-    """What the module of a reader's phantoms offers."""
+    """Declares what the module of a reader's phantoms offers."""
 
     def write_phantom(self, root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
         """Writes synthetic images in the reader's layout under `root`."""

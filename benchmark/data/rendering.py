@@ -17,7 +17,9 @@ from benchmark.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class PixelSource:
-    """The images of a split, with their targets. `positions[row]` is the row of the cache that holds the split's `row`."""
+    """Holds the images of a split, with their targets. `positions[row]` is the row of the cache that holds the split's
+    `row`.
+    """
 
     cache: Images
     positions: Rows
@@ -91,12 +93,14 @@ class EpochRender:
 
         def render(rows: Rows) -> Batch:
             if not hasattr(composed, "own"):
-                composed.own = chosen.compose() if chosen.compose else None
+                composed.composition = chosen.compose() if chosen.compose else None
             images = []
             originals = rows % len(source)
             for row, repeated in zip(originals, rows, strict=True):
                 seed = source.stream(self.seed, epoch, row, repeated // len(source))
-                images.append(chosen.render(recipe.pixels, source.image(row), recipe.image_size, seed, composed.own))
+                images.append(
+                    chosen.render(recipe.pixels, source.image(row), recipe.image_size, seed, composed.composition)
+                )
             return source.batch(originals, images)
 
         return render
@@ -107,11 +111,13 @@ class EpochRender:
 
         def render(rows: Rows) -> Batch:
             if not hasattr(composed, "own"):
-                composed.own = augmentation.SEGMENTATION[recipe.augmentation](recipe.image_size)
+                composed.composition = augmentation.SEGMENTATION[recipe.augmentation](recipe.image_size)
             images, masks = [], []
             for row in rows:
                 seed = source.stream(self.seed, epoch, row)
-                image, mask = augmentation.render_segmentation(composed.own, source.image(row), source.masks(row), seed)
+                image, mask = augmentation.render_segmentation(
+                    composed.composition, source.image(row), source.masks(row), seed
+                )
                 images.append(image)
                 masks.append(mask)
             return source.batch(rows, images, masks)

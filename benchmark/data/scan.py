@@ -19,7 +19,9 @@ AHEAD = 4  # images per thread that are being read or wait to be returned
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedMask:
-    """One mask. `share`: of the image's pixels that it sets; `two_valued`: whether its files hold two values at most."""
+    """Describes one mask. `share`: the share of the image's pixels that it sets; `two_valued`: whether its files hold
+    two values at most.
+    """
 
     column: str
     fault: str = ""
@@ -29,8 +31,9 @@ class ScannedMask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannedImage:
-    """One image. `row`: its position in the index's table. `digest`: SHA-256 of the file's bytes, or of the pixels where one
-    file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels have one value.
+    """Describes one image. `row`: its position in the index's table. `digest`: SHA-256 of the file's bytes, or of the
+    pixels where one file holds many images; `fault`: why it cannot be read; `blank`: whether all of its pixels have one
+    value.
     """
 
     row: int

@@ -1,8 +1,9 @@
-"""What a data set's files were when they were first decoded, so that a changed image is noticed.
+"""Remembers a data set's files as they were when they were first decoded, so that a changed image is noticed.
 
-The digest in a cell's key reads the table and a few of the files; here are all of them. A data set has a ledger, a line for
-each file: the line's checksum, the file's size, its time of change (nanoseconds), the checksum of its content, its name.
-Lines are appended, a later one replaces an earlier one, a damaged one counts as missing.
+The digest in a cell's key reads the table and a few of the files; the ledger here covers all of them. A data set has
+one ledger with a line for each file: the line's checksum, the file's size, its modification time (nanoseconds), the
+checksum of its content, its name. Lines are appended, a later one replaces an earlier one, a damaged one counts as
+missing.
 """
 
 import os
@@ -24,7 +25,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class FileState:
-    """A file's size in bytes, the time of its last change in nanoseconds, the CRC-32 of its content."""
+    """Holds a file's size in bytes, its modification time in nanoseconds, and the CRC-32 of its content."""
 
     size: int
     time: int
@@ -33,10 +34,10 @@ class FileState:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFiles:
-    """The files of a data set under `root`, as the `ledger` knows them.
+    """Compares the files of a data set under `root` with their `ledger`.
 
-    `verified`: names that were compared with the ledger already; a process that opens many caches keeps one set for all, and
-    so looks at each file once.
+    `verified`: names that were already compared; a process that opens many caches shares one set, and so reads each
+    file once.
     """
 
     ledger: Path
@@ -44,22 +45,23 @@ class SourceFiles:
     verified: set[str] = field(default_factory=set)
 
     def check(self, named: Iterable[str], *, threads: int, progress: Callable[[int, int], None]) -> None:
-        """Compare the files that an index names with the ledger: by size and time, and where these differ, as in a copied
-        data set, by content. Files that the ledger does not have are added, files that are gone are left to their reader.
+        """Compares the files that an index names with the ledger: by size and time, and where these differ, as in a
+        copied data set, by content. Files that the ledger does not have are added; missing files are left for their
+        reader to report.
 
         Raises TemporaryError where contents changed: cells of one key would be trained on different images.
         """
         names = [name for name in _files(named) if name not in self.verified]
-        unsure = [name for name in names if not self._has_known_times(name)]
+        to_read = [name for name in names if not self._has_known_times(name)]
         changed = []
         with ThreadPoolExecutor(threads) as pool:
             for number, (name, same) in enumerate(
-                zip(unsure, pool.map(self._has_known_content, unsure), strict=True), 1
+                zip(to_read, pool.map(self._has_known_content, to_read), strict=True), 1
             ):
                 if not same:
                     changed.append(name)
-                if number % 1000 == 0 or number == len(unsure):
-                    progress(number, len(unsure))
+                if number % 1000 == 0 or number == len(to_read):
+                    progress(number, len(to_read))
         if changed:
             raise TemporaryError(
                 f"{self.root}: {plural(len(changed), 'file')} changed since the images were first decoded "
@@ -69,13 +71,13 @@ class SourceFiles:
         self.verified.update(names)
 
     def add(self, named: Iterable[str]) -> None:
-        """Add the files that an index names, as they are now, where the ledger does not have them."""
+        """Adds the files that an index names, in their present state, where the ledger does not have them."""
         for name in _files(named):
             if name not in self._known:
                 self._has_known_content(name)
 
     def known(self, named: Iterable[str]) -> list[str]:
-        """Those of the files that an index names which the ledger has."""
+        """Returns those of the files that an index names which the ledger has."""
         return [name for name in _files(named) if name in self._known]
 
     @cached_property
@@ -92,13 +94,13 @@ class SourceFiles:
     def _has_known_times(self, name: str) -> bool:
         known = self._known.get(name)
         try:
-            found = os.stat(f"{self.root}/{name}")  # noqa: PTH116 - a Path for each of many files takes longer than looking
+            status = os.stat(f"{self.root}/{name}")  # noqa: PTH116 - a Path for each of many files takes longer than stat itself
         except OSError:
             return True
-        return known is not None and (known.size, known.time) == (found.st_size, found.st_mtime_ns)
+        return known is not None and (known.size, known.time) == (status.st_size, status.st_mtime_ns)
 
     def _has_known_content(self, name: str) -> bool:
-        """Whether the content is the known one, or the first that is seen; its time is then remembered."""
+        """Returns whether the content is that of the ledger, or the file is new to it; records its present time."""
         known = self._known.get(name)
         try:
             state = _state_of(self.root / name)
@@ -111,13 +113,15 @@ class SourceFiles:
         with suppress(OSError):
             self.ledger.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError), self.ledger.open("ab") as file:  # what cannot be remembered is read again the next time
-            file.write(b"\n%08x %s" % (zlib.crc32(content), content))  # first the break: a line cut off ends there
+            file.write(
+                b"\n%08x %s" % (zlib.crc32(content), content)
+            )  # the line break comes first: it ends a line that was cut off
         return True
 
 
 def _files(named: Iterable[str]) -> list[str]:
-    """The files behind the names of an index, each once: of rows of an HDF5 file, the file."""
-    names = (name for some in named for name in files_of(some))
+    """Returns the files behind the names of an index, each once; for rows of an HDF5 file, that file."""
+    names = (name for entry in named for name in files_of(entry))
     return list(
         dict.fromkeys(name.rpartition("#")[0] if "#" in name and hdf5.is_row(Path(name)) else name for name in names)
     )

@@ -66,9 +66,9 @@ def apply_split_file(index: Index, path: Path) -> Index:
             f"{path}: no column {first_few(missing)}; found {first_few(rows.columns, 6)}: wanted id,patient,part"
         )
     if (unknown_rows := rows.index[~rows["part"].isin(SPLITS)]).size:
-        found = rows["part"][unknown_rows[0]]
+        unknown_split = rows["part"][unknown_rows[0]]
         raise BenchmarkError(
-            f"{path}: row {unknown_rows[0] + 2}: found the split {found!r}: wanted {', '.join(SPLITS)}"
+            f"{path}: row {unknown_rows[0] + 2}: found the split {unknown_split!r}: wanted {', '.join(SPLITS)}"
         )
     if (duplicates := rows["id"][rows["id"].duplicated()]).size:
         raise BenchmarkError(f"{path}: {plural(len(duplicates), 'example')} listed twice: {first_few(duplicates)}")

@@ -18,10 +18,12 @@ from benchmark.workspace import Workspace
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSplits:
-    """One task's splits. `train`, `validation`, `test`: a row for each image, with the columns that `data.index` describes.
+    """Holds one task's splits. `train`, `validation`, `test`: a row for each image, with the columns that `data.index`
+    describes.
 
-    `image` and the masks are paths below `index.root`; `part` is the split's name; `labels` name the columns of labels: 1, 0
-    or NaN (not labeled, or uncertain). `unlabelled`: a challenge's test set without public labels (id, image), else None.
+    `image` and the masks are paths below `index.root`; `part` is the split's name; `labels` name the columns of labels:
+    1, 0 or NaN (not labeled, or uncertain). `unlabelled`: a challenge's test set without public labels (id, image),
+    else None.
     """
 
     task: TaskSpec
@@ -58,7 +60,7 @@ class TaskSplits:
 
 
 class ImageDataset(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """A split as a torch dataset: (image, target) for each row.
+    """Gives a split as a torch dataset: (image, target) for each row.
 
     image: uint8, channels (1 or 3) x height x width. target: float, one value per label, NaN where not labeled; for
     segmentation uint8 masks, masks x height x width, 0 or 1.

@@ -1,4 +1,6 @@
-"""What the readers of a user's own folders and tables share: what the sheet tells them, files, patients, phantoms' names."""
+"""What the readers of a user's own folders and tables share: the layout of the task's sheet, lists of files, patients
+from names.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,7 +26,7 @@ Parts = TypeVar("Parts", bound=dict[Any, Any])
 
 
 def with_train(parts: Parts) -> Parts:
-    """For a layout's `parts`: refuses those without train."""
+    """Returns a layout's `parts`; refuses those without train."""
     if not parts.get("train"):
         raise ValueError("train is missing: what may be named is train, validation and test")
     return parts
@@ -56,7 +58,9 @@ PartFolders = Annotated[dict[Part, str], AfterValidator(with_train)]
 
 
 def layout_of(task: TaskSpec, model: type[L], kinds: Sequence[str]) -> L:
-    """What the sheet tells its reader. Raises BenchmarkError naming task and key, or where the reader is not for such tasks."""
+    """Returns the layout that the sheet gives its reader. Raises BenchmarkError naming task and key, or where the
+    reader does not support the kind of task.
+    """
     if task.kind not in kinds:
         raise BenchmarkError(
             f"{task.name}: the reader {task.reader} is for {' and '.join(kinds)} tasks, this is {task.kind}"
@@ -68,22 +72,22 @@ def layout_of(task: TaskSpec, model: type[L], kinds: Sequence[str]) -> L:
 
 
 def joined(*folders: str) -> str:
-    """A path of folders and a name, "." being none."""
+    """Returns the path of folders and a name; "." stands for no folder."""
     return PurePosixPath(*folders).as_posix()
 
 
 def folders_of(parts: dict[Part, str] | None) -> list[tuple[str, str]]:
-    """Parts with their folders; where there are none, the part "" in the folder itself."""
+    """Returns splits with their folders; where the layout has none, the split "" in the folder itself."""
     return [(part, folder) for part, folder in parts.items()] if parts else [("", ".")]
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is a system's own."""
+    """Returns whether a file or folder is a system's own."""
     return name.startswith((".", "__MACOSX"))
 
 
 def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
-    """Paths below `folder` of all files of these types, in order. Two folders may hold files of one name."""
+    """Returns the paths below `folder` of all files of these types, sorted. Two folders may hold files of one name."""
     suffixes = tuple(suffixes)
     return sorted(path for name, path in files_in(folder, hidden) if name.lower().endswith(suffixes))
 
@@ -91,16 +95,16 @@ def files_below(folder: Path, suffixes: Iterable[str] = IMAGES) -> list[str]:
 def patients_of(paths: pd.Series, pattern: str, task: TaskSpec) -> pd.Series:
     """Returns each file's patient: the group of the pattern, searched for in the file's name. Raises BenchmarkError."""
     patients = paths.str.rpartition("/")[2].str.extract(pattern, expand=False).fillna("")
-    if (invalid := paths[patients == ""]).size:
+    if (unmatched := paths[patients == ""]).size:
         raise BenchmarkError(
             f"{task.name}: layout.patient: {pattern!r} finds no patient in the names of "
-            f"{plural(len(invalid), 'file')}: {first_few(invalid)}"
+            f"{plural(len(unmatched), 'file')}: {first_few(unmatched)}"
         )
     return patients
 
 
 def check_classes(classes: Iterable[str], groups: Iterable[str], task: TaskSpec, remedy: str) -> None:
-    """Raise BenchmarkError where a class would take the place of one of the index's own columns."""
+    """Raises BenchmarkError where a class has the name of one of the index's own columns."""
     if taken := sorted({*classes} & {*INDEX_COLUMNS, *groups}):
         raise BenchmarkError(
             f"{task.name}: the class {first_few(taken)} has the name of a column of the index: {remedy}"
@@ -117,7 +121,7 @@ def check_count(classes: Sequence[str], task: TaskSpec, where: str) -> None:
 
 
 def one_hot(entries: pd.Series, classes: Sequence[str]) -> pd.DataFrame:
-    """A column of 1 and 0 for each class; a row that says nothing has none (NaN)."""
+    """Returns a column of 1 and 0 for each class; NaN in all columns for a row without a class."""
     hot = (entries.to_numpy(dtype=object)[:, None] == np.array(classes, dtype=object)).astype(float)
     hot[(entries == "").to_numpy()] = np.nan
     return pd.DataFrame(hot, columns=list(classes), index=entries.index)

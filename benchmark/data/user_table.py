@@ -1,4 +1,4 @@
-"""The table of the reader `table` (which says what is in it): its layout, its rows, and phantoms of it."""
+"""Reads the table of the reader `table` (`data.readers.table` describes it): its layout and its rows."""
 
 import csv
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ ROLES = ("image", "label", "patient", "case", "part")
 
 
 class Join(StrictModel):
-    """A second table, of the same rows by a column that both have."""
+    """Describes a second table, joined to the first by a column that both have."""
 
     csv: str
     by: str
 
 
 class Layout(StrictModel):
-    """What a sheet tells the reader `table`."""
+    """Describes a table as a sheet gives it to the reader `table`."""
 
     csv: str
     images: str = "."
@@ -55,12 +55,12 @@ class Layout(StrictModel):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The columns that are carried to the predictions."""
+        """Returns the columns that are carried to the predictions."""
         return tuple(name for name in self.columns if name not in ROLES)
 
 
 def refuse_unread(layout: Layout, task: TaskSpec) -> None:
-    """Raise BenchmarkError for what the sheet tells and nothing would read."""
+    """Raises BenchmarkError for entries of the layout that nothing would read."""
     labeled = "label" in layout.columns
     wanted = {
         "separator": ("a multilabel task with columns.label", task.is_multilabel and labeled),
@@ -74,14 +74,14 @@ def refuse_unread(layout: Layout, task: TaskSpec) -> None:
 
 
 def column(rows: pd.DataFrame, layout: Layout, name: str) -> pd.Series:
-    """The table's cells for a column of the index, blanks around them left out."""
+    """Returns the table's cells for a column of the index, without surrounding blanks."""
     return rows[layout.columns[name]].str.strip()
 
 
 def read_rows(root: Path, layout: Layout, task: TaskSpec) -> tuple[pd.DataFrame, list[str]]:
-    """The table as text with the joined one's columns, row N of the file under index N - 2, and notes.
+    """Returns the table as text with the joined one's columns, row N of the file under index N - 2, and notes.
 
-    Raises BenchmarkError for a file that is no whole table, and for columns that neither table has.
+    Raises BenchmarkError for a file that is not a complete table, and for columns that neither table has.
     """
     path, notes = root / layout.csv, []
     rows = _sheet(path, task)

@@ -17,9 +17,9 @@ from benchmark.data.checks import (
     check_images,
     check_labels,
     check_masks,
-    check_of,
     check_patients,
     check_split,
+    make_check,
 )
 from benchmark.data.index import Index
 from benchmark.data.labels import settle_classes
@@ -36,7 +36,7 @@ QUICK = 256  # images that a quick check opens
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All checks of a task's folder. `looked_at`: how many of the `images` were opened."""
+    """Holds all checks of a task's folder. `looked_at`: how many of the `images` were opened."""
 
     task: str
     version: int
@@ -68,7 +68,7 @@ def verify(
         if workspace.data is None or not (workspace.data / task.root).is_dir():
             raise
         left_out = (Check(name=name, verdict="left out", finding="needs the index") for name in CHECKS[1:])
-        checks = (check_of("index", "", [("FAIL", str(fault), "as the finding says")]), *left_out)
+        checks = (make_check("index", "", [("FAIL", str(fault), "as the finding says")]), *left_out)
         root = str(workspace.data / task.root)
         return Report(
             task=task.name, version=task.version, root=root, phantom=False, images=0, looked_at=0, checks=checks
@@ -114,4 +114,4 @@ def _check_index(index: Index) -> Check:
     finding = plural(len(index.table), "row")
     if index.phantom:
         finding += " of phantoms"
-    return check_of("index", finding, notes, notes=list(index.notes))
+    return make_check("index", finding, notes, notes=list(index.notes))

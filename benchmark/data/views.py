@@ -67,9 +67,10 @@ VIEWS: dict[ViewKind, Callable[..., list[A.BasicTransform]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch(Batch):
-    """The first views of B bags, then their second views: `images` is 2B x channels x height x width; `rows`: the B bags.
+    """Holds the first views of B bags, then their second views. `images`: 2B x channels x height x width; `rows`: the B
+    bags.
 
-    It is taken whole, since the loss compares each view with all others.
+    A batch is never divided, since the loss compares each view with all others.
     """
 
     def pieces(self, size: int) -> Iterator["PairBatch"]:
@@ -80,9 +81,7 @@ class PairBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class PairSplit:
-    """Bags of images and how their pairs of views are drawn. `bags`: the rows of the source that each bag
-    holds.
-    """
+    """Gives bags of images, and pairs of views of each. `bags`: the rows of the source that each bag holds."""
 
     source: PixelSource
     bags: Sequence[Rows]
@@ -100,8 +99,8 @@ class PairSplit:
         from batch `first` on; bags that fill no batch are left out of the epoch.
         """
         order = np.random.default_rng(stream(self.seed, Purpose.ORDER, number)).permutation(len(self))
-        whole = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
-        return rendered_ahead(self._render(number), whole[first:], self.device, self.threads)
+        batches = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+        return rendered_ahead(self._render(number), batches[first:], self.device, self.threads)
 
     def images_of(self, epoch: int, bag: int) -> tuple[int, int]:
         """Returns the two rows of which a bag's views are made in an epoch: two different ones, where it has two."""

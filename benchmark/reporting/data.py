@@ -173,7 +173,7 @@ def _features(record: RunRecord, store: Store, caches: Path) -> Features:
     values = store.embedding(cell)
     frozen = cell.protocol in PROTOCOLS and PROTOCOLS[cell.protocol].frozen
     if values is None and frozen and len(cell.weights) == 1:
-        values = cache_of(caches, cell, cell.weights[0]).of(ids)
+        values = cache_of(caches, cell, cell.weights[0]).features_of(ids)
     if values is None:
         raise BenchmarkError(
             f"{cell.title}: no features are kept: wanted a cell of a frozen encoder (--protocol linear) or a fusion, and "

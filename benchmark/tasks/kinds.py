@@ -9,12 +9,12 @@ PredictionKind = Literal["classification", "multiclass", "ordinal", "segmentatio
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKind:
-    """One kind of task.
+    """Describes one kind of task.
 
-    `masks`: the targets are masks, not labels; `exclusive`: an image has one of the labels and no other; `one_label`: a
-    task of the kind has exactly one; `lists_labels`: its sheet must list them. `predictions`: the kind of its predictions.
-    `losses`: those that fit, the usual one first. `metrics`: what a task may be scored by first of all, and so what is
-    computed on validation after every epoch; the first where a sheet names none. `recipe`: what it changes in the usual one.
+    `masks`: the targets are masks, not labels; `exclusive`: an image has exactly one of the labels; `one_label`: a task
+    of the kind has exactly one label; `lists_labels`: its sheet must list them. `predictions`: the kind of its
+    predictions. `losses`: those that fit, the default first. `metrics`: those that can be a task's primary score; all
+    are computed on validation after every epoch; the first is the default. `recipe`: its changes of the default recipe.
     """
 
     name: KindName

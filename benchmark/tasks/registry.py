@@ -1,4 +1,4 @@
-"""The tasks that there are: the project's sheets and the user's own, read and checked."""
+"""Reads and checks the tasks: the project's sheets and the user's own."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from benchmark.workspace import Workspace
 
 
 def read_task(path: Path) -> TaskSpec:
-    """Read one fact sheet. Raises BenchmarkError naming the file, the key, what was found and what was wanted."""
+    """Reads one fact sheet. Raises BenchmarkError naming the file, the key, what was found and what was wanted."""
     sheet = from_yaml(path)
     if not isinstance(sheet, dict):
         raise BenchmarkError(f"{path}: wanted the keys of a task, found {type(sheet).__name__}")
@@ -29,12 +29,14 @@ def read_task(path: Path) -> TaskSpec:
 
 
 def read_tasks(folder: Path) -> dict[str, TaskSpec]:
-    """All tasks of a folder, by name."""
+    """Returns all tasks of a folder, by name."""
     return {path.stem: read_task(path) for path in sorted(folder.glob("*.yaml"))}
 
 
 def known_tasks(workspace: Workspace) -> dict[str, TaskSpec]:
-    """All tasks by name: the project's, then the user's own. Raises BenchmarkError where an own one has the name of another."""
+    """Returns all tasks by name: the project's, then the user's own. Raises BenchmarkError where a user's task has the
+    name of one of the project's.
+    """
     shipped, own = read_tasks(workspace.project / "tasks"), read_tasks(workspace.own_tasks)
     if twice := sorted(set(shipped) & set(own)):
         raise BenchmarkError(
@@ -44,7 +46,7 @@ def known_tasks(workspace: Workspace) -> dict[str, TaskSpec]:
 
 
 def find_task(name: str, workspace: Workspace) -> TaskSpec:
-    """One task by name. Raises BenchmarkError with "did you mean"."""
+    """Returns one task by name. Raises BenchmarkError with "did you mean"."""
     own, shipped = workspace.own_tasks / f"{name}.yaml", workspace.project / "tasks" / f"{name}.yaml"
     if is_name(name) and shipped.is_file() and not own.is_file():
         return read_task(shipped)  # the others need not be read

@@ -29,20 +29,20 @@ _FACTS_ONLY = {
     "keep_pixels",
 }
 OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
-TrainingShare = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitRule(StrictModel):
-    """How examples are parted. `official` follows the data set's own lists; `random` parts the patients by `seed`,
-    except where a copy comes with a labelled test of its own: that stays the test.
+    """Says how examples are split. `official` follows the data set's own lists; `random` splits the patients by `seed`,
+    except where a copy comes with a labeled test of its own: that stays the test.
 
     `test` is a share of the patients, or a number of images; `validation` the same of the rest. `of`: how many images
-    the whole set has; in a copy with fewer, numbers of images shrink in proportion.
+    the complete set has; in a copy with fewer, numbers of images shrink in proportion.
     """
 
     method: Literal["official", "random"]
-    test: TrainingShare | PositiveInt | None = None
-    validation: TrainingShare | PositiveInt = 0.1
+    test: Share | PositiveInt | None = None
+    validation: Share | PositiveInt = 0.1
     of: PositiveInt | None = None
     seed: int = 0
 
@@ -55,9 +55,9 @@ class SplitRule(StrictModel):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRules:
-    """How predictions are judged. Means are over all labels, over those in `scored`, or over all but those in
-    `unscored`. `case`: the group whose images are judged as one, by the mean of their probabilities. `exam`: the group
-    that is judged beside its images.
+    """Says how predictions are scored. Means are over all labels, over those in `scored`, or over all but those in
+    `unscored`. `case`: the group whose images are scored as one, by the mean of their probabilities. `exam`: the group
+    that is scored in addition to its images.
     """
 
     scored: tuple[str, ...] | None = None
@@ -71,18 +71,19 @@ class ScoringRules:
 
 
 class TaskSpec(StrictModel):
-    """One task: what is predicted from which data set, how it is parted, trained and scored.
+    """Describes one task: what is predicted from which data set, how it is split, trained and scored.
 
     `root` is the data set's folder under the data folder; `images_of` are other names of the data sets whose images it
-    uses, by which weights may say that they saw them, and `shares_images_with` data sets that have some of its images
-    (benchmark.experiment.overlap); `layout` is what the reader must be told (which reader takes what, its docstring says).
-    `labels` may be empty where the data name their classes; `commonest` keeps that many of them, by the training part,
-    and joins the rest as Other. `scored`, `unscored`, `case` and `exam` as in Judging: which classes count is said
-    here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units. `unreadable: leave
-    out`: images that cannot be decoded are counted and left out, where else they are a fault; `keep_pixels: false`:
-    images are decoded anew each time, where a cache would be too large. `metric` is the primary score's name in
-    `benchmark.scoring.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the columns carried to the
-    predictions for subgroup scores; `subsets` name sizes of the training part; `counts` are the published ones.
+    uses, by which weights may say that they were trained on them, and `shares_images_with` data sets that have some of
+    its images (benchmark.experiment.overlap); `layout` holds the reader's options (the reader's docstring lists them).
+    `labels` may be empty where the data name their classes; `commonest` keeps that many of them, by the training split,
+    and joins the rest as Other. `scored`, `unscored`, `case` and `exam` are those of ScoringRules: which classes count
+    is said here, never by their names. `windows` are (width, level) of a CT's channels, in Hounsfield units.
+    `unreadable: leave out`: images that cannot be decoded are counted and left out; without it they are an error;
+    `keep_pixels: false`: images are decoded anew each time, where a cache would be too large. `metric` is the primary
+    score's name in `benchmark.scoring.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the
+    columns carried to the predictions for subgroup scores; `subsets` name sizes of the training split; `counts` are the
+    published ones.
     """
 
     name: Name
@@ -155,7 +156,7 @@ class TaskSpec(StrictModel):
 
     @property
     def kind_facts(self) -> TaskKind:
-        """Returns what its kind says of targets, losses and metrics."""
+        """Returns the targets, losses and metrics of its kind."""
         return KINDS[self.kind]
 
     @property
@@ -180,37 +181,37 @@ class TaskSpec(StrictModel):
 
     @property
     def judging(self) -> ScoringRules:
-        """How its predictions are judged."""
+        """Returns how its predictions are scored."""
         return ScoringRules(scored=self.scored, unscored=self.unscored, case=self.case, exam=self.exam)
 
     @property
     def num_published(self) -> int | None:
-        """How many images the whole data set has, as it was published; None where the sheet does not say."""
+        """Returns how many images the complete data set has, as it was published; None where the sheet does not say."""
         parts = [self.counts[name] for name in ("train", "validation", "test") if name in self.counts]
         return self.counts.get("images") or (sum(parts) if "test" in self.counts else None)
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over all that changes the numbers."""
+        """Returns 16 hex digits of a hash over all fields that change the numbers."""
         return digest_of(self.model_dump(mode="json", exclude=_FACTS_ONLY, exclude_none=True))[:16]
 
-    def subset_size(self, asked: str) -> int | None:
-        """The size that a subset's name or number stands for, None for all there is (F, of every task). Raises
-        BenchmarkError.
+    def subset_size(self, subset: str) -> int | None:
+        """Returns the size that a subset's name or number stands for; None for the complete training split (F, of every
+        task). Raises BenchmarkError.
         """
-        if asked in self.subsets:
-            size = self.subsets[asked]
+        if subset in self.subsets:
+            size = self.subsets[subset]
             return None if size == "all" else size
-        if asked == "F":
+        if subset == "F":
             return None
-        if not asked.isdecimal() or int(asked) < 1:
+        if not subset.isdecimal() or int(subset) < 1:
             named = f", or one of {', '.join(self.subsets)}" if self.subsets else " (it names none)"
-            raise BenchmarkError(f"{self.name}: --subset {asked}: wanted a number of training images{named}")
-        return int(asked)
+            raise BenchmarkError(f"{self.name}: --subset {subset}: wanted a number of training images{named}")
+        return int(subset)
 
     def complete_recipe(self, *layers: dict[str, Any], settings: tuple[str, ...] = ()) -> Recipe:
-        """This task's recipe, changed by a suite's layers and by `--set`. Raises BenchmarkError where it does not fit
-        the kind.
+        """Returns this task's recipe, changed by a suite's layers and by `--set`. Raises BenchmarkError where it does
+        not fit the kind.
         """
         recipe = Recipe.complete(self.kind_facts.recipe, self.recipe, *layers, settings=settings)
         segmentation, one_answer = self.has_masks, self.kind_facts.one_answer

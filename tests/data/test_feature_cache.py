@@ -54,8 +54,8 @@ def test_features_come_back_as_half_precision_and_only_those_that_are_missing_ar
     assert np.array_equal(every, WANTED)
     assert (first.rows, second.rows) == ([3, 5, 30], [row for row in range(NUM) if row not in (3, 5, 30)])
     assert notes == []
-    assert np.array_equal(cache.of(np.array(["image-7", "image-2"])), WANTED[[7, 2]])
-    assert cache.of(np.array(["image-7", "another"])) is None
+    assert np.array_equal(cache.features_of(np.array(["image-7", "image-2"])), WANTED[[7, 2]])
+    assert cache.features_of(np.array(["image-7", "another"])) is None
 
 
 DAMAGES = {
@@ -80,7 +80,7 @@ def test_no_damage_to_a_file_gives_other_features(filled, name, damage):
         start, end = sorted(chance.choices(range(len(content)), k=2))
         changed = DAMAGES[damage](content, start, end)
         path.unlink() if changed is None else path.write_bytes(changed)
-        of_two = filled.of(np.array(["image-7", "image-2"]))
+        of_two = filled.features_of(np.array(["image-7", "image-2"]))
         found, _ = filled.read(ALL, IDS, Computing())
 
         assert of_two is None or np.array_equal(of_two, WANTED[[7, 2]])
@@ -154,7 +154,7 @@ def test_a_kill_at_any_step_leaves_features_that_the_next_cell_completes(tmp_pat
 
 def test_a_complete_cache_is_read_without_writing_anything(filled, monkeypatch):
     """From a read-only home; the lock file, and a list of ids that is not there, are not written."""
-    (filled.folder / ".lock").unlink()
+    (filled.folder / ".lock").unlink(missing_ok=True)
     (filled.folder / "ids.txt").unlink()
     opened = os.open
 

@@ -15,7 +15,7 @@ NUM_UNLABELLED = 4  # of a phantom
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Grade 0 is the commonest, as in the original; a few photographs without labels for the test."""
+    """Writes photographs of which grade 0 is the commonest, as in the original; and a few without labels for the test."""
     rng = np.random.default_rng(spec.seed)
     height, width = spec.size, round(spec.size * 4 / 3)
     rows: list[dict[str, object]] = []

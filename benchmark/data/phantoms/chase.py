@@ -11,7 +11,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Two eyes a child."""
+    """Writes two eyes for each child."""
     rng = np.random.default_rng(spec.seed)
     for number in range(spec.num):
         stem = f"Image_{number // 2 + 1:02d}{'LR'[number % 2]}"

@@ -13,7 +13,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """Patients of one to three images; one image in two has findings, of one to three kinds."""
+    """Writes patients of one to three images; one image in two has one to three kinds of findings."""
     rng = np.random.default_rng(spec.seed)
     rows: list[dict[str, object]] = []
     patient = 0

@@ -29,8 +29,8 @@ FINDINGS = (
 )
 
 
-# what a phantom can show of the fourteen, by its name in `phantom.chest`
-SHOWN = {
+# which of the findings of `drawing.radiograph.chest` a phantom has, for those of the fourteen that can be drawn
+FINDING_DRAWN = {
     **{same: same for same in ("Cardiomegaly", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax")},
     "Pleural Effusion": "Effusion",
     "Lung Lesion": "Nodule",
@@ -40,7 +40,9 @@ SHOWN = {
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """One or two views a patient, one in four for the test; one positive training label in five is uncertain."""
+    """Writes one or two views a patient, one patient in four for the test; one positive training label in five is
+    uncertain.
+    """
     rng = np.random.default_rng(spec.seed)
     rows: dict[str, list[dict[str, object]]] = {"train": [], "test": []}
     patient = 0
@@ -50,9 +52,9 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
         sex, age = rng.choice(list(SEX)), int(rng.integers(18, 90))
         for view in range(min(int(rng.integers(1, 3)), spec.num - written)):
             count = int(rng.integers(1, 4)) if rng.random() < 0.6 else 0
-            kinds = [str(kind) for kind in rng.choice(list(SHOWN), count, replace=False)]
+            kinds = [str(kind) for kind in rng.choice(list(FINDING_DRAWN), count, replace=False)]
             name = f"{folder}/patient{patient:05d}/study1/view{view + 1}_frontal.jpg"
-            image = chest(rng, spec.size, [SHOWN[kind] for kind in kinds])
+            image = chest(rng, spec.size, [FINDING_DRAWN[kind] for kind in kinds])
             write_image(root / name, image.pixels)
             entries = {label: rng.choice(["", "0.0"]) if split == "train" else "0.0" for label in FINDINGS}
             entries |= {kind: "-1.0" if split == "train" and rng.random() < 0.2 else "1.0" for kind in kinds}

@@ -11,7 +11,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Half of the photographs in each part, numbered as in the original (test first)."""
+    """Writes half of the photographs in each split, numbered as in the original (test first)."""
     rng = np.random.default_rng(spec.seed)
     height, width = round(spec.size * 584 / 565), spec.size
     for number in range(1, spec.num + 1):

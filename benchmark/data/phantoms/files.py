@@ -16,7 +16,7 @@ from benchmark.data.phantom_mark import PHANTOM_MARK
 
 
 def encode_rle(mask: Mask) -> str:
-    """The inverse of `decode_rle`; an empty mask is -1."""
+    """Returns a mask's run lengths, the inverse of `decode_rle`; an empty mask is -1."""
     flat = np.concatenate([[False], mask.T.reshape(-1), [False]])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     starts, ends = edges[::2], edges[1::2]
@@ -27,7 +27,7 @@ def encode_rle(mask: Mask) -> str:
 
 
 def write_image(path: Path, pixels: Pixels) -> None:
-    """Write a phantom image (PNG, JPEG, TIFF or GIF by its name), marked as one inside the file."""
+    """Writes a phantom image (PNG, JPEG, TIFF or GIF by its name), marked as one inside the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     suffix = path.suffix.lower()
@@ -44,7 +44,7 @@ def write_image(path: Path, pixels: Pixels) -> None:
 
 
 def write_mask(path: Path, mask: Mask) -> None:
-    """Write a phantom's mask as a 0/255 image."""
+    """Writes a phantom's mask as a 0/255 image."""
     write_image(path, (mask * np.uint8(255))[..., None])
 
 
@@ -52,7 +52,7 @@ WRITTEN_INTERCEPT = -1024
 
 
 def write_dicom(path: Path, pixels: NDArray[np.uint8], *, uid: str, tags: dict[str, str]) -> None:
-    """Write a gray phantom as SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
+    """Writes a gray phantom in the form in which SIIM-ACR ships its radiographs: one frame of 8 bits, JPEG baseline."""
     dicom = _blank(path, SecondaryCaptureImageStorage, JPEGBaseline8Bit, uid)
     dicom.Modality, dicom.ImageComments = "CR", PHANTOM_MARK
     for name, value in tags.items():
@@ -71,7 +71,7 @@ def write_dicom(path: Path, pixels: NDArray[np.uint8], *, uid: str, tags: dict[s
 
 
 def write_ct(path: Path, hounsfield: NDArray[np.int16], *, uid: str, tags: dict[str, str]) -> None:
-    """Write a phantom slice (height x width, from -1024 on) as a scanner does: 16 bits, unsigned, not compressed."""
+    """Writes a phantom slice (height x width, from -1024 on) as a scanner does: 16 bits, unsigned, not compressed."""
     dicom = _blank(path, CTImageStorage, ExplicitVRLittleEndian, uid)
     dicom.Modality, dicom.ImageComments = "CT", PHANTOM_MARK
     for name, value in tags.items():
@@ -88,7 +88,7 @@ def write_ct(path: Path, hounsfield: NDArray[np.int16], *, uid: str, tags: dict[
 
 
 def _blank(path: Path, kind: UID, syntax: UID, uid: str) -> FileDataset:
-    """A DICOM file without an image."""
+    """Returns a DICOM file without an image."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = kind, UID(uid), syntax
     dicom = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
@@ -97,7 +97,7 @@ def _blank(path: Path, kind: UID, syntax: UID, uid: str) -> FileDataset:
 
 
 def write_dataset(file: Path, name: str, values: NDArray[np.uint8]) -> None:
-    """Write a phantom's file of one dataset, marked."""
+    """Writes a phantom's file of one dataset, marked."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)  # HDF5 writes over no file that is open
     with h5py.File(file, "w") as opened:

@@ -19,7 +19,7 @@ from benchmark.files import write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomSpec:
-    """Which phantoms to write: how many images, of what side in pixels, from which seed."""
+    """Says which phantoms to write: how many images, of what side in pixels, from which seed."""
 
     num: int
     size: int
@@ -28,8 +28,8 @@ class PhantomSpec:
 
 @contextmanager
 def marked(root: Path, layout: str, spec: PhantomSpec) -> Iterator[None]:
-    """Mark a new folder as phantoms of a layout, incomplete until the block ends well. Raises BenchmarkError where
-    anything is in it.
+    """Marks a new folder as phantoms of a layout, incomplete until the block ends without an error. Raises
+    BenchmarkError where the folder is not empty.
     """
     if root.exists() and any(root.iterdir()):
         what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"

@@ -13,7 +13,9 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """Two images a patient, in the parts' folders where the sheet names them. Six made-up classes, where it lists none."""
+    """Writes two images a patient, in the splits' folders where the sheet names them; of six made-up classes where it
+    lists none.
+    """
     layout = layout_of(task, Layout, KINDS)
     rng = np.random.default_rng(spec.seed)
     classes = made_up_classes(task)

@@ -12,7 +12,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Four images in five are to train, two of them a patient's; three in four show pneumonia, as in the original."""
+    """Writes four images in five for training, two for each patient; three in four have pneumonia, as in the original."""
     rng = np.random.default_rng(spec.seed)
     for number in range(spec.num):
         folder = "test" if number % 5 == 4 else "val" if number % 40 == 8 else "train"

@@ -11,7 +11,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Two patients in five have tuberculosis."""
+    """Writes patients of whom two in five have tuberculosis."""
     rng = np.random.default_rng(spec.seed)
     for number in range(1, spec.num + 1):
         ill = int(number % 5 in (1, 3))

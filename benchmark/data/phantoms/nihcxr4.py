@@ -11,8 +11,8 @@ from benchmark.data.phantoms.folder import PhantomSpec
 from benchmark.data.readers.nihcxr4 import SET_IDS, TABLES
 from benchmark.tasks.spec import OTHER, TaskSpec
 
-# what a phantom shows of the four, by its name in `phantom.chest`
-SHOWN = {
+# which of the findings of `drawing.radiograph.chest` a phantom has for each of the four
+FINDING_DRAWN = {
     "Fracture": "Fracture",
     "Pneumothorax": "Pneumothorax",
     "Airspace opacity": "Consolidation",
@@ -21,7 +21,9 @@ SHOWN = {
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Patients of one or two images, one in four for the test. Each table has one image more, with two findings."""
+    """Writes patients of one or two images, one patient in four for the test. Each table has one more image, with two
+    findings.
+    """
     rng = np.random.default_rng(spec.seed)
     rows: dict[str, list[dict[str, object]]] = {split: [] for split in TABLES}
     patient = written = 0
@@ -31,7 +33,7 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
         sex, age = str(rng.choice(["F", "M"])), int(rng.integers(18, 90))
         for follow_up in range(min(1 + patient % 3 % 2, spec.num - written)):
             # every class in turn, none of the four twice as often
-            kind = (OTHER, *SHOWN, OTHER)[len(split_rows) % 6]
+            kind = (OTHER, *FINDING_DRAWN, OTHER)[len(split_rows) % 6]
             split_rows.append(
                 _write(root, rng, spec.size, (patient, follow_up, age, sex), [] if kind == OTHER else [kind])
             )
@@ -43,12 +45,12 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noq
 
 
 def _write(
-    root: Path, rng: np.random.Generator, size: int, who: tuple[int, int, int, str], kinds: list[str]
+    root: Path, rng: np.random.Generator, size: int, patient_facts: tuple[int, int, int, str], kinds: list[str]
 ) -> dict[str, object]:
-    """Write one phantom; its row. `who`: patient, follow-up, age, sex."""
-    patient, follow_up, age, sex = who
+    """Writes one phantom image and returns its row of the table. `patient_facts`: patient, follow-up, age, sex."""
+    patient, follow_up, age, sex = patient_facts
     name = f"{patient:08d}_{follow_up:03d}.png"
-    write_image(root / "images" / name, chest(rng, size, [SHOWN[kind] for kind in kinds]).pixels)
+    write_image(root / "images" / name, chest(rng, size, [FINDING_DRAWN[kind] for kind in kinds]).pixels)
     return {
         "Image Index": name,
         "Finding Labels": "No Finding",
@@ -61,5 +63,5 @@ def _write(
         "Height]": size,
         "OriginalImagePixelSpacing[x": 0.139,
         "y]": 0.139,
-        **{finding: "YES" if finding in kinds else "NO" for finding in SHOWN},
+        **{finding: "YES" if finding in kinds else "NO" for finding in FINDING_DRAWN},
     }

@@ -14,7 +14,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """Fundus photographs with their vessels, two a patient, in the parts' folders where the sheet names them."""
+    """Writes fundus photographs with their vessels, two a patient, in the splits' folders where the sheet names them."""
     layout = layout_of(task, Layout, KINDS)
     rng = np.random.default_rng(spec.seed)
     called = joined(layout.images, layout.image)
@@ -32,6 +32,6 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
 
 
 def _written(pattern: str, folder: str, stem: str) -> str:
-    """A phantom's file: as the pattern says, a PNG where it names no type."""
+    """Returns the path of a phantom's file by the pattern, a PNG where the pattern names no type."""
     named = _within(pattern, folder).replace("{stem}", stem)
     return named if named.lower().endswith(MASKS) else f"{named}.png"

@@ -13,7 +13,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Two patches in five with tumour; a few without labels in test/, as in the original."""
+    """Writes patches, two in five with tumour; and a few without labels in test/, as in the original."""
     rng = np.random.default_rng(spec.seed)
     rows = []
     for number in range(spec.num):

@@ -19,7 +19,9 @@ OF_EXAM = (
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """Studies of six to ten slices, in two of five an embolism on a run of them; fewer slices where few are ordered."""
+    """Writes studies of six to ten slices, fewer where `spec.num` is small; two studies in five have an embolism on
+    consecutive slices.
+    """
     rng = np.random.default_rng(spec.seed)
     rows: list[dict[str, object]] = []
     study = 0

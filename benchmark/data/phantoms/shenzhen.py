@@ -11,7 +11,7 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Half of the patients have tuberculosis."""
+    """Writes radiographs, of which every other one has tuberculosis."""
     rng = np.random.default_rng(spec.seed)
     for number in range(1, spec.num + 1):
         ill = number % 2

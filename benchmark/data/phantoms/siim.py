@@ -11,7 +11,9 @@ from benchmark.tasks.spec import TaskSpec
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:  # noqa: ARG001 - a reader's signature
-    """Two images in five have a pneumothorax (in the real set about one in four); a few in two runs."""
+    """Writes radiographs, two in five with a pneumothorax (in the real set about one in four), a few of these in two
+    runs.
+    """
     rng = np.random.default_rng(spec.seed)
     lines = ["ImageId, EncodedPixels"]
     for number in range(spec.num):

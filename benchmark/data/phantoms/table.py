@@ -17,10 +17,10 @@ PHANTOM_SPLITS: tuple[Part, ...] = ("train", "train", "train", "validation", "te
 
 
 def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
-    """Patients of one or two cases of one to three images, where the layout knows patients and cases.
+    """Writes patients of one or two cases of one to three images, where the layout has patients and cases.
 
-    A class shows as a kind of lesion; skin_type, where it is a column, follows the skin's tone. Cases are counted within
-    their patient. Where the sheet lists no classes there are six made-up ones.
+    The kind of lesion follows the class; skin_type, where it is a column, follows the skin's tone. Cases are counted
+    within their patient. Where the sheet lists no classes there are six made-up ones.
     """
     layout = layout_of(task, Layout, KINDS)
     rng = np.random.default_rng(spec.seed)
@@ -36,7 +36,7 @@ def write_phantom(root: Path, task: TaskSpec, spec: PhantomSpec) -> None:
             kinds = _kinds(rng, lesion, classes, layout, task)
             about = {**person, "case": str(case) if "patient" in names else f"lesion-{lesion}"}
             cells = {names[key]: value for key, value in about.items() if key in names}
-            cells |= _said(kinds, classes, layout, task)
+            cells |= _label_cells(kinds, classes, layout, task)
             views = int(rng.integers(1, 4)) if {"patient", "case"} & {*names} else 1
             for number in range(len(rows), min(len(rows) + views, spec.num)):
                 name = f"image-{number + 1:05d}" + ("" if layout.suffix else ".png")
@@ -62,7 +62,7 @@ def _person(rng: np.random.Generator, patient: int, tone: float, layout: Layout)
 def _kinds(
     rng: np.random.Generator, lesion: int, classes: tuple[str, ...], layout: Layout, task: TaskSpec
 ) -> tuple[int, ...]:
-    """The classes of a lesion, by number; in a binary task 1 is the label and 0 all else."""
+    """Returns the classes of a lesion, by number; in a binary task 1 is the label and 0 all else."""
     if task.is_binary:
         return (lesion % 2,)
     if not task.is_multilabel:
@@ -73,8 +73,8 @@ def _kinds(
     return tuple(sorted(int(kind) for kind in rng.choice(len(classes), count, replace=False)))
 
 
-def _said(kinds: tuple[int, ...], classes: tuple[str, ...], layout: Layout, task: TaskSpec) -> dict[str, str]:
-    """The table's cells for a lesion's classes."""
+def _label_cells(kinds: tuple[int, ...], classes: tuple[str, ...], layout: Layout, task: TaskSpec) -> dict[str, str]:
+    """Returns the table's cells for a lesion's classes."""
     spelled = [{new: old for old, new in layout.rename.items()}.get(name, name) for name in classes]
     label = layout.columns.get("label")
     if task.is_binary:
@@ -88,7 +88,9 @@ def _said(kinds: tuple[int, ...], classes: tuple[str, ...], layout: Layout, task
 
 
 def _write_tables(root: Path, rows: pd.DataFrame, layout: Layout) -> None:
-    """All in one table, or what is not asked of the first in the second."""
+    """Writes all columns in one table; where the layout joins a second one, splits and groups (and patients, cases) go
+    there.
+    """
     if layout.join:
         by = layout.join.by
         if by not in rows:

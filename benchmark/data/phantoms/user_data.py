@@ -1,4 +1,4 @@
-"""What phantoms of a user's own layouts share: classes, splits, names that a pattern for patients fits, image files."""
+"""Phantoms of a user's own layouts share this: classes, splits, names that a pattern for patients fits, image files."""
 
 import re
 from collections.abc import Callable
@@ -37,14 +37,15 @@ NAMINGS: tuple[str, ...] = (
 
 
 def made_up_classes(task: TaskSpec) -> tuple[str, ...]:
-    """A phantom's classes: the task's labels, or some where the data name them."""
+    """Returns a phantom's classes: the task's labels, or made-up ones where the data name them."""
     return task.labels or tuple(f"class-{number + 1}" for number in range(NUM_MADE_UP))
 
 
 def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSpec) -> str:
-    """How a phantom's files are called by patient and number, so that the patient's pattern tells patients apart.
+    """Returns the format of a phantom's file names by patient (p) and number (n), from which the layout's pattern can
+    tell patients apart.
 
-    `named` completes such a stem to the file's name. Raises BenchmarkError where none of NAMINGS does.
+    `named` completes such a stem to the file's name. Raises BenchmarkError where none of NAMINGS fits.
     """
     for naming in NAMINGS if pattern else NAMINGS[:1]:
         stems = [naming.format(p=p, n=n) for p, n in ((1, 1), (1, 2), (2, 1), (12, 1))]
@@ -58,7 +59,9 @@ def phantom_names(pattern: str | None, named: Callable[[str], str], task: TaskSp
 
 
 def write_photograph(path: Path, image: Pixels, task: TaskSpec, number: int) -> None:
-    """Write a phantom as the type that its name says. Raises BenchmarkError for types that cannot carry a phantom's mark."""
+    """Writes a phantom in the format of its suffix. Raises BenchmarkError for formats that cannot carry a phantom's
+    mark.
+    """
     suffix = path.suffix.lower()
     if suffix == ".dcm":
         gray = np.asarray(image.mean(axis=2, keepdims=True).round().astype(np.uint8))

@@ -24,7 +24,7 @@ REMEDY = "unpack the competition's {} folder again"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per photograph; whose eyes they are, the competition does not tell."""
+    """Returns one row per photograph. The competition does not say which photographs are of one patient."""
     remedy = "it comes with the competition's data"
     train = read_table(root / "train.csv", ("id_code", "diagnosis"), task.name, remedy)
     test = read_table(root / TEST, ["id_code"], task.name, remedy) if (root / TEST).is_file() else None
@@ -38,9 +38,9 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 def _labelled(rows: pd.DataFrame, root: Path, split: str, task: TaskSpec) -> pd.DataFrame:
     path, folder = root / f"{split}.csv", f"{split}_images"
     grades = {str(grade): grade for grade in range(len(task.labels))}
-    if (invalid := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
+    if (invalid_rows := rows.index[~rows["diagnosis"].isin(list(grades))]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid[0] + 2}: found the diagnosis {rows['diagnosis'][invalid[0]]!r}: "
+            f"{path}: row {invalid_rows[0] + 2}: found the diagnosis {rows['diagnosis'][invalid_rows[0]]!r}: "
             f"wanted 0 to {len(grades) - 1}"
         )
     remedy = REMEDY.format(folder)
@@ -54,7 +54,7 @@ def _labelled(rows: pd.DataFrame, root: Path, split: str, task: TaskSpec) -> pd.
 
 
 def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
-    """The competition's test, and notes on why it cannot be predicted where some of it is there and some is not."""
+    """Returns the competition's test set; or None, with a note where some of its files are there and some are not."""
     folder = root / "test_images"
     files = listing(folder, [".png"]) if folder.is_dir() else {}
     if rows is None:
@@ -67,5 +67,7 @@ def _unlabelled(rows: pd.DataFrame | None, root: Path) -> tuple[pd.DataFrame | N
 
 
 def submission(predictions: Predictions) -> pd.DataFrame:
-    """The competition's own table: id_code, and as diagnosis the most probable grade. `score` has the grades in order."""
+    """Returns the competition's own table: id_code, and as diagnosis the most probable grade. `score` has the grades in
+    order.
+    """
     return pd.DataFrame({"id_code": predictions.ids, "diagnosis": predictions.score.argmax(axis=1)})

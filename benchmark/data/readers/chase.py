@@ -17,7 +17,7 @@ REMEDY = "the copy is not complete: unpack CHASEDB1.zip again"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per eye; the patient is the child."""
+    """Returns one row per eye; the patient is the child."""
     rows = []
     for image in sorted(root.glob("Image_*.jpg")):
         match = NAME.fullmatch(image.name)

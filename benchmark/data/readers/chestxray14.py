@@ -23,7 +23,7 @@ REMEDY = "download the missing images_0NN.tar.gz from https://nihcc.app.box.com/
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image of the table; parts by the official lists."""
+    """Returns one row per image of the table, split by the official lists."""
     entry = next((root / name for name in TABLES if (root / name).is_file()), root / TABLES[0])
     rows = read_table(entry, ("Image Index", "Finding Labels", "Patient ID"), task.name, "it comes with the data set")
     names, blank = rows["Image Index"], pd.Series("", index=rows.index)

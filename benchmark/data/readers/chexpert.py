@@ -29,21 +29,21 @@ REMEDY = "unpack CheXpert-v1.0-small.zip again"
 
 
 class Layout(StrictModel):
-    """`tables`: those to be read, as one set without parts; else train.csv trains and valid.csv is the test."""
+    """Says which tables are read as one set without splits; by default train.csv trains and valid.csv is the test."""
 
     tables: Annotated[tuple[Literal["train.csv", "valid.csv"], ...], Field(min_length=1)] | None = None
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per view. A finding that a report does not mention (blank) is absent."""
+    """Returns one row per view. A finding that a report does not mention (blank) is absent."""
     try:
         wanted_tables = Layout.model_validate(task.layout or {}).tables
     except ValidationError as error:
         raise BenchmarkError(f"{task.name}: layout: {explain(error, Layout)}") from error
-    named = (
+    wanted = (
         [(name, "") for name in wanted_tables] if wanted_tables else [(name, split) for split, name in TABLES.items()]
     )
-    tables = [_table(root / name, split, task) for name, split in named]
+    tables = [_table(root / name, split, task) for name, split in wanted]
     table = pd.concat(tables, ignore_index=True)
     missing = [image for image in table["image"] if not (root / image).is_file()]
     if missing:
@@ -58,9 +58,9 @@ def _table(path: Path, split: str, task: TaskSpec) -> pd.DataFrame:
     rows = read_table(path, ("Path", *GROUPS.values(), *task.labels), task.name, REMEDY)
     image = rows["Path"].str.partition("/")[2]
     splits = image.str.extract(r"^(?:train|valid)/(patient\d+)/(study\d+)/[^/]+$")
-    if (invalid := rows["Path"][splits[0].isna()]).size:
+    if (invalid_paths := rows["Path"][splits[0].isna()]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid.index[0] + 2}: found the path {invalid.iloc[0]!r}: "
+            f"{path}: row {invalid_paths.index[0] + 2}: found the path {invalid_paths.iloc[0]!r}: "
             "wanted one like CheXpert-v1.0-small/train/patient00001/study1/view1_frontal.jpg"
         )
     table = pd.DataFrame(

@@ -16,7 +16,7 @@ FOLDERS = {"train": ("training",), "test": ("test", "testing")}
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per photograph; the second observer where its folder is there (test part)."""
+    """Returns one row per photograph, with the second observer's mask where its folder exists (test split)."""
     rows = []
     for split, names in FOLDERS.items():
         folder = next((root / name for name in names if (root / name).is_dir()), root / names[0])

@@ -43,7 +43,7 @@ KINDS = ("binary", "multiclass", "ordinal")
 
 
 class Layout(StrictModel):
-    """What a sheet tells the reader `folders`."""
+    """Describes the folders as a sheet gives them to the reader `folders`."""
 
     images: str = "."
     parts: PartFolders | None = None
@@ -52,7 +52,7 @@ class Layout(StrictModel):
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image in a class's folder."""
+    """Returns one row per image in a class's folder."""
     layout = layout_of(task, Layout, KINDS)
     if layout.positive and not task.is_binary:
         raise BenchmarkError(f"{task.name}: layout.positive is for binary tasks, this is {task.kind}")
@@ -91,7 +91,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _split_images(top: Path, folder: str, split: str, task: TaskSpec) -> pd.DataFrame:
-    """Images of one part: path below `top`, class ("" outside all classes' folders)."""
+    """Returns the images of one split: path below `top`, class ("" outside all classes' folders)."""
     place = required(top / folder, task.name, "layout.parts names the folders that are parts")
     paths = pd.Series(files_below(place), dtype=str)
     classes = paths.str.extract("^([^/]+)/", expand=False).fillna("")
@@ -101,14 +101,14 @@ def _split_images(top: Path, folder: str, split: str, task: TaskSpec) -> pd.Data
 
 
 def _loose(top: Path, images: pd.DataFrame) -> int:
-    """How many images are neither in a class's folder nor, where there are parts, in a part's."""
+    """Returns how many images are neither in a class's folder nor, where there are splits, in a split's."""
     return len({*files_below(top)} - {*images["path"][images["class"] != ""]})
 
 
 def _labels(
     entries: pd.Series, classes: list[str], layout: Layout, task: TaskSpec, top: Path
 ) -> tuple[pd.DataFrame, list[str]]:
-    """A column per label, and notes; images of classes that the sheet does not list have none (NaN)."""
+    """Returns a column per label, and notes; images of classes that the sheet does not list have NaN in all."""
     if len(classes) < 2:
         raise BenchmarkError(
             f"{task.name}: {top} has images in {first_few(classes) or 'no folder'}: wanted a folder for each class"
@@ -132,7 +132,7 @@ def _labels(
 
 
 def _refuse_empty(top: Path, classes: list[str], folders: list[tuple[str, str]], task: TaskSpec) -> None:
-    """Where the folders are the classes, one without images is a copy that broke off, or no class."""
+    """Raises BenchmarkError for a class's folder without images: the copy was interrupted, or the folder is no class."""
     for _, folder in folders:
         names = sorted(entry.name for entry in os.scandir(top / folder) if entry.is_dir() and not hidden(entry.name))
         if empty := [name for name in names if name not in classes]:

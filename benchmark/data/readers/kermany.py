@@ -27,9 +27,10 @@ NAMES = {
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image. Numbers of patients start anew in the test folder, so they are told apart by the part.
+    """Returns one row per image. Patients are numbered anew in the test folder, so the split is part of the patient's
+    name.
 
-    An image of another name than NAMES counts as a patient of its own, and a note tells of it.
+    An image whose name does not match NAMES counts as a patient of its own, and a note says how many do.
     """
     rows, others = [], []
     for folder, split in SPLITS.items():

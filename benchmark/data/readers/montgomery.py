@@ -20,7 +20,7 @@ COLUMNS = ["id", "image", "patient", "part", "sex", "age", "tuberculosis", "mask
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per radiograph, one radiograph per patient; the mask is the union of both lungs'."""
+    """Returns one row per radiograph, one radiograph per patient; the mask is the union of both lungs'."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     masks = {
         side: listing(
@@ -55,7 +55,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _reading(path: Path) -> tuple[str, str]:
-    """Sex and age, empty where the reading does not tell."""
+    """Returns sex and age, empty where the reading does not give them."""
     if not path.is_file():
         return "", ""
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -30,13 +30,15 @@ FINDINGS = ("Fracture", "Pneumothorax", "Airspace opacity", "Nodule or mass")
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image of one finding or none. Images of several findings are left out, as in Truong et al. 2021."""
-    made, notes, tables, num_listed = is_phantom(root), [], [], 0
+    """Returns one row per image of one finding or none. Images of several findings are left out, as in Truong et al.
+    2021.
+    """
+    phantom, notes, tables, num_listed = is_phantom(root), [], [], 0
     for split, name in TABLES.items():
         path = required(root / name, task.name, "it comes with the adjudicated labels")
         rows, repeat_notes = _once(_rows(path), path)
         notes += repeat_notes
-        if not made and len(rows) != (published := task.counts.get(split, len(rows))):
+        if not phantom and len(rows) != (published := task.counts.get(split, len(rows))):
             notes.append(f"{name} has {len(rows):,} images where {published:,} were published")
         num_listed += len(rows)
         has = _findings(rows, path)
@@ -47,12 +49,12 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
     table = pd.concat(tables, ignore_index=True)
     if unknown := [label for label in task.labels if label not in table]:
         raise BenchmarkError(f"{task.name}: no class {first_few(unknown)} here: wanted {', '.join((*FINDINGS, OTHER))}")
-    value = table.assign(image=_images(table["id"], root, task))
-    return ReaderResult(table=value, notes=tuple(notes), num_listed=num_listed)
+    table["image"] = _images(table["id"], root, task)
+    return ReaderResult(table=table, notes=tuple(notes), num_listed=num_listed)
 
 
 def _rows(path: Path) -> pd.DataFrame:
-    """The table by its columns' names, headings that hold a comma quoted or split alike."""
+    """Returns the table by its columns' names; a heading that contains a comma may be quoted or split in two."""
     with readable(path):
         with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines)
@@ -72,20 +74,20 @@ def _rows(path: Path) -> pd.DataFrame:
 
 
 def _once(rows: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Each image once. Raises BenchmarkError where its rows do not agree."""
+    """Returns each image once. Raises BenchmarkError where an image's rows do not agree."""
     repeated = rows["Image Index"].duplicated()
     if not repeated.any():
         return rows, []
     agreeing = rows.duplicated(["Image Index", *FINDINGS])
-    if (invalid := rows.index[repeated & ~agreeing]).size:
+    if (invalid_rows := rows.index[repeated & ~agreeing]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid[0] + 2}: {rows['Image Index'][invalid[0]]} is listed twice, with other findings"
+            f"{path}: row {invalid_rows[0] + 2}: {rows['Image Index'][invalid_rows[0]]} is listed twice, with other findings"
         )
     return rows[~repeated], [f"{path.name}: {repeated.sum():,} rows repeat an image and are left out"]
 
 
 def _findings(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Which of the four findings each image has."""
+    """Returns which of the four findings each image has."""
     entries = rows[list(FINDINGS)].apply(lambda column: column.str.strip().str.upper())
     known = entries.isin(["YES", "NO"]).to_numpy()
     if not known.all():
@@ -113,7 +115,7 @@ def _table(rows: pd.DataFrame, has: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _images(names: pd.Series, root: Path, task: TaskSpec) -> pd.Series:
-    """The images' paths below the root, or in the folder of ChestX-ray14 beside it."""
+    """Returns the images' paths below the root, or in the folder of ChestX-ray14 next to it."""
     for below in ("", SIBLING):
         folder = root / below
         if any(inner.is_dir() for inner in folder.glob("images*")):

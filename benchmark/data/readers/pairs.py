@@ -62,7 +62,7 @@ NamePattern = Annotated[str, AfterValidator(_with_stem)]
 
 
 class Layout(StrictModel):
-    """What a sheet tells the reader `pairs`."""
+    """Describes images and masks as a sheet gives them to the reader `pairs`."""
 
     images: str = "images"
     masks: str = "masks"
@@ -82,7 +82,7 @@ class Layout(StrictModel):
 
     @property
     def mask_patterns(self) -> dict[str, str]:
-        """The index's columns of masks: the pattern of each, with its folder."""
+        """Returns mask column of the index -> the pattern of its files, with its folder."""
         named = {
             "mask": joined(self.masks, self.mask),
             "mask_observer2": self.observer2,
@@ -92,14 +92,14 @@ class Layout(StrictModel):
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image."""
+    """Returns one row per image with its masks."""
     layout = layout_of(task, Layout, KINDS)
-    by_split = [_split_images(root, layout, folder, split, task) for split, folder in folders_of(layout.parts)]
-    table = pd.concat([split.table for split in by_split], ignore_index=True)
+    splits = [_split_images(root, layout, folder, split, task) for split, folder in folders_of(layout.parts)]
+    table = pd.concat([split.table for split in splits], ignore_index=True)
     notes = []
-    if orphans := sum(split.orphans for split in by_split):
+    if orphans := sum(split.orphans for split in splits):
         notes.append(f"{plural(orphans, 'mask')} without an image left out")
-    if others := sum(split.others for split in by_split):
+    if others := sum(split.others for split in splits):
         notes.append(f"{plural(others, 'file')} among the images not called {layout.image} left out")
     for column, pattern in layout.mask_patterns.items():
         without = table["id"][table[column] == ""]
@@ -120,7 +120,9 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _SplitImages:
-    """Images of one part with their masks; how many masks have no image, and how many files are neither."""
+    """Holds the images of one split with their masks. `orphans`: number of masks without an image; `others`: number of
+    files among the images whose names do not match the pattern.
+    """
 
     table: pd.DataFrame
     orphans: int
@@ -141,16 +143,16 @@ def _split_images(root: Path, layout: Layout, folder: str, split: str, task: Tas
     table = pd.DataFrame({"id": ids, "image": images["path"], "patient": ids, "part": split})
     orphans = 0
     for column, masks in mask_patterns.items():
-        of_image = masks[masks["key"].isin(images["key"])].set_index("key")["path"]
-        orphans += len(masks) - len(of_image)
-        if (duplicates := of_image[of_image.index.duplicated(keep=False)]).size:
+        paths = masks[masks["key"].isin(images["key"])].set_index("key")["path"]
+        orphans += len(masks) - len(paths)
+        if (duplicates := paths[paths.index.duplicated(keep=False)]).size:
             raise BenchmarkError(f"{task.name}: {first_few(duplicates)} in {root} are masks of one image: keep one")
-        table[column] = images["key"].map(of_image).astype(object).fillna("")
+        table[column] = images["key"].map(paths).astype(object).fillna("")
     return _SplitImages(table=table, orphans=orphans, others=others)
 
 
 def _within(pattern: str, folder: str) -> str:
-    """The pattern (with its own folder) for the part that lies in `folder`."""
+    """Returns the pattern (with its own folder) for the split that lies in `folder`."""
     if "{part}" in pattern:
         return pattern.replace("{part}", folder)
     inner, _, name = pattern.rpartition("/")
@@ -158,8 +160,8 @@ def _within(pattern: str, folder: str) -> str:
 
 
 def _files(root: Path, pattern: str, folder: str, suffixes: tuple[str, ...], task: TaskSpec) -> pd.DataFrame:
-    """Files in the pattern's folder: path below the root; path below that folder; the latter with the stem for the name,
-    nothing (NaN) where it is not called so.
+    """Returns the files in the pattern's folder. `path`: below the root; `below`: below that folder; `key`: `below`
+    with the stem in place of the name, NaN where the name does not match the pattern.
     """
     inner, _, name = _within(pattern, folder).rpartition("/")
     place = required(root / inner, task.name, f"layout says that there are files {pattern}")

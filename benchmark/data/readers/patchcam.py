@@ -21,12 +21,12 @@ REMEDY = "unpack the competition's train folder again"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per patch of the table; whose patch it is, the competition does not tell."""
+    """Returns one row per patch of the table. The competition does not say which patches are of one patient."""
     path = root / TABLE
     rows = read_table(path, ("id", "label"), task.name, "it comes with the competition's data")
-    if (invalid := rows.index[~rows["label"].isin(["0", "1"])]).size:
+    if (invalid_rows := rows.index[~rows["label"].isin(["0", "1"])]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid[0] + 2}: found the label {rows['label'][invalid[0]]!r}: wanted 0 or 1"
+            f"{path}: row {invalid_rows[0] + 2}: found the label {rows['label'][invalid_rows[0]]!r}: wanted 0 or 1"
         )
     files = listing(required(root / "train", task.name, REMEDY), [".tif"])
     images = paths_of(rows["id"] + ".tif", files, task=task.name, root=root, remedy=REMEDY)
@@ -44,5 +44,5 @@ def _unlabelled(folder: Path) -> pd.DataFrame | None:
 
 
 def submission(predictions: Predictions) -> pd.DataFrame:
-    """The competition's own table: id, and as label the probability of tumour."""
+    """Returns the competition's own table: id, and as label the probability of tumour."""
     return pd.DataFrame({"id": predictions.ids, "label": predictions.score[:, 0]})

@@ -25,27 +25,27 @@ LABELS, SLIDE = "y", "wsi"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per patch; of the images' files the names alone."""
-    tables = [root / f"{NAME}{official}_meta.csv" for official in SPLITS]
+    """Returns one row per patch; opens the labels' files and the tables of slides, not the images."""
+    tables = [root / f"{NAME}{file_split}_meta.csv" for file_split in SPLITS]
     missing = [path.name for path in tables if not path.is_file()]
-    split_tables = [_split_table(root, official, task, with_slides=not missing) for official in SPLITS]
+    split_tables = [_split_table(root, file_split, task, with_slides=not missing) for file_split in SPLITS]
     note = f"without {first_few(missing)} nobody knows a patch's slide: each counts as a patient of its own"
     return ReaderResult(table=pd.concat(split_tables, ignore_index=True), notes=(note,) if missing else ())
 
 
-def _split_table(root: Path, official: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
+def _split_table(root: Path, file_split: str, task: TaskSpec, *, with_slides: bool) -> pd.DataFrame:
     for kind in ("x", LABELS):
-        name = f"{NAME}{official}_{kind}.h5"
+        name = f"{NAME}{file_split}_{kind}.h5"
         required(root / name, task.name, f"get {name}.gz and unpack it there (gunzip {name}.gz)")
-    labels = _labels(root / f"{NAME}{official}_{LABELS}.h5")
+    labels = _labels(root / f"{NAME}{file_split}_{LABELS}.h5")
     rows = pd.Series(np.arange(len(labels)).astype(str))
-    names = f"{official}-" + rows.str.zfill(6)
+    names = f"{file_split}-" + rows.str.zfill(6)
     table = pd.DataFrame(
         {
             "id": names,
-            "image": f"{NAME}{official}_x.h5#" + rows,
-            "patient": _slides(root / f"{NAME}{official}_meta.csv", len(labels), task.name) if with_slides else names,
-            "part": SPLITS[official],
+            "image": f"{NAME}{file_split}_x.h5#" + rows,
+            "patient": _slides(root / f"{NAME}{file_split}_meta.csv", len(labels), task.name) if with_slides else names,
+            "part": SPLITS[file_split],
         }
     )
     table[task.labels[0]] = labels.astype(float)
@@ -59,9 +59,9 @@ def _labels(path: Path) -> NDArray[np.uint8]:
             f'{path}: dataset "{LABELS}" is {" x ".join(map(str, values.shape))}: wanted one label a patch'
         )
     labels = values.reshape(-1)
-    if (invalid := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
+    if (invalid_rows := np.flatnonzero(~np.isin(labels, (0, 1)))).size:
         raise BenchmarkError(
-            f'{path}: row {invalid[0]} of "{LABELS}": found the label {labels[invalid[0]]}: wanted 0 or 1'
+            f'{path}: row {invalid_rows[0]} of "{LABELS}": found the label {labels[invalid_rows[0]]}: wanted 0 or 1'
         )
     return labels
 

@@ -26,7 +26,7 @@ REMEDY = "unpack the competition's train folder again"
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per slice of the table."""
+    """Returns one row per slice of the table."""
     path = required(root / TABLE, task.name, "it comes with the competition's data")
     label = task.labels[0]
     rows = _rows(path, label)
@@ -49,16 +49,16 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _rows(path: Path, label: str) -> pd.DataFrame:
-    """The table's columns that are read, as text; studies and series as categories."""
+    """Returns the table's columns that are used, as text; studies and series as categories."""
     columns = [STUDY, SERIES, SLICE, label]
     with readable(path):
         header = pd.read_csv(path, nrows=0)
         if missing := [name for name in columns if name not in header]:
             raise BenchmarkError(f"{path}: no column {first_few(missing)}; found {first_few(header.columns, 6)}")
         rows = pd.read_csv(path, usecols=columns, dtype=object, keep_default_na=False)
-    if (invalid := rows.index[~rows[label].isin(["0", "1"])]).size:
+    if (invalid_rows := rows.index[~rows[label].isin(["0", "1"])]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid[0] + 2}: found {rows[label].iloc[invalid[0]]!r} as {label}: wanted 0 or 1"
+            f"{path}: row {invalid_rows[0] + 2}: found {rows[label].iloc[invalid_rows[0]]!r} as {label}: wanted 0 or 1"
         )
     for name in (STUDY, SERIES, SLICE):
         if (blank := rows.index[rows[name] == ""]).size:
@@ -69,7 +69,7 @@ def _rows(path: Path, label: str) -> pd.DataFrame:
 
 
 def _folders(rows: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """The series' folders below the root, ending in a slash, and each row's place among them."""
+    """Returns the series' folders below the root, ending in a slash, and for each row the number of its folder."""
     studies, series = rows[STUDY].cat, rows[SERIES].cat
     pair = studies.codes.to_numpy(np.int64) * len(series.categories) + series.codes.to_numpy(np.int64)
     pairs, folder_of = np.unique(pair, return_inverse=True)
@@ -86,7 +86,9 @@ def _check_complete(
     task: TaskSpec,
     root: Path,
 ) -> None:
-    """Each series' folder is listed once; no slice is asked for by its name. Raises BenchmarkError where slices are missing."""
+    """Raises BenchmarkError where slices are missing. Lists each series' folder once instead of testing every slice's
+    path.
+    """
     ordered = np.argsort(folder_of, kind="stable")
     starts = np.searchsorted(folder_of[ordered], np.arange(len(folders) + 1))
     missing: list[str] = []
@@ -106,5 +108,7 @@ def _check_complete(
 
 
 def _shared(names: pd.Series) -> pd.Series:
-    """A column of categories as text whose equal values are one object: a pointer a row, whatever their length."""
+    """Returns a column of categories as text whose equal values are one object, so that a row costs a pointer, whatever
+    the text's length.
+    """
     return pd.Series(names.cat.categories.to_numpy(dtype=object)[names.cat.codes.to_numpy()], dtype=object)

@@ -18,7 +18,7 @@ SEX = {"m": "M", "f": "F"}
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per radiograph, one radiograph per patient."""
+    """Returns one row per radiograph, one radiograph per patient."""
     folder = required(root / "CXR_png", task.name, "unpack the data set's CXR_png folder there")
     rows = []
     for name, path in sorted(listing(folder, [".png"]).items()):
@@ -43,7 +43,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _reading(path: Path) -> tuple[str, str]:
-    """Sex and age from a reading's first line, empty where it does not tell."""
+    """Returns sex and age from a reading's first line, empty where it does not give them."""
     if not path.is_file():
         return "", ""
     first = path.read_text(encoding="utf-8", errors="replace").strip().split("\n")[0].lower()

@@ -23,7 +23,7 @@ TAGS = ["PatientID", "PatientSex", "PatientAge", "ViewPosition"]
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per image of the table, its runs joined; patient, sex, age and view from the DICOM headers."""
+    """Returns one row per image of the table, its runs joined; patient, sex, age and view come from the DICOM headers."""
     table_path = required(root / "train-rle.csv", task.name, f"it comes with the data set: {task.get}")
     folder = required(root / "dicom-images-train", task.name, "unpack the data set's dicom-images-train folder there")
     encodings = _encodings(table_path)
@@ -48,7 +48,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _encodings(path: Path) -> dict[str, str]:
-    """Image -> its run lengths, several joined by |, nothing where there is no pneumothorax."""
+    """Returns image -> its run lengths, several joined by |, "" where there is no pneumothorax."""
     with readable(path):
         rows = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
     if rows.shape[1] != 2:

@@ -52,7 +52,7 @@ SPLIT_WORDS = {
 
 
 def read(root: Path, task: TaskSpec) -> ReaderResult:
-    """One row per row of the table that has a label."""
+    """Returns one row per row of the table that has a label."""
     layout = layout_of(task, Layout, KINDS)
     refuse_unread(layout, task)
     path = root / layout.csv
@@ -83,7 +83,7 @@ def read(root: Path, task: TaskSpec) -> ReaderResult:
 
 
 def _names(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
-    """The images' names with their suffixes."""
+    """Returns the images' names with their suffixes."""
     names = column(rows, layout, "image").str.replace("\\", "/", regex=False).str.removeprefix("./")
     if (blank := names.index[names == ""]).size:
         raise BenchmarkError(f"{path}: row {blank[0] + 2}: names no image in {layout.columns['image']}")
@@ -91,7 +91,7 @@ def _names(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
 
 
 def _files(root: Path, names: pd.Series, layout: Layout, task: TaskSpec) -> dict[str, str]:
-    """Name, or path where names hold folders -> path below the images' folder."""
+    """Returns an image's name, or its path where names include folders -> its path below the images' folder."""
     remedy = "the folder is what layout.images says, below the task's root"
     folder = required(root / layout.images, task.name, remedy)
     in_folders = names.str.contains("/", regex=False)
@@ -106,7 +106,9 @@ def _remedy(names: pd.Series, layout: Layout) -> str:
 
 
 def _people(table: pd.DataFrame, rows: pd.DataFrame, layout: Layout) -> list[str]:
-    """Write patients and cases into the table. An image without a case is one of its own, a case without a patient too."""
+    """Writes patients and cases into the table and returns notes. An image without a case is a case of its own; a case
+    without a patient is a patient of its own.
+    """
     blank = pd.Series("", index=rows.index)
     patient = column(rows, layout, "patient") if "patient" in layout.columns else blank
     case = column(rows, layout, "case") if "case" in layout.columns else blank
@@ -130,16 +132,16 @@ def _splits(rows: pd.DataFrame, layout: Layout, path: Path) -> pd.Series:
         {value: split for split, values in layout.parts.items() for value in values} if layout.parts else SPLIT_WORDS
     )
     splits = (entries if layout.parts else entries.str.lower()).map({**known, "": ""})
-    if (invalid := entries[splits.isna()]).size:
+    if (invalid_entries := entries[splits.isna()]).size:
         raise BenchmarkError(
-            f"{path}: row {invalid.index[0] + 2}: found the split {invalid.iloc[0]!r}: wanted one of {first_few(known, 8)}, "
-            "or layout.parts to say what it is"
+            f"{path}: row {invalid_entries.index[0] + 2}: found the split {invalid_entries.iloc[0]!r}: "
+            f"wanted one of {first_few(known, 8)}, or layout.parts to say what it is"
         )
     return splits
 
 
 def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """A column per label, and notes; rows that say nothing have none in any."""
+    """Returns a column per label, and notes; rows without a label have NaN in all columns."""
     if "label" not in layout.columns:
         return _from_columns(rows, layout, task, path), []
     entries = column(rows, layout, "label")
@@ -150,8 +152,8 @@ def _labels(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path) -> t
     entries = entries.replace(layout.rename)
     classes = task.labels or tuple(sorted({*entries} - {""}))
     check_count(classes, task, f"{path}: {layout.columns['label']}")
-    if (invalid := entries[~entries.isin(["", *classes])]).size:
-        raise BenchmarkError(_unknown(invalid, classes, layout, path))
+    if (invalid_entries := entries[~entries.isin(["", *classes])]).size:
+        raise BenchmarkError(_unknown(invalid_entries, classes, layout, path))
     if len(classes) < 2:
         raise BenchmarkError(
             f"{path}: {layout.columns['label']} holds {first_few(classes) or 'nothing'}: wanted two classes or more"
@@ -185,10 +187,10 @@ def _from_columns(rows: pd.DataFrame, layout: Layout, task: TaskSpec, path: Path
 
 def _zero_one(entries: pd.Series, label: str, words: dict[str, float], path: Path) -> pd.Series:
     lowered = entries.str.lower()
-    if (invalid := entries[~lowered.isin(list(words))]).size:
+    if (invalid_entries := entries[~lowered.isin(list(words))]).size:
         wanted = "1, 0, -1 or blank" if "-1" in words else "1, 0 or blank"
         raise BenchmarkError(
-            f"{path}: row {invalid.index[0] + 2}: found {invalid.iloc[0]!r} as {label}: wanted {wanted}"
+            f"{path}: row {invalid_entries.index[0] + 2}: found {invalid_entries.iloc[0]!r} as {label}: wanted {wanted}"
         )
     return lowered.map(words).astype(float)
 
@@ -200,8 +202,8 @@ def _from_lists(entries: pd.Series, layout: Layout, task: TaskSpec, path: Path) 
             "Where each label has a column, leave columns.label out"
         )
     pieces = entries.str.split(layout.separator, regex=False).explode().str.strip().replace(layout.rename)
-    if (invalid := pieces[~pieces.isin(["", *task.labels, *layout.negative])]).size:
-        raise BenchmarkError(_unknown(invalid, (*task.labels, *layout.negative), layout, path))
+    if (invalid_entries := pieces[~pieces.isin(["", *task.labels, *layout.negative])]).size:
+        raise BenchmarkError(_unknown(invalid_entries, (*task.labels, *layout.negative), layout, path))
     has = {label: (pieces == label).groupby(level=0).any().astype(float) for label in task.labels}
     return pd.DataFrame(has).where(entries != "")
 
@@ -215,13 +217,13 @@ def _from_values(entries: pd.Series, layout: Layout, task: TaskSpec, path: Path)
         raise BenchmarkError(f"{path}: no row of {layout.columns['label']} is {first_few(layout.positive)}: {near}")
     values = entries.isin(layout.positive).astype(float).where(entries != "")
     others = entries[values == 0]
-    if layout.negative and (invalid := others[~others.isin(layout.negative)]).size:
-        raise BenchmarkError(_unknown(invalid, (*layout.positive, *layout.negative), layout, path))
+    if layout.negative and (invalid_entries := others[~others.isin(layout.negative)]).size:
+        raise BenchmarkError(_unknown(invalid_entries, (*layout.positive, *layout.negative), layout, path))
     counts = others.value_counts().sort_index()
     label_notes = first_few((f"{value} ({count:,})" for value, count in counts.items()), 8)
     return pd.DataFrame({label: values}), [] if layout.negative else [f"{label} is 0 for: {label_notes}"]
 
 
-def _unknown(invalid: pd.Series, known: tuple[str, ...], layout: Layout, path: Path) -> str:
-    row, value = invalid.index[0], invalid.iloc[0]
+def _unknown(invalid_entries: pd.Series, known: tuple[str, ...], layout: Layout, path: Path) -> str:
+    row, value = invalid_entries.index[0], invalid_entries.iloc[0]
     return f"{path}: row {row + 2}: found {value!r} in {layout.columns['label']}: {did_you_mean(value, known)}"

@@ -15,10 +15,11 @@ PALE, DARK = np.array([0.93, 0.76, 0.68]), np.array([0.45, 0.30, 0.22])
 
 
 def skin(rng: np.random.Generator, size: int, kind: int | Sequence[int], tone: float) -> Pixels:
-    """A phantom photograph of a skin lesion (uint8, size x size x 3), of several side by side, or of bare skin.
+    """Returns a phantom photograph of a skin lesion (uint8, size x size x 3), of several next to each other, or of bare
+    skin.
 
-    `kind`: a lesion's color, border and inner pattern follow from it; thirty kinds differ. `tone`: of the skin, from
-    0 (pale) to 1 (dark).
+    `kind`: a lesion's color, border and inner pattern follow from it; thirty kinds differ. `tone`: of the skin, from 0
+    (pale) to 1 (dark).
     """
     kinds = list(kind) if isinstance(kind, Sequence) else [kind]
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size
@@ -37,10 +38,10 @@ def skin(rng: np.random.Generator, size: int, kind: int | Sequence[int], tone: f
 def _lesion(
     rng: np.random.Generator, x: Field, y: Field, kind: int, center: tuple[float, float], side: float
 ) -> tuple[Field, NDArray[np.float64]]:
-    """Where a lesion is (0 to 1), and what it leaves of the skin's color there.
+    """Returns where a lesion is (0 to 1), and what it leaves of the skin's color there.
 
-    Of five colors, two borders and three patterns, a kind's remainders by 5, 2 and 3 choose: no two of thirty agree in
-    all, and neighbors differ in each.
+    A kind's remainders by 5, 2 and 3 choose one of five colors, two borders and three patterns: no two of thirty kinds
+    agree in all, and neighbors differ in each.
     """
     px, py = (c + side * rng.normal(0, 0.05) for c in center)
     radius, angle = np.hypot(x - px, y - py), np.arctan2(y - py, x - px)

@@ -14,7 +14,7 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Chest:
-    """A radiograph (uint8, size x size x 1), its lungs, and its pneumothorax where it has one."""
+    """Holds a radiograph (uint8, size x size x 1), its lungs, and its pneumothorax where it has one."""
 
     pixels: Pixels
     lungs: Mask
@@ -22,7 +22,7 @@ class Chest:
 
 
 class _Anatomy:
-    """One phantom chest's geometry, in units of the image's side."""
+    """Holds one phantom chest's geometry, in units of the image's side."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
@@ -33,7 +33,7 @@ class _Anatomy:
         self.side = int(rng.integers(2))
 
     def disc(self, x: float, y: float, width: float, height: float, softness: float = 0.15) -> Field:
-        """An ellipse with soft edges, 1 inside, 0 outside; `softness` in parts of its radius."""
+        """Returns an ellipse with soft edges, 1 inside, 0 outside; `softness` is a share of its radius."""
         radius = np.sqrt(((self.x - x) / width) ** 2 + ((self.y - y) / height) ** 2)
         return np.clip((1 - radius) / softness + 0.5, 0, 1).astype(np.float32)
 
@@ -42,14 +42,14 @@ class _Anatomy:
         return self.disc(x, y, self.half_width * grow, self.half_height * grow, 0.08)
 
     def within(self, side: int, low: float = -0.7, high: float = 0.7) -> tuple[float, float]:
-        """A place inside a lung; `low` and `high` bound its height (-1 apex, 1 base)."""
+        """Returns a point inside a lung; `low` and `high` bound its height (-1 apex, 1 base)."""
         x, y = self.centers[side]
         v = self.rng.uniform(low, high)
         reach = 0.6 * np.sqrt(1 - min(v * v, 0.99))
         return x + self.half_width * self.rng.uniform(-reach, reach), y + self.half_height * v
 
     def texture(self, scale: float) -> Field:
-        """Smooth noise of unit spread with grains of `scale` (part of the side)."""
+        """Returns smooth noise of unit spread with grains of `scale` (a share of the side)."""
         size = len(self.x)
         cells = max(2, round(1 / scale))
         coarse = self.rng.standard_normal((cells, cells)).astype(np.float32)
@@ -57,8 +57,8 @@ class _Anatomy:
 
 
 def chest(rng: np.random.Generator, size: int, findings: Sequence[str], faint: float = 0.35) -> Chest:
-    """A phantom chest with the named findings (ChestX-ray14's fourteen, Fracture or TB). Each finding's contrast is
-    drawn from `faint` to 1 of its full one, so that some are easily missed.
+    """Returns a phantom chest with the named findings (ChestX-ray14's fourteen, Fracture or TB). Each finding's
+    contrast is drawn from `faint` to 1 of its full one, so that some are easily missed.
     """
     a = _Anatomy(rng, size)
     grow = 1.12 if "Emphysema" in findings else 1.0
@@ -88,7 +88,7 @@ def chest(rng: np.random.Generator, size: int, findings: Sequence[str], faint: f
 
 
 def _crescent(a: _Anatomy) -> Mask:
-    """Air between a lung's wall and the lung that fell away from it: outside the smaller, inside the larger ellipse."""
+    """Returns the air between a lung's wall and the collapsed lung: outside the smaller, inside the larger ellipse."""
     x, y = a.centers[a.side]
     outward = -1 if a.side == 0 else 1
     shift = a.half_width * a.rng.uniform(0.25, 0.6)
@@ -131,7 +131,7 @@ def _ring(a: _Anatomy, low: float = -0.8, high: float = -0.2) -> Field:
 
 
 def _fracture(a: _Anatomy) -> Field:
-    """A rib, brighter and steeper than its neighbors, whose halves stand a step apart."""
+    """Draws a rib, brighter and steeper than its neighbors, whose halves stand a step apart."""
     x, y = a.within(a.side, -0.6, 0.4)
     along = a.x - x
     across = a.y - y - a.rng.choice([-1, 1]) * 0.6 * along - 0.03 * np.sign(along)

@@ -11,7 +11,7 @@ from benchmark.data.image_files import Mask, Pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Fundus:
-    """A fundus photograph (uint8, height x width x 3), its vessels as two observers see them, its field of view."""
+    """Holds a fundus photograph (uint8, height x width x 3), its vessels as two observers mark them, its field of view."""
 
     pixels: Pixels
     vessels: Mask
@@ -20,7 +20,7 @@ class Fundus:
 
 
 def fundus(rng: np.random.Generator, height: int, width: int) -> Fundus:
-    """A phantom fundus: an orange disc with a bright optic disc, from which dark vessels branch."""
+    """Returns a phantom fundus: an orange disc with a bright optic disc, from which dark vessels branch."""
     side = min(height, width)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     view = (x - width / 2) ** 2 + (y - height / 2) ** 2 < (0.47 * side) ** 2
@@ -50,7 +50,7 @@ def _grow(
     width: float,
     side: int,
 ) -> None:
-    """Draw one vessel and its branches, each thinner than its parent, until finer than a pixel's part."""
+    """Draws one vessel and its branches, each thinner than its parent, until they are finer than a fraction of a pixel."""
     points = [start]
     for _ in range(14):
         angle += rng.normal(0, 0.18)

@@ -11,8 +11,8 @@ BRIGHT = ((0, 0), (0, 0), (3, 5), (7, 10), (12, 16))
 
 
 def retinopathy(rng: np.random.Generator, height: int, width: int, grade: int) -> Pixels:
-    """A phantom fundus with the lesions of a grade of retinopathy, 0 to 4 (uint8, height x width x 3): the higher the
-    grade, the more dark dots and blots (hemorrhages) and bright spots (exudates).
+    """Returns a phantom fundus with the lesions of a grade of retinopathy, 0 to 4 (uint8, height x width x 3): the
+    higher the grade, the more dark dots and blots (hemorrhages) and bright spots (exudates).
     """
     image = fundus(rng, height, width).pixels.astype(np.float32)
     side = min(height, width)

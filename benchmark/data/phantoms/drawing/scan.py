@@ -8,8 +8,8 @@ AIR, FAT, SOFT_TISSUE, LUNG, BONE, THROMBUS = -1000, -90, 45, -850, 700, 40
 
 
 def ct(rng: np.random.Generator, size: int, *, embolism: bool) -> NDArray[np.int16]:
-    """A phantom slice (int16, size x size, in Hounsfield units, -1024 to 3071): body, lungs, spine, and vessels bright
-    with contrast; with `embolism`, one of the two main arteries has a dark spot inside.
+    """Returns a phantom slice (int16, size x size, in Hounsfield units, -1024 to 3071): body, lungs, spine, and vessels
+    bright with contrast; with `embolism`, one of the two main arteries has a dark spot inside.
     """
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size
     y, x = np.meshgrid(grid, grid, indexing="ij")

@@ -6,8 +6,8 @@ from benchmark.data.image_files import Pixels
 
 
 def tissue(rng: np.random.Generator, size: int, *, tumour: bool) -> Pixels:
-    """A phantom of stained tissue (uint8, size x size x 3): small nuclei all over, large dark ones in the center third
-    where there is tumour.
+    """Returns a phantom of stained tissue (uint8, size x size x 3): small nuclei all over, large dark ones in the
+    center third where there is tumour.
     """
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size
     y, x = np.meshgrid(grid, grid, indexing="ij")
