@@ -20,6 +20,21 @@ def pretrain_first(request: RunRequest, *, device: str, progress: Progress) -> N
     """Trains the encoders that the request's suite starts from, those that are not there yet."""
     suite = request.suite
     for step in suite.pretrain if suite else ():
+        if step.method != "supervised":
+            entry = train_contrastive_encoder(
+                request.workspace,
+                step.method,
+                step.start,
+                task=step.task,
+                bags=step.bags or None,
+                recipe=ContrastiveRecipe.complete(step.method, step.recipe),
+                name=step.name,
+                title=step.title,
+                device=device,
+                progress=progress,
+            )
+            progress.say(describe_encoder(entry, request.workspace))
+            continue
         layers = {**suite.recipe, **suite.recipes.get(step.task, {}), **step.recipe} if suite else {}
         settings = [f"{name}={value}" for name, value in layers.items()]
         grid = RunRequest.of(request.workspace, step.start, step.task, seeds="0,", settings=settings).grid()

@@ -129,12 +129,17 @@ def plan(
         folds,
         suite,
     )
-    prepared = prepare_grid(request.with_phantoms().grid(), allow_overlap=allow_overlap)
+    request = request.with_phantoms()
+    promised = request.promised()
+    prepared = prepare_grid(request.grid(promised=promised), allow_overlap=allow_overlap)
     store = Store(prepared.grid.workspace.results)
     rows = plan_rows(prepared.cells(), prepared.indexes, prepared.tasks, store, prepared.overlapping)
     damaged = filter(None, (store.damage(cell) for row in rows for cell in row.pending))
     notes = [*prepared.notes, *(f"to be run again: {line}" for line in damaged)]
-    if lacking := lacking_weights(prepared.grid):
+    notes += (
+        [f"trained first: {step.describe()}" for step in request.suite.pretrain] if promised and request.suite else []
+    )
+    if lacking := lacking_weights(prepared.grid, but={entry.name for entry in promised}):
         notes.append(lacking)
     return Plan(rows=rows, notes=notes, lacking={entry.name for entry in prepared.grid.lacking()})
 

@@ -1,7 +1,7 @@
 """What a grid needs before it can run: its tasks' data, splits that hold, the files of its weights. Torch-free."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,9 +113,9 @@ def check_splits(
     ]
 
 
-def lacking_weights(grid: ResolvedGrid) -> str:
-    """One line about the entries whose files are not here, or nothing."""
-    lacking = [entry.name for entry in grid.lacking()]
+def lacking_weights(grid: ResolvedGrid, *, but: Collection[str] = ()) -> str:
+    """Returns one line about the entries whose files are not here, those in `but` aside; or nothing."""
+    lacking = [entry.name for entry in grid.lacking() if entry.name not in but]
     if not lacking:
         return ""
     few = 3

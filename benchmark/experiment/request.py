@@ -15,7 +15,7 @@ from benchmark.data.registry import write_phantom
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.grid import ResolvedGrid, TaskRun
 from benchmark.experiment.selection import Search, read_portions, read_search, read_seeds, read_sweep, select
-from benchmark.experiment.suite import Suite, read_suite, without_unused
+from benchmark.experiment.suite import Suite, promised_entries, read_suite, without_unused
 from benchmark.protocols.registry import PROTOCOLS, find_protocol, incompatibility, unused_fields
 from benchmark.recipe import Recipe
 from benchmark.tasks.registry import known_tasks
@@ -98,6 +98,11 @@ class RunRequest:
                 )
             write_phantom(known[name], folder, PhantomSpec(**order.model_dump()), renew=True)
         return replace(self, workspace=replace(self.workspace, data=folder))
+
+    def promised(self) -> list[ZooEntry]:
+        """Returns entries in place of those that the suite's pre-trainings have yet to make."""
+        entries = read_catalog(self.workspace.project / "model_zoo.yaml", self.workspace.own_zoo)
+        return promised_entries(self.suite, entries) if self.suite else []
 
     def grid(self, *, promised: Iterable[ZooEntry] = ()) -> ResolvedGrid:
         """Resolves names and recipes; `promised` are entries that a pre-training has yet to make. Raises BenchmarkError for

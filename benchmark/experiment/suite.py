@@ -1,16 +1,18 @@
 """Suites: grids in files, a paper's experiment or a user's own."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from benchmark.contrastive_recipe import ContrastiveRecipe
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.files import from_yaml
 from benchmark.protocols.registry import PROTOCOLS, find_protocol, unused_fields
 from benchmark.recipe import Recipe
 from benchmark.strict import Name, StrictModel, explain, is_name
 from benchmark.tasks.spec import TaskSpec
+from benchmark.zoo.catalog import ZooEntry, find_entry
 
 
 class SuitePart(StrictModel):
@@ -36,13 +38,38 @@ class Pretraining(SuitePart):
     name: Name
     """The name under which the encoder stands in `models`."""
     start: str
-    """The model whose weights the training starts from."""
+    """The model whose weights the training starts from; it may be an encoder that an earlier step makes."""
     task: str
     """The task that the encoder is trained on."""
+    method: Literal["supervised", "simclr", "micle"] = "supervised"
+    """How it is trained: with the task's labels, or without them on its training images."""
+    bags: str = ""
+    """For micle: the column whose values are the bags of images."""
     title: str = ""
     """The title of the encoder in the zoo."""
     recipe: dict[str, Any] = {}
-    """Recipe fields of this training."""
+    """Recipe fields of this training; of simclr and micle, those of `benchmark.contrastive_recipe`."""
+
+    def describe(self) -> str:
+        """Returns the step in a line."""
+        if self.method == "supervised":
+            return f"{self.name}, supervised on {self.task} from {self.start}"
+        recipe = ContrastiveRecipe.complete(self.method, self.recipe)
+        return (
+            f"{self.name}, by {self.method} on {self.task} from {self.start}: {recipe.steps:,} steps of "
+            f"{recipe.batch_size:,} pairs of {recipe.image_size} pixels"
+        )
+
+    def check(self, suite: "Suite") -> None:
+        """Raises BenchmarkError for a recipe that the method does not know, and for bags that it does not take."""
+        if (self.method == "micle") != bool(self.bags):
+            raise BenchmarkError(
+                "bags names the column of MICLe's bags: wanted with method: micle alone, and always there"
+            )
+        if self.method == "supervised":
+            Recipe.complete(suite.recipe, suite.recipes.get(self.task, {}), self.recipe)
+        else:
+            ContrastiveRecipe.complete(self.method, self.recipe)
 
 
 class Override(SuitePart):
@@ -131,6 +158,19 @@ def suite_recipe(suite: Suite, task: TaskSpec, protocol: str, model: str) -> Rec
     own = find_protocol(protocol).recipe_for(task.kind)
     recipe = task.complete_recipe(own, suite.recipe, suite.recipes.get(task.name, {}), *overrides)
     return without_unused(recipe, task, protocol)
+
+
+def promised_entries(suite: Suite, entries: dict[str, ZooEntry]) -> list[ZooEntry]:
+    """Returns entries in place of those that the suite's pre-trainings have yet to make, in their order. Raises
+    BenchmarkError where a step starts from a model that neither the zoo (`entries`) nor an earlier step has.
+    """
+    promised: dict[str, ZooEntry] = {}
+    for step in suite.pretrain:
+        if step.name not in entries:
+            start = find_entry(step.start, promised | entries)
+            changed = {"name": step.name, "title": step.title, "family": "pretrained here", "container": "safetensors"}
+            promised[step.name] = start.model_copy(update=changed | {"naming": "timm", "sha256": "", "source": ""})
+    return list(promised.values())
 
 
 def read_suite(name: str, folder: Path) -> Suite:

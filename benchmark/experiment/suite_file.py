@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from benchmark.contrastive_recipe import ContrastiveRecipe
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.grid import ResolvedGrid, name_of
 from benchmark.experiment.request import RunRequest
-from benchmark.experiment.suite import Override, Pretraining, Suite
+from benchmark.experiment.suite import Override, Pretraining, Suite, promised_entries
 from benchmark.protocols.registry import PROTOCOLS
 from benchmark.recipe import Recipe
 from benchmark.tasks.registry import known_tasks
 from benchmark.workspace import Workspace
-from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
+from benchmark.zoo.catalog import ZooEntry, read_catalog
 
 HAVE_RECIPES = (Suite, Pretraining, Override)
 
@@ -29,15 +30,16 @@ def check_suite(path: str, workspace: Workspace) -> ResolvedGrid:
     tasks = known_tasks(workspace)
     entries = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
     faults = []
-    promised = []
+    promised: list[ZooEntry] = []
+    try:
+        promised = promised_entries(suite, entries)
+    except BenchmarkError as fault:
+        faults.append(f"pretrain: {fault}")
     for step in suite.pretrain:
         try:
-            start = find_entry(step.start, entries)
-            Recipe.complete(suite.recipe, suite.recipes.get(step.task, {}), step.recipe)
+            step.check(suite)
         except BenchmarkError as fault:
             faults.append(f"pretrain {step.name}: {fault}")
-        else:
-            promised.append(_promised(step, start))
         if step.task not in tasks:
             faults.append(f"pretrain {step.name}: no task {step.task!r}: {did_you_mean(step.task, tasks)}")
     try:
@@ -69,14 +71,15 @@ def suite_schema() -> dict[str, Any]:
     for model in HAVE_RECIPES:
         properties = (schema if model is Suite else definitions[model.__name__])["properties"]
         properties["recipe"] = reference | {"description": properties["recipe"]["description"]}
+    contrastive = ContrastiveRecipe.model_json_schema()
+    definitions |= contrastive.pop("$defs", {})
+    definitions["ContrastiveRecipe"] = contrastive
+    pretraining = definitions["Pretraining"]["properties"]
+    about = pretraining["recipe"]["description"]
+    pretraining["recipe"] = {"anyOf": [reference, {"$ref": "#/$defs/ContrastiveRecipe"}], "description": about}
     schema["properties"]["recipes"]["additionalProperties"] = reference
     schema["properties"]["protocol"]["examples"] = list(PROTOCOLS)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _promised(step: Pretraining, start: ZooEntry) -> ZooEntry:
-    """Returns an entry in place of the one that a pre-training has yet to make."""
-    return start.model_copy(update={"name": step.name, "title": step.title, "family": "pretrained here"})
 
 
 def _strangers(key: str, names: Iterable[str], known: Mapping[str, Any] | set[str]) -> list[str]:
