@@ -21,8 +21,8 @@ from benchmark.cell import Weights
 from benchmark.checksums import write_json
 from benchmark.cli.console import out, table_of
 from benchmark.errors import BenchmarkError
-from benchmark.reporting.figures.style import bytes_of, styled, wrapped
-from benchmark.reporting.table_writers import Grid, Line, Span, frame_csv, latex_of, markdown_of, terminal_of
+from benchmark.reporting.figures.style import image_bytes, styled, wrapped
+from benchmark.reporting.table_writers import Line, PrintedTable, Span, frame_csv, latex_of, markdown_of, terminal_of
 from benchmark.text import first_few, printable, shown
 
 HOSTILE = ["[/]", "[bold red]x", ":warning:", "\x1b[31mred\x1b]0;owned\x07", "a\u202eb", "a\x9bb", "\ud800", "\x00"]
@@ -61,8 +61,10 @@ def test_a_fault_is_one_line_whatever_is_told_in_it_and_stays_so_on_its_way_from
     assert str(pickle.loads(pickle.dumps(fault))) == str(fault)  # noqa: S301 - our own
 
 
-def grid(text: str) -> Grid:
-    return Grid(title=text, stub=(text,), columns=((text,),), lines=(Line(heads=(text,), cells=((Span(text),),)),))
+def grid(text: str) -> PrintedTable:
+    return PrintedTable(
+        title=text, stub=(text,), columns=((text,),), lines=(Line(heads=(text,), cells=((Span(text),),)),)
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -79,7 +81,7 @@ def test_a_figure_of_any_text_is_well_formed(text):
     with styled():
         figure = matplotlib.figure.Figure()
         figure.text(0.1, 0.5, wrapped(text, 3.0))
-        _, svg = bytes_of(figure)
+        _, svg = image_bytes(figure)
 
     ET.fromstring(svg)  # noqa: S314 - our own
 
@@ -89,7 +91,7 @@ def test_so_is_one_whose_text_was_not_wrapped():
         figure = matplotlib.figure.Figure()
         figure.text(0.1, 0.5, "a\x02b")
         with pytest.warns(UserWarning, match="missing from font"):
-            _, svg = bytes_of(figure)
+            _, svg = image_bytes(figure)
 
     ET.fromstring(svg)  # noqa: S314 - our own
 
@@ -150,7 +152,7 @@ def test_the_error_of_a_record_from_elsewhere_is_shown_letter_by_letter(workspac
 
     assert ran.code == 0
     assert r"(attempt 1): [/] \x1b[31mred" in ran.out
-    assert "\x1b" not in ran.out
+    assert "\x1b" not in ran.text
 
 
 def test_an_entry_of_markup_is_listed_as_it_is_written(workspace, cli):
@@ -208,9 +210,9 @@ def test_names_of_a_files_tensors_are_shown_letter_by_letter(cli, tmp_path):
     ran = cli("zoo", "add", str(tmp_path / "net.pth"), "--name", "mine", "--architecture", "test_resnet", "--yes")
 
     assert ran.code == 0
-    assert r"beside them \x1b[31m[/], xxx" in ran.out
-    assert "\x1b" not in ran.out
-    assert len(ran.out) < 1500
+    assert r"beside them \x1b[31m[/], xxx" in ran.err
+    assert "\x1b" not in ran.text
+    assert len(ran.text) < 1500
 
 
 def test_the_progress_of_a_url_is_shown_as_it_is_written(monkeypatch, capfd):
