@@ -21,7 +21,7 @@ from benchmark.files import DiskFullError, sha256_of, whole_file
 from benchmark.locks import locked
 from benchmark.zoo.architectures import find_builder
 from benchmark.zoo.catalog import ZooEntry
-from benchmark.zoo.fetch import CONVERSION_SUFFIXES, WeightFile
+from benchmark.zoo.fetch import CONVERSION_SUFFIXES, LEASE, WeightFile
 from benchmark.zoo.matching import LoadReport, read_encoder_tensors
 
 FORMAT = 3  # of note and conversion, and of what `read_encoder_tensors` makes of a file: one more where that changes
@@ -39,7 +39,7 @@ def load_converted(entry: ZooEntry, file: WeightFile) -> tuple[dict[str, torch.T
     folder = file.path.parent
     if not os.access(folder, os.W_OK):  # a read-only folder that many share
         return read_encoder_tensors(entry, file.path)
-    with locked(folder / ".lock"):
+    with locked(folder / LEASE):
         if (cached := _cached(entry, file)) is not None:  # another process converted it meanwhile
             return cached
         tensors, report = read_encoder_tensors(entry, file.path)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from benchmark.errors import BenchmarkError
 from benchmark.files import DiskFullError, TemporaryError, sha256_of, space_for, write_whole
+from benchmark.locks import locked
 from benchmark.strict import StrictModel
 from benchmark.zoo import hub
 from benchmark.zoo.catalog import ZooEntry
@@ -29,6 +29,7 @@ from benchmark.zoo.integrity import check_complete
 
 REMOTE = ("http://", "https://", hub.HF, hub.TIMM)
 CONVERSION_SUFFIXES = (".encoder.safetensors", ".encoder.json")  # what zoo.conversions stores next to a file
+LEASE = ".lease"  # in an entry's folder: of the process that writes there
 MAX_FILE_NAME = 200  # bytes; file systems know 255, and the ends of other files' names come behind it
 
 
@@ -100,7 +101,7 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
         raise BenchmarkError(f"{entry.name}: not here, and --offline forbids fetching it: {by_hand}")
     path = _path_of(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / ".lock"):
+    with locked(path.parent / LEASE):
         if found := find_weight_file(entry, weights):  # another process fetched it meanwhile
             return found
         if on_hub:
@@ -139,7 +140,7 @@ def import_weight_file(entry: ZooEntry, file: Path, weights: Path) -> WeightFile
         raise BenchmarkError(f"{file}: no such file")
     path = _path_of(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / ".lock"):
+    with locked(path.parent / LEASE):
         return _admit_copy(entry, file, path, entry.sha256, "it was not taken")
 
 
