@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from benchmark.api.study import init_study
     from benchmark.errors import BenchmarkError
 
-__version__ = "0.1.0"
+    __version__: str
+
+DISTRIBUTION = "medical-transfer-benchmark"
+UNKNOWN_VERSION = "0+unknown"  # of sources that were not installed
 __all__ = [
     "BenchmarkError",
     "Cleaning",
@@ -81,10 +84,22 @@ def __getattr__(name: str) -> Any:
     """Imports what stands under a name when it is first used (PEP 562)."""
     if name == "stats":
         return importlib.import_module("benchmark.stats")
+    if name == "__version__":
+        return _find_version()
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
+
+
+def _find_version() -> str:
+    """Returns the version of the installed distribution, which is that of the last tag (pyproject.toml)."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return UNKNOWN_VERSION
 
 
 def __dir__() -> list[str]:

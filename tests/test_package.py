@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 
 import pytest
@@ -13,28 +14,57 @@ from conftest import CHECKOUT, in_new_process
 from benchmark.tasks.registry import read_task
 
 
-@pytest.mark.slow
-def test_the_wheel_works_without_a_checkout(tmp_path):
-    """Built without the network, unpacked into a folder of its own, run from another."""
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """The wheel and the sdist, built without the network."""
+    folder = tmp_path_factory.mktemp("dist")
+    build_distributions(CHECKOUT, folder)
+    return folder
+
+
+def build_distributions(sources, folder, *options):
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
-        cwd=CHECKOUT,
+        [sys.executable, "-m", "hatchling", "build", "-d", str(folder), *options],
+        cwd=sources,
         check=True,
         capture_output=True,
     )
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+
+
+def read_wheel(folder):
+    (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    elsewhere = tmp_path / "elsewhere"
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.slow
+def test_the_sdist_builds_the_same_wheel(distributions, tmp_path):
+    (sdist,) = distributions.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (sources,) = tmp_path.iterdir()
+
+    build_distributions(sources, tmp_path / "dist", "-t", "wheel")
+
+    assert read_wheel(tmp_path / "dist") == read_wheel(distributions)
+
+
+@pytest.mark.slow
+def test_the_main_job_runs_from_the_installed_wheel(distributions, tmp_path):
+    """Installed without the network into a folder of its own, run from another, which is no checkout."""
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
+    (wheel,) = distributions.glob("*.whl")
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run([sys.executable, *install], check=True, capture_output=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("BENCHMARK_")}
-    environment |= {"PYTHONPATH": str(tmp_path / "site"), "BENCHMARK_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    environment |= {"PYTHONPATH": str(site), "BENCHMARK_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
 
     def run(*arguments):
-        # not the checkout that an editable install points to, but the unpacked wheel
-        ours = f"assert benchmark.__file__.startswith({str(tmp_path)!r}), benchmark.__file__"
+        # not the checkout that an editable install points to, but the installed wheel
+        ours = f"assert benchmark.__file__.startswith({str(site)!r}), benchmark.__file__"
         code = f"import benchmark; {ours}; from benchmark.cli.main import main; main()"
-        return subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=elsewhere,
             env=environment,
@@ -42,19 +72,23 @@ def test_the_wheel_works_without_a_checkout(tmp_path):
             text=True,
             check=False,
         )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
 
-    listed, tasks, suites = run("zoo", "list"), run("tasks", "list"), run("run", "--suite", "nosuch")
+    request = ("--models", "scratch:resnet18", "--tasks", "TXC", "--seeds", "2", "--data", "phantoms")
+    quick = ("--set", "image_size=32", "--set", "train_resolution=32", "--set", "max_epochs=1", "--set", "test_crops=1")
 
-    assert "swav" in listed.stdout, listed.stderr
-    assert "DXC14" in tasks.stdout
-    assert "demo" in suites.stderr
-    phantom = run("data", "phantom", "TXC", "--out", str(tmp_path / "data"), "-n", "12", "--size", "32")
-    assert phantom.returncode == 0, phantom.stderr
-    planned = run("plan", "--models", "scratch", "--tasks", "TXC", "--data", str(tmp_path / "data"), "--seeds", "2")
-    assert "2 cells, 2 pending" in planned.stdout, planned.stderr
-    assert not list(elsewhere.iterdir()), "a plan writes nothing"
-    published = tmp_path / "site" / "benchmark" / "shipped" / "results" / "published"
-    assert published.is_dir()
+    assert wheel.name.split("-")[1] == run("--version").strip()
+    assert "swav" in run("zoo", "list")
+    assert "DXC14" in run("tasks", "list")
+    assert "3 models" in run("suite", "check", "demo")
+    assert "table 2" in run("report", "--suite", "taher2021", "--table", "list")
+    run("data", "phantom", "TXC", "--out", "phantoms", "-n", "24", "--size", "32")
+    assert "2 cells, 2 pending" in run("plan", *request, *quick)
+    assert "2 of 2 cells done" in run("run", *request, *quick)
+    run("report", "--tasks", "TXC")
+    assert {path.name for path in elsewhere.iterdir()} == {"phantoms", "results"}
+    assert (elsewhere / "results" / "reports" / "TXC" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["zoo", "list"], ["tasks", "list"], ["run", "--help"]])

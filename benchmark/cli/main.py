@@ -5,7 +5,6 @@ import sys
 
 import typer
 
-from benchmark import __version__
 from benchmark.cli import (
     compare,
     data,
@@ -53,6 +52,8 @@ app.add_typer(pretrain.app, name="pretrain", help="New encoders from old.")
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's own call
     if wanted:
+        from benchmark import __version__
+
         typer.echo(__version__)
         raise typer.Exit
 
