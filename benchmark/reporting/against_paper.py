@@ -104,7 +104,7 @@ def compare_with_printed(
                 predictions = [data.predictions(key) for key in keys]
                 over_test_sets = sd_over_test_sets(predictions, task.judging, str(ours["metric"]))
             gap = welch_with_test_sets(own, theirs, over_test_sets)
-        except BenchmarkError:  # damaged or deleted: what the test part's size can carry is not known
+        except BenchmarkError:  # damaged or deleted: what the test split's size can carry is not known
             differs = ("our predictions cannot be read",)
     return PaperComparison(
         ours=dict(ours),
@@ -157,7 +157,7 @@ def printed_moments(printed: Mapping[Any, Any]) -> Moments | None:
 
 
 def welch_with_test_sets(ours: Moments, theirs: Moments, sd_over_test_sets: float = 0.0) -> Difference:
-    """Returns ours minus theirs with Welch's interval and p. `sd_over_test_sets`: how much a mean varies over test parts
+    """Returns ours minus theirs with Welch's interval and p. `sd_over_test_sets`: how much a mean varies over test splits
     that are drawn anew, on each side, where the two were judged on other images; it adds to the error without taking
     degrees of freedom (it is known from 1,000 replicates).
     """

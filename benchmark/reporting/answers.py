@@ -46,19 +46,19 @@ def _answer(block: pd.DataFrame) -> str:
         return "no model here that was not trained on the task's images."
     best, baseline = fair.iloc[0], str(fair["baseline"].iloc[0])
     runs = f"{best['n']} {runs_noun(block)}" if best["n"] > 1 else "one run"
-    text = f"{best['model']} has the highest mean {best['metric']}, {score(best['mean'], best['sd'])} (100 ×, {runs})"
+    text = f"{best['model']} has the highest {best['metric']}, {score(best['mean'], best['sd'])} (× 100, {runs})"
     if len(fair) == 1:
         return f"{text}; nothing was run that it can be compared with."
     if best["is_baseline"]:
         rivals = fair[fair["p_holm"].notna()]
         worse = int((rivals["p_holm"] < SIGNIFICANT).sum())
-        tested = f"it is the baseline, and better than {worse} of {len(rivals)} others (Holm, p < {SIGNIFICANT})"
+        tested = f"it is the baseline, and {worse} of {len(rivals)} others are worse (Holm, p < {SIGNIFICANT})"
         return f"{text}; {tested if len(rivals) else 'no test could be made'}.{_limits(fair, best)}"
     if known(best["difference"]) is None:
         return f"{text}; the baseline {baseline} was not run.{_limits(fair, best)}"
     gap = f"{difference(best['difference'], best['low'], best['high'])} points against {baseline}"
     if known(best["p_holm"]) is None:
-        return f"{text}; {gap}, which no test could be made of.{_limits(fair, best)}"
+        return f"{text}; {gap}, without a test.{_limits(fair, best)}"
     sure = "better" if best["p_holm"] < SIGNIFICANT else "not told apart from it"
     return f"{text}; {gap}, {sure} ({p_equation(best['p_holm'])}, Holm){_speed(fair, best)}.{_limits(fair, best)}"
 
@@ -76,14 +76,14 @@ def _limits(block: pd.DataFrame, best: "pd.Series[Any]") -> str:
     sentences = []
     effect = known(block["smallest_effect"].max())
     if effect is not None:
-        sentences.append(f"So few runs show differences of {effect:.1f} sd and more.")
+        sentences.append(f"So few runs can show differences of {effect:.1f} sd and more (power 0.8).")
     low, high = (known(best.get(name)) for name in ("replicates_low", "replicates_high"))
     if low is not None and high is not None:
         zero = "leave out" if low > 0 or high < 0 else "hold"
         interval = difference(best["replicates_difference"], low, high)
         sentences.append(f"Other test sets of this size could give {interval}, which {zero} zero.")
     elif known(best["num_test"]) is not None:
-        sentences.append(f"Whether {best['num_test']:,.0f} test images can carry it, --bootstrap patient tells.")
+        sentences.append(f"What another test set of {best['num_test']:,.0f} images could give, --bootstrap estimates.")
     return f" {' '.join(sentences)}" if sentences else ""
 
 

@@ -53,7 +53,7 @@ _CELL: dict[str, Field] = {
     "subset": Field(
         "int64", "images", "Number of training images that was used; missing: no such limit.", nullable=True
     ),
-    "folds": Field("int64", "folds", "Number of folds; missing: the task's own validation part.", nullable=True),
+    "folds": Field("int64", "folds", "Number of folds; missing: the task's own validation split.", nullable=True),
     "fold": Field("int64", "", "The fold that validated, counted from 0.", nullable=True),
     "model": Field(
         "string",
@@ -69,7 +69,7 @@ _RESULT: dict[str, Field] = {
     "architecture": Field("string", "", "The encoders' architectures, joined by +."),
     "recipe": Field("string", "JSON", "All hyper-parameters."),
     "metric": Field("string", "", "The task's primary metric."),
-    "score": Field("float64", "0..1", "The primary metric on the test part.", nullable=True),
+    "score": Field("float64", "0..1", "The primary metric on the test split.", nullable=True),
     "overlap": Field("bool", "", "Whether the weights were trained on the task's images: no fair comparison."),
     "epochs_trained": Field("int64", "epochs", "All epochs, the patience after the best one included.", nullable=True),
     "best_epoch": Field("int64", "epochs", "The epoch of the lowest validation loss, from 1.", nullable=True),
@@ -90,7 +90,7 @@ _RESULT: dict[str, Field] = {
     "num_images": Field("int64", "images", "Images of the data set that are here, all parts together.", nullable=True),
     "num_published": Field("int64", "images", "Images that the data set was published with.", nullable=True),
     "validation": Field(
-        "float64", "0..1", "The primary metric on the validation part, at the kept epoch.", nullable=True
+        "float64", "0..1", "The primary metric on the validation split, at the kept epoch.", nullable=True
     ),
     "search": Field("string", "JSON", "Recipe fields chosen on validation, with the values tried; empty: none."),
     "chosen": Field("string", "JSON", "The values that were chosen; empty: nothing was searched."),
@@ -99,14 +99,14 @@ CELLS: dict[str, Field] = {**_VERSION, **_CELL, **_RESULT}
 SCORES: dict[str, Field] = {
     **_VERSION,
     **_CELL,
-    "scope": Field("string", "", "What is scored: all (the test part), label (one label), group (one subgroup)."),
+    "scope": Field("string", "", "What is scored: all (the test split), label (one label), group (one subgroup)."),
     "label": Field("string", "", "The label; empty outside of scope label."),
     "group": Field("string", "", "The group (sex, age, site …); empty outside of scope group."),
     "group_value": Field("string", "", "The group's value."),
     "metric": Field("string", "", "The score's name, as `benchmark.scoring.evaluate` names it."),
     "is_primary": Field("bool", "", "Whether this is the task's primary metric."),
     "value": Field("float64", "0..1", "The score; kappa may be below 0; missing: not to be scored.", nullable=True),
-    "num_examples": Field("int64", "images", "Examples scored: the test part's, or the subgroup's.", nullable=True),
+    "num_examples": Field("int64", "images", "Examples scored: the test split's, or the subgroup's.", nullable=True),
     "num_positives": Field("int64", "images", "Positives among them, in scope label.", nullable=True),
 }
 _COUNTS = ("num", "positives")  # they are among the scores and have columns of their own

@@ -216,7 +216,7 @@ def _about_published(cells: pd.DataFrame) -> str:
         text += " The paper does not say what its sd is divided by: n - 1 is assumed."
     if cells["p"].notna().any():
         text += (
-            f" Difference: ours minus the paper's, {TESTS['welch'].words} from mean, sd and n; where the test part is a "
+            f" Difference: ours minus the paper's, {TESTS['welch'].words} from mean, sd and n; where the test split is a "
             "random split, the paper tested other images, and the error allows for it by the spread over test sets."
         )
     elif cells["difference"].notna().any():

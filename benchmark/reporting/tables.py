@@ -124,8 +124,8 @@ def summary(frame: pd.DataFrame, baseline: str, test: str = DEFAULT_TEST) -> pd.
     """Returns one row per block and model: `mean`, `sd` (ddof 1), `n`; `difference` from the baseline's mean with its 95 %
     interval and the `p` of `test` (of TESTS), `n_tested` (runs, or pairs) and `p_holm` and `p_bh`, corrected for the
     tests of the block; `hedges_g`, and `smallest_effect`, in sds, that so many runs a side could show (power 0.8);
-    `validation` and its sd, the mean score on the validation part; `best_epoch` and `epochs_trained` with their sd;
-    `is_constant`: all runs gave one number; `overlap`: the weights had seen the task's images.
+    `validation` and its sd, the mean score on the validation split; `best_epoch` and `epochs_trained` with their sd;
+    `is_constant`: all runs gave one number; `overlap`: the weights were trained on images of the task.
 
     Scores are in 0..1; cells without a score are left out of n. A paired test's difference is that of its pairs. Runs are
     of one model where their `model_id` is the same, whatever name is shown.
@@ -195,7 +195,7 @@ def caption(rows: pd.DataFrame) -> str:
         sentences.append(f"So few runs show differences of {fewest:.2f} sd and more (power 0.8, one test).")
     if "test_low" in rows and rows["test_low"].notna().any():
         sentences.append(
-            f"Over test sets: 1,000 test parts drawn by {first['replicates_by']} from this one, all runs of a model "
+            f"Over test sets: 1,000 test sets drawn by {first['replicates_by']} from this one, all runs of a model "
             "(95 % percentile interval): what other patients could have given, of these trained models."
         )
     if rows["overlap"].any():
@@ -225,12 +225,12 @@ def data_sentences(rows: pd.DataFrame) -> list[str]:
 
 
 def size_sentence(row: "pd.Series[Any]") -> str:
-    """Returns how many images train, choose and test; the validation part is labelled too, however few images train."""
+    """Returns how many images train, validate and test; the validation split is labeled too, however few images train."""
     train, validation, test = (row[name] for name in ("num_train", "num_validation", "num_test"))
     if pd.isna(train) or pd.isna(test):
         return f"Data {row['data_digest'][:8]}."
-    labelled = "" if pd.isna(validation) else f", {validation:,.0f} validation images, labelled too"
-    return f"{train:,.0f} training images{labelled}; {test:,.0f} test images (data {row['data_digest'][:8]})."
+    labeled = "" if pd.isna(validation) else f", {validation:,.0f} validation images, labeled too"
+    return f"{train:,.0f} training images{labeled}; {test:,.0f} test images (data {row['data_digest'][:8]})."
 
 
 def runs_noun(rows: pd.DataFrame) -> str:
@@ -246,12 +246,12 @@ def what_varies(rows: pd.DataFrame) -> str:
     sentences = []
     if rows["folds"].notna().any():
         sentences.append(
-            "Runs of several folds share training images and are judged on one test part: they are not independent, so "
+            "Runs of several folds share training images and are tested on the same images: they are not independent, so "
             "the sd and p are too small."
         )
     elif not rows["is_deterministic"].all():
         sentences.append(
-            "Runs differ in the training seed and share the images of all parts: sd, interval and p are about training "
+            "Runs differ in the training seed and share the images of all splits: sd, interval and p are about training "
             "again, not about other patients."
         )
     if rows["is_deterministic"].any() and not rows["folds"].notna().any():

@@ -38,12 +38,12 @@ def test_the_sentence_names_the_best_the_difference_and_how_sure_it_is(tasks):
 
     test = stats.ttest_ind(scores("TXC", 0), scores("TXC", 1), equal_var=False)
     gap = scores("TXC", 0).mean() - scores("TXC", 1).mean()
-    assert "swav has the highest mean auc" in answers["TXC"]
+    assert "swav has the highest auc" in answers["TXC"]
     assert f"{difference(gap, *test.confidence_interval())} points against imagenet" in answers["TXC"]
     assert f"better ({p_equation(test.pvalue)}, Holm)" in answers["TXC"]
     assert "best epoch 3.0, of the baseline 3.0" in answers["TXC"]
     assert "sd and more" in answers["TXC"]
-    assert "not told apart" in answers["PXS"] or "better than 0 of 1 others" in answers["PXS"]
+    assert "not told apart" in answers["PXS"] or "0 of 1 others are worse" in answers["PXS"]
 
 
 def test_weights_that_were_trained_on_the_images_are_never_the_best(tasks):
@@ -67,7 +67,7 @@ def test_one_run_or_one_model_is_no_comparison(tasks):
     (answer,) = block_answers(summary(frame_of(one_run, tasks), "imagenet"))
     (alone,) = block_answers(summary(frame_of(one_run[:1], tasks), "imagenet"))
 
-    assert "which no test could be made of" in answer
+    assert ", without a test" in answer
     assert "nothing was run that it can be compared with" in alone
     assert "nan" not in answer + alone
 

@@ -284,7 +284,9 @@ def test_numbers_of_a_paper_that_had_other_images_are_not_tested():
     assert row["difference"] == pytest.approx(0.605 - row["published_mean"])
     assert math.isnan(row["p"])
     assert row["differs"].startswith("the paper's photographs are private")
-    assert f"Derm27: not tested against the paper, because ours differ: {row['differs']}" in markdown_of(paper_table(table))
+    assert f"Derm27: not tested against the paper, because ours differ: {row['differs']}" in markdown_of(
+        paper_table(table)
+    )
 
 
 def test_the_auc_of_one_label_is_taken_from_the_records():

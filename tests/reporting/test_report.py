@@ -22,7 +22,7 @@ from benchmark.reporting.figures.kinds.seeds import Seeds
 from benchmark.reporting.figures.registry import draw, plot
 from benchmark.reporting.frame import cell_changes, frame_of, model_notes
 from benchmark.reporting.groups import groups_of
-from benchmark.reporting.replicates import with_replicates_of_single_runs, with_replicates
+from benchmark.reporting.replicates import with_replicates, with_replicates_of_single_runs
 from benchmark.reporting.table_writers import latex_of, markdown_of
 from benchmark.reporting.tables import block_tables, default_baseline, summary
 from benchmark.results.predictions import Predictions
@@ -180,7 +180,7 @@ def test_replicates_of_the_test_set_give_the_difference_over_all_runs(tasks, by,
     assert row["test_low"] < means[0] < row["test_high"]
     assert row["replicates_units"] == units
     assert np.isnan(rows.set_index("model").loc[SCRATCH.name, "replicates_low"])
-    assert f"1,000 test parts drawn by {by}" in markdown_of(*block_tables(rows))
+    assert f"1,000 test sets drawn by {by}" in markdown_of(*block_tables(rows))
 
 
 def test_replicates_that_cannot_be_drawn_are_one_line(tasks):
@@ -355,7 +355,7 @@ def test_what_is_not_the_whole_published_data_set_is_said_to_be_so(tasks, change
 
 
 @pytest.mark.parametrize(("changed", "said"), [
-    ({}, "Runs differ in the training seed and share the images of all parts"),
+    ({}, "Runs differ in the training seed and share the images of all splits"),
     ({"fold": 1, "folds": 5}, "Runs of several folds share training images"),
 ])  # fmt: skip
 def test_the_caption_says_what_varies_and_that_validation_images_are_labelled(tasks, changed, said):
@@ -364,7 +364,7 @@ def test_the_caption_says_what_varies_and_that_validation_images_are_labelled(ta
     text = markdown_of(*block_tables(summary(frame_of(made, tasks), SCRATCH.name)))
 
     assert said in text
-    assert "100 training images, 10 validation images, labelled too; 50 test images" in text
+    assert "100 training images, 10 validation images, labeled too; 50 test images" in text
 
 
 def test_failed_cells_are_no_rows(tasks):

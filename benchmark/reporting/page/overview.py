@@ -30,7 +30,7 @@ class TaskFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Weights or images that others made: their licence and how to cite them."""
+    """Weights or images that others made: their license and how to cite them."""
 
     name: str
     description: str

@@ -41,7 +41,7 @@ def plot_label_efficiency(data: ReportData, spec: LabelEfficiency) -> Plot:
     panels = [name for name in dict.fromkeys(table["panel"]) if sizes[name] > 1]
     if not panels:
         raise BenchmarkError(
-            "no task was run with two sizes of the training part: benchmark run … --fraction 0.1 (or --subset)"
+            "no task was run with two sizes of the training split: benchmark run … --fraction 0.1 (or --subset)"
         )
     table = table[table["panel"].isin(panels)]
     models = tuple(model for model in selection.models if model in set(table["model"]))
@@ -113,7 +113,7 @@ def _table(selection: Selection, data: ReportData, spec: LabelEfficiency) -> pd.
 
 
 def _without_share(row: "pd.Series[Any]") -> str:
-    """A block's setting without the share of the training part, which is the axis here."""
+    """A block's setting without the share of the training split, which is the axis here."""
     folds = "" if pd.isna(row["folds"]) else f"{row['folds']:.0f} folds"
     return ", ".join(filter(None, [row["recipe_setting"], folds]))
 
