@@ -184,6 +184,7 @@ def run(
     """
     from benchmark.api.encoders import pretrain_first
     from benchmark.experiment.preparation import bring_weights, prepare_grid
+    from benchmark.results.plans import write_plan
     from benchmark.results.store import Store
     from benchmark.scheduler.device import check_device
     from benchmark.tracking.trackers import check_trackers
@@ -228,6 +229,7 @@ def run(
         counts.append(f"{len(failed):,} failed before")
     shown.say(f"{plural(len(cells), 'cell')}: {', '.join(counts)}")
     store.remove_leftovers(done)
+    write_plan(store.root, cells)
     num_done = len(done)
     failures = [f"{record.cell.title}: {record.error}" for record in failed]
     pending: dict[str, list[str]] = {}

@@ -1,7 +1,8 @@
 """`status`: how far a grid is."""
 
+import datetime as dt
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmark.cell import Cell
+    from benchmark.locks import Holder
     from benchmark.results.store import Store
 
+SILENT_HEARTBEATS = 3  # so many renewals of a lease that did not come
 STATES = ("done", "running", "interrupted", "failed")
 
 
@@ -22,6 +25,10 @@ class Status:
     """How far a grid is. `counts`: rows of task, model, protocol and the numbers of cells in each state; `failures`: a line
     for each failed cell; `unread`: a line for each record that could not be read;
     `outdated`: how many records were scored by other metrics than today's; `is_empty`: nothing was run yet.
+
+    `workers`: rows of cell, host, pid, silent_seconds and is_silent, one for each cell that a process works on; a process
+    that is silent did not renew its lease in time, and others take its cell. `num_planned` and `num_left`: cells of all runs
+    that were started in this folder, and those of them without a record; `per_hour`: records of the last hour.
     """
 
     results: Path
@@ -30,6 +37,15 @@ class Status:
     unread: list[str]
     outdated: int
     is_empty: bool
+    workers: list[dict[str, Any]]
+    num_planned: int
+    num_left: int
+    per_hour: int
+
+    @property
+    def hours_left(self) -> float | None:
+        """The hours until all cells have a record at the rate of the last hour; None where nothing ended in it."""
+        return self.num_left / self.per_hour if self.per_hour else None
 
 
 def status(
@@ -43,12 +59,16 @@ def status(
 
     >>> bm.status(tasks="TXC").counts  # doctest: +SKIP
     """
+    from benchmark.results.plans import planned_cells
     from benchmark.results.store import Store
 
     workspace = find_places(results, None, project)
     store = Store(workspace.results)
-    cells, failed, unread, outdated = _cells_of(store)
+    found = _cells_of(store)
+    cells, failed, unread, outdated = found.cells, found.failed, found.unread, found.outdated
     wanted = _is_wanted([cell for cell, _ in cells], workspace, join_names(tasks), join_names(models))
+    planned = planned_cells(store.root)
+    recorded = {f"{cell.task}/{cell.key}" for cell, state in cells if state in ("done", "failed")}
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     for cell, state in cells:
         if wanted(cell):
@@ -63,31 +83,62 @@ def status(
         unread=unread,
         outdated=sum(wanted(cell) for cell in outdated),
         is_empty=not cells,
+        workers=[
+            _describe(cell, holder, store)
+            for cell, state in cells
+            if state == "running" and wanted(cell) and (holder := store.holder(cell))
+        ],
+        num_planned=len(planned),
+        num_left=len(planned - recorded),
+        per_hour=found.num_last_hour,
     )
 
 
-def _cells_of(store: "Store") -> "tuple[list[tuple[Cell, str]], list[tuple[Cell, str]], list[str], list[Cell]]":
-    """Returns all cells with their state, the failed ones with a line about each, a line for each unreadable record, and the
-    cells that were scored by other metrics than today's.
+def _describe(cell: "Cell", holder: "Holder", store: "Store") -> dict[str, Any]:
+    seconds = round(holder.silent_seconds, 1)
+    is_silent = seconds > SILENT_HEARTBEATS * store.terms.heartbeat_seconds
+    return {
+        "cell": cell.title,
+        "host": holder.host,
+        "pid": holder.pid,
+        "silent_seconds": seconds,
+        "is_silent": is_silent,
+    }
+
+
+@dataclass(kw_only=True)
+class _Cells:
+    """All cells with their state, the failed ones with a line about each, a line for each unreadable record, the cells that
+    were scored by other metrics than today's, and how many records are of the last hour.
     """
+
+    cells: "list[tuple[Cell, str]]" = field(default_factory=list)
+    failed: "list[tuple[Cell, str]]" = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    outdated: "list[Cell]" = field(default_factory=list)
+    num_last_hour: int = 0
+
+
+def _cells_of(store: "Store") -> _Cells:
     from benchmark.scoring.rescore import is_outdated
 
-    outdated: list[Cell] = []
-    cells: list[tuple[Cell, str]] = []
-    failed: list[tuple[Cell, str]] = []
-    unread: list[str] = []
+    found = _Cells()
+    hour_ago = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1)).isoformat(timespec="seconds")
     for record in store.each():
         if isinstance(record, str):
-            unread.append(record)
+            found.unread.append(record)
             continue
-        cells.append((record.cell, record.status))
+        found.cells.append((record.cell, record.status))
+        found.num_last_hour += record.finished >= hour_ago
         if is_outdated(record):
-            outdated.append(record.cell)
+            found.outdated.append(record.cell)
         if record.status == "failed":
-            failed.append((record.cell, f"{record.cell.title} (attempt {record.attempt}): {record.error}"))
+            line = f"{record.cell.title} (attempt {record.attempt}): {record.error}"
+            found.failed.append((record.cell, "; ".join([line, *record.notes])))
     begun, damaged = store.unfinished()
-    cells += [(cell, "running" if running else "interrupted") for cell, running in begun]
-    return cells, failed, [*unread, *damaged], outdated
+    found.cells += [(cell, "running" if is_running else "interrupted") for cell, is_running in begun]
+    found.unread += damaged
+    return found
 
 
 def _is_wanted(

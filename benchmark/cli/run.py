@@ -27,6 +27,7 @@ from benchmark.cli.options import (
     Tasks,
     one_suite,
 )
+from benchmark.cli.status import counts_table, watch_status
 from benchmark.cli.submit import DryRun, NoWait, On, submit_run
 from benchmark.errors import BenchmarkError
 from benchmark.text import plural, printable
@@ -208,15 +209,21 @@ def status(
     tasks: Tasks = None,
     models: Models = None,
     as_json: AsJson = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show it again every ten seconds, with who works on what, until all is done."),
+    ] = False,
     results: Results = None,
     project: Project = None,
 ) -> None:
     """Show the grid so far: done, running, interrupted, failed and why."""
-    from benchmark.api.status import STATES
     from benchmark.api.status import status as read_status
-    from benchmark.cli.console import out, print_json, table_of
+    from benchmark.cli.console import out, print_json
     from benchmark.scoring.rescore import outdated_note
 
+    if watch:
+        watch_status(tasks=tasks, models=models, results=results, project=project)
+        return
     found = read_status(tasks=tasks, models=models, results=results, project=project)
     if as_json:
         print_json({"results": str(found.results), **{n: getattr(found, n) for n in ("counts", "failures", "unread")}})
@@ -226,12 +233,7 @@ def status(
     elif not found.counts:
         typer.echo(f"no cell of these in {found.results}")
     else:
-        by_protocol = ["protocol"] if len({row["protocol"] for row in found.counts}) > 1 else []
-        columns = ["task", "model", *by_protocol, *STATES]
-        table = table_of(*columns)
-        for row in found.counts:
-            table.add_row(*(str(row[column] or "") for column in columns))
-        out().print(table)
+        out().print(counts_table(found))
     for line in (*(f"failed: {line}" for line in found.failures), *(f"left out: {line}" for line in found.unread)):
         typer.echo(printable(line))
     if note := outdated_note(found.outdated):

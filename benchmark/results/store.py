@@ -34,7 +34,7 @@ from pydantic import ValidationError
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of, whole_file, write_whole
-from benchmark.locks import LeaseTerms, is_locked
+from benchmark.locks import Holder, LeaseTerms, holder_of, is_locked
 from benchmark.results.claims import LEASE_FILE, ClaimedElsewhere, claimed, terms_of
 from benchmark.results.contents import (
     ATTENTION,
@@ -98,6 +98,10 @@ class Store:
     def is_claimed(self, cell: Cell) -> bool:
         """Returns whether a process works on the cell at this moment; claims nothing."""
         return is_locked(self.lease(cell), self.terms)
+
+    def holder(self, cell: Cell) -> Holder | None:
+        """Returns the process that works on the cell, or that did when it was ended; None where there is none."""
+        return holder_of(self.lease(cell))
 
     def put(
         self,

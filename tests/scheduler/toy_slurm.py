@@ -75,13 +75,16 @@ class ToySlurm:
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout.strip()
 
     def pids_of(self, node: str) -> list[int]:
-        """Returns the processes of a node: its daemon and all that it started."""
+        """Returns the processes of a node: its daemon, those of its jobs, and what started these."""
         pids = [int((self.home / f"slurmd.{node}.pid").read_text())]
-        for pid in pids:
-            children = Path(f"/proc/{pid}/task").glob("*/children")
+        for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                pids += [int(child) for file in children for child in file.read_text().split()]
-        return pids
+                if f"SLURMD_NODENAME={node}\0" in (folder / "environ").read_text(errors="replace"):
+                    parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                    pids.append(int(folder.name))
+                    if (Path("/proc") / str(parent) / "comm").read_text().startswith("slurmstepd"):
+                        pids.append(parent)
+        return list(dict.fromkeys(pids))
 
     def kill_node(self, node: str) -> None:
         """Ends a node as a power cut does."""
@@ -108,7 +111,12 @@ def toy_slurm(home: Path):
         (home / name).mkdir(parents=True)
     shutil.chown(_folder(home / "munge"), "munge", "munge")
     munge = ["runuser", "-u", "munge", "--", "munged", "--force", "--key-file", str(MUNGE_KEY)]
-    for option, name in (("socket", "socket"), ("pid-file", "munged.pid"), ("log-file", "munged.log"), ("seed-file", "seed")):
+    for option, name in (
+        ("socket", "socket"),
+        ("pid-file", "munged.pid"),
+        ("log-file", "munged.log"),
+        ("seed-file", "seed"),
+    ):
         munge.append(f"--{option}={home / 'munge' / name}")
     for folder in (home, *home.parents):  # munged runs as a user of its own
         with suppress(OSError):
