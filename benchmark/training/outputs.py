@@ -1,4 +1,4 @@
-"""A model's logits -> what it said of each example."""
+"""Makes predictions of a model's logits."""
 
 from typing import Any
 
@@ -8,26 +8,29 @@ from numpy.typing import NDArray
 
 from benchmark.results.predictions import Predictions
 from benchmark.training.interface import SplitData, TrainingInput
+from benchmark.training.losses import LOSSES
 
 
 def num_outputs(inputs: TrainingInput[SplitData]) -> int:
-    """How many logits a classifier gives: one a label, or two where cross-entropy asks for both answers of one."""
-    return 2 if _is_one_label(inputs) and inputs.recipe.loss == "ce" else len(inputs.columns)
+    """Returns how many logits a classifier has: one for each label; two for a single label under cross-entropy."""
+    return 2 if _has_two_outputs(inputs) else len(inputs.columns)
 
 
 def probability_of(inputs: TrainingInput[SplitData], logits: torch.Tensor) -> torch.Tensor:
-    """Probabilities of the columns, ... x columns (segmentation: of each pixel)."""
-    if inputs.recipe.loss != "ce":
-        return logits.sigmoid()
-    return logits.softmax(1)[:, 1:] if _is_one_label(inputs) else logits.softmax(1)
+    """Returns the probabilities of the columns, … x columns (segmentation: of each pixel)."""
+    probability = LOSSES[inputs.recipe.loss].activation(logits)
+    return probability[:, 1:] if _has_two_outputs(inputs) else probability
 
 
-def _is_one_label(inputs: TrainingInput[SplitData]) -> bool:
-    return inputs.kind_facts.one_label and not inputs.kind_facts.masks
+def _has_two_outputs(inputs: TrainingInput[SplitData]) -> bool:
+    kind = inputs.kind_facts
+    return kind.one_label and not kind.masks and inputs.recipe.loss == "ce"
 
 
 def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
-    """What a segmentation is held against: each observer's mask, whole, and within the field of view where one is."""
+    """Returns the references of a segmentation: each observer's mask, and the same within the field of view where there is one,
+    as (name, whether within the field of view).
+    """
     observers = [name for name in masks if name != "field_of_view"]
     views = (False, True) if "field_of_view" in masks else (False,)
     return [(name, within) for within in views for name in observers]
@@ -36,7 +39,7 @@ def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
 def assembled(
     inputs: TrainingInput[SplitData], part: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]
 ) -> Predictions:
-    """Predictions on a part from its batches' truth and score."""
+    """Returns the predictions on a split, from the truth and the score of its batches."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
     kind, columns = inputs.kind_facts, inputs.columns

@@ -19,7 +19,7 @@ from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
 from benchmark.training.loop import Fit, Length, fit
-from benchmark.training.losses import LOSSES, Loss
+from benchmark.training.losses import LOSSES, LossFunction
 from benchmark.training.optimizers import optimizer_of, schedule_of
 from benchmark.training.outputs import assembled, probability_of, references
 from benchmark.training.state import StateFile
@@ -32,7 +32,7 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
     recipe, device = inputs.recipe, inputs.device
     model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = optimizer_of(model, recipe)
-    loss_of = LOSSES[recipe.loss]
+    loss_of = LOSSES[recipe.loss].function
     arithmetic = _arithmetic(inputs)
 
     def step_loss(batch: Any) -> torch.Tensor:
@@ -119,7 +119,7 @@ def _evaluator(inputs: TrainingInput[SplitData], model: nn.Module) -> Callable[[
 
 
 def _validate(
-    inputs: TrainingInput[SplitData], model: Callable[[torch.Tensor], torch.Tensor], loss_of: Loss
+    inputs: TrainingInput[SplitData], model: Callable[[torch.Tensor], torch.Tensor], loss_of: LossFunction
 ) -> dict[str, float]:
     """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
     of a batch), and the task's scores.
