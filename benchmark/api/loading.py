@@ -88,13 +88,12 @@ class TaskSplits:
         `settings` changes fields of the task's recipe (image_size, augmentation …). Raises BenchmarkError for images that
         cannot be decoded.
         """
-        import os
-
         from benchmark.torch_setup import prepare_for_torch
 
         prepare_for_torch()
         import torch
 
+        from benchmark.cores import usable_cores
         from benchmark.data.datasets import open_splits
 
         return open_splits(
@@ -104,7 +103,7 @@ class TaskSplits:
             seed=seed,
             workspace=self._workspace,
             device=torch.device(device),
-            threads=os.cpu_count() or 1,
+            threads=usable_cores().count,
             progress=lambda _done, _total: None,
         )
 

@@ -19,13 +19,13 @@ def prepare(
     project: Project = None,
 ) -> None:
     """Decode a task's images once, ahead of `run`, into the caches that its cells will use; print their size first."""
-    import os
     import shutil
 
     from rich.console import Console
 
     from benchmark.api.progress import counted
     from benchmark.cli.console import resumable
+    from benchmark.cores import usable_cores
     from benchmark.data.cache import open_cache
     from benchmark.data.datasets import training_and_evaluation_files
     from benchmark.data.decoding import estimated_bytes
@@ -71,7 +71,7 @@ def prepare(
                         workspace.pixels,
                         name=name,
                         progress=progress,
-                        threads=threads or os.cpu_count() or 2,
+                        threads=threads or usable_cores().count,
                         ledgers=workspace.sources,
                     )
                 typer.echo(f"{name}: {cache.contents['bytes'] / 1e9:,.2f} GB in {cache.folder}")

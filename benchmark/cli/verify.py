@@ -1,12 +1,12 @@
 """`benchmark data verify`."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.options import Data, Project, workspace_of
+from benchmark.cores import usable_cores
 
 if TYPE_CHECKING:
     from benchmark.data.verify import Report
@@ -41,7 +41,7 @@ def verify(
     try:
         with counted(task, Console(stderr=True)) as progress:
             report = verify_data(
-                spec, workspace, quick=quick, threads=threads or os.cpu_count() or 1, progress=progress
+                spec, workspace, quick=quick, threads=threads or usable_cores().count, progress=progress
             )
     except KeyboardInterrupt:
         typer.secho("interrupted: nothing was written, the same command begins anew", err=True)

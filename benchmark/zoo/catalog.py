@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from filelock import FileLock
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Positions
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.files import from_yaml, write_whole
+from benchmark.locks import locked
 from benchmark.strict import Name, StrictModel, explain
 from benchmark.text import shortened
 from benchmark.zoo.naming import NAMINGS
@@ -160,7 +160,7 @@ def read_catalog(shipped: Path, own: Path) -> dict[str, ZooEntry]:
 def add_entry(own: Path, entry: ZooEntry) -> None:
     """Appends an entry to the user's own zoo file, completely or not at all. Raises BenchmarkError where the name is taken."""
     own.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(own.with_name(f".{own.name}.lock")):  # of two processes that end at once, neither loses its entry
+    with locked(own.with_name(f".{own.name}.lock")):  # of two processes that end at once, neither loses its entry
         entries = read_zoo(own) if own.is_file() else {}
         if entry.name in entries:
             raise BenchmarkError(f"{own}: has an entry {entry.name!r} already: give this one another name")
