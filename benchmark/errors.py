@@ -26,6 +26,13 @@ class BenchmarkError(Exception):
         return "\n".join(self.args)
 
 
+def install_extra(extra: str) -> str:
+    """Returns the end of a sentence about a package that is not installed. It names no command, since that is another one in
+    a checkout, from a wheel and from an index, where a distribution of the same name could be anybody's.
+    """
+    return f"install the extra `{extra}` of medical-transfer-benchmark"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown `name`: the nearest known names, or all of them where few."""
     known = sorted(shortened(k) for k in islice(known, MAX_COMPARED))

@@ -183,3 +183,13 @@ def test_every_shipped_task_stands_in_the_readmes_table(tasks):
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
 
     assert sorted(rows[1:]) == sorted(tasks)
+
+
+def test_no_message_names_a_command_that_installs_and_every_extra_exists():
+    sources = [path.read_text() for path in (CHECKOUT / "benchmark").rglob("*.py")]
+    extras = {extra for text in sources for extra in re.findall(r"install_extra\(['\"](\w+)['\"]\)", text)}
+    declared = (CHECKOUT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+
+    assert not [text for text in sources if "pip install" in text]
+    assert extras >= {"parquet", "tensorflow", "track"}
+    assert all(re.search(rf"^{extra} = ", declared, re.MULTILINE) for extra in extras)

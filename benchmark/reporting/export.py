@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, install_extra
 from benchmark.files import canonical_json
 from benchmark.reporting.frame import frame_of
 from benchmark.results.record import RunRecord
@@ -161,7 +161,7 @@ def to_parquet(frame: pd.DataFrame, columns: Mapping[str, Field]) -> bytes:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise BenchmarkError(
-            "--format parquet: pyarrow is not installed: pip install 'medical-transfer-benchmark[parquet]', or --format csv"
+            f"--format parquet: pyarrow is not installed: {install_extra('parquet')}, or --format csv"
         ) from error
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
     fields = [

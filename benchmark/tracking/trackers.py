@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from benchmark.cell import Cell
-from benchmark.errors import BenchmarkError, did_you_mean
+from benchmark.errors import BenchmarkError, did_you_mean, install_extra
 from benchmark.text import first_few, plural
 
 Event = dict[str, Any]
@@ -87,9 +87,7 @@ def check_trackers(wanted: list[str]) -> None:
             raise BenchmarkError(f"--track {text}: {did_you_mean(name, TRACKERS)}")
         # a folder of that name beside us, such as wandb makes for its files, is no package
         if (spec := find_spec(name)) is None or spec.origin is None:
-            raise BenchmarkError(
-                f"--track {name}: it is not installed: pip install 'medical-transfer-benchmark[track]'"
-            )
+            raise BenchmarkError(f"--track {name}: it is not installed: {install_extra('track')}")
     names = [text.partition(":")[0] for text in wanted]
     if len(set(names)) < len(names):
         raise BenchmarkError(f"--track names one tracker twice ({first_few(names)}): wanted each once")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, install_extra
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER = 48  # bytes: two places of blocks, padded, and the magic
@@ -195,8 +195,7 @@ def _checksum(content: bytes | npt.NDArray[np.uint8]) -> int:
         import google_crc32c
     except ImportError as error:
         raise BenchmarkError(
-            "a TensorFlow checkpoint is read with google-crc32c, which is not installed: install this project with its extra "
-            "`tensorflow`"
+            f"a TensorFlow checkpoint is read with google-crc32c, which is not installed: {install_extra('tensorflow')}"
         ) from error
     checksum = int(google_crc32c.value(content))
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF

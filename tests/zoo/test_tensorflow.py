@@ -70,7 +70,9 @@ def holding(told: bytes, data: bytes = bytes(24)) -> bytes:
 def test_without_its_extra_a_checkpoint_is_refused_in_one_line(written, monkeypatch):
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
 
-    assert refusal(written(zipped(WRITTEN_BY_TENSORFLOW))).endswith("install this project with its extra `tensorflow`")
+    assert refusal(written(zipped(WRITTEN_BY_TENSORFLOW))).endswith(
+        "install the extra `tensorflow` of medical-transfer-benchmark"
+    )
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred, lambda files: tarred(files, "gz")], ids=["zip", "tar", "tar.gz"])

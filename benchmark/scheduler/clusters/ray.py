@@ -39,7 +39,7 @@ def submit(settings: RaySettings, job: Job, script: Path) -> str:
     try:
         import ray
     except ImportError as error:
-        raise BenchmarkError("--on ray: it is not installed: pip install 'medical-transfer-benchmark[ray]'") from error
+        raise BenchmarkError("--on ray: the package `ray` is not installed in this environment") from error
     address = os.environ.get("RAY_ADDRESS")
     ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
     try:
