@@ -68,6 +68,22 @@ class Recipe(StrictModel):
         return None if value in (0, "0", "0.0") else value
 
     @property
+    def steps_of_epoch(self) -> int | None:
+        """The optimizer steps after which a training of `max_steps` is validated: a hundredth; None where an epoch is a pass
+        over the training images.
+        """
+        return None if self.max_steps is None else -(-self.max_steps // 100)
+
+    @property
+    def most_epochs(self) -> int:
+        """The number of epochs after which a training ends at the latest."""
+        return self.max_epochs if self.max_steps is None else -(-self.max_steps // (self.steps_of_epoch or 1))
+
+    def images_of_epoch(self, num_train: float) -> float:
+        """Returns how many images an epoch trains on, with so many in the training split."""
+        return num_train if self.steps_of_epoch is None else float(self.steps_of_epoch * self.batch_size)
+
+    @property
     def evaluation_size(self) -> int:
         """Side to which classification images are resized before crops: 256 for 224, in proportion for others."""
         return self.image_size if self.framing == "whole" else round(self.image_size * 256 / 224)

@@ -129,7 +129,7 @@ class GridProgress:
             recipe = self.cells[key].recipe
             more = event.get("together", 1) - 1
             title = self.cells[key].title + f" and {more:,} more" * bool(more)
-            self.lines[key] = self.bars.add_task(title, total=recipe.max_epochs, note="starting")
+            self.lines[key] = self.bars.add_task(title, total=recipe.most_epochs, note="starting")
             self.spoken[key] = time.monotonic()
         elif kind == "cache":
             self._update(key, event["done"], event["total"], f"decoding {event['task']} once")
@@ -139,7 +139,7 @@ class GridProgress:
             shown = ("loss", self.metrics[self.cells[key].task])
             told = {name: event.get(f"validation_{name}") for name in shown}
             scores = ", ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
-            self._update(key, event["epoch"], self.cells[key].recipe.max_epochs, f"validation {scores}", "epoch ")
+            self._update(key, event["epoch"], self.cells[key].recipe.most_epochs, f"validation {scores}", "epoch ")
         elif kind == "note":
             self._say_once(event["text"])
         elif kind in ("done", "failed", "pending", "elsewhere", "requeued"):

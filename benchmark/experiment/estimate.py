@@ -3,10 +3,11 @@
 from statistics import mean, median
 
 from benchmark.cell import Cell
+from benchmark.protocols.registry import find_protocol
 from benchmark.results.record import RunRecord
 
 _SAME_PACE = ("image_size", "precision", "loss", "pixels")
-_SAME_LENGTH = ("max_epochs", "early_stop", "schedule", "learning_rate")
+_SAME_LENGTH = ("max_epochs", "max_steps", "early_stop", "schedule", "learning_rate")
 
 
 def seconds_of(cell: Cell, images: tuple[int, int, int], records: list[RunRecord]) -> float | None:
@@ -23,18 +24,25 @@ def seconds_of(cell: Cell, images: tuple[int, int, int], records: list[RunRecord
     stopping_alike = [record for record in like if _alike(record.cell, cell, _SAME_LENGTH)]
     of_task = [record for record in stopping_alike if record.cell.task == cell.task] or stopping_alike
     own = [record for record in of_task if record.cell.model == cell.model] or of_task
-    epochs = mean(record.epochs_trained or 0 for record in own) if own else cell.recipe.max_epochs
+    epochs = mean(record.epochs_trained or 0 for record in own) if own else cell.recipe.most_epochs
 
     def per_image(timing: str, part: str) -> float:
-        passes = [1 if part == "test" else record.epochs_trained or 1 for record in like]
-        return median(
-            record.timings[timing] / (count * record.num_examples[part])
-            for record, count in zip(like, passes, strict=True)
-        )
+        seen = []
+        for record in like:
+            num = (
+                record.num_examples[part]
+                if part != "train"
+                else record.cell.recipe.images_of_epoch(record.num_examples[part])
+            )
+            seen.append(num * (1 if part == "test" else record.epochs_trained or 1))
+        return median(record.timings[timing] / count for record, count in zip(like, seen, strict=True))
 
     train, validation, test = images
-    epoch = per_image("train", "train") * train * cell.fraction + per_image("validation", "validation") * validation
-    return epochs * epoch + per_image("test", "test") * test
+    of_epoch = cell.recipe.images_of_epoch(train * cell.fraction)
+    epoch = per_image("train", "train") * of_epoch + per_image("validation", "validation") * validation
+    # heads of all candidates are trained as one product; other trainings follow each other
+    trainings = len(cell.candidates()) if find_protocol(cell.protocol).train_together is None else 1
+    return trainings * epochs * epoch + per_image("test", "test") * test
 
 
 def _alike(one: Cell, other: Cell, fields: tuple[str, ...]) -> bool:

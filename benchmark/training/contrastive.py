@@ -86,7 +86,7 @@ def train_contrastive(inputs: ContrastiveInput) -> Fit:
     recipe, device = inputs.recipe, inputs.device
     intake = Normalization(*inputs.statistics).to(device)
     model = Projector(inputs.encoder, intake, stream(inputs.seed, Purpose.HEAD))
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     if inputs.checkpointed:
         inputs.encoder.set_grad_checkpointing()  # type: ignore[operator] # timm's models have it
     optimizer = optimizer_of(model, recipe)
@@ -115,7 +115,7 @@ def train_contrastive(inputs: ContrastiveInput) -> Fit:
             batches=lambda number, first: inputs.pairs.epoch(number, recipe.batch_size, first),
             step_loss=step_loss,
             judge=judge,
-            length=Length(max_steps=recipe.max_steps),
+            length=Length.of(recipe),
             keep="last",
             micro_batch=recipe.batch_size,
             state=StateFile(folder=inputs.scratch, warn=inputs.notify),

@@ -22,11 +22,10 @@ from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.batched_heads import Heads, block_losses
 from benchmark.training.interface import FeatureData, TestOutput, TrainingInput, TrainingResult
-from benchmark.training.loop import Diverged, Fit
+from benchmark.training.loop import Diverged, Fit, Length
 from benchmark.training.optimizers import Schedule, schedule_of
 from benchmark.training.outputs import assembled, num_outputs, probability_of
 from benchmark.training.state import StateFile
-from benchmark.training.supervised import length_of
 
 CHUNK = 256  # rows of a part that are judged at once
 SAVE_SECONDS = 20.0
@@ -165,7 +164,7 @@ def _judge(epoch: int, due: list[_Head], model: Heads, recipe: Recipe) -> None:
             run.best_loss, run.best_epoch = value, epoch
             columns = head.columns
             head.best = (model.weight[head.stream, :, columns].clone(), model.bias[head.stream, 0, columns].clone())
-        run.stopped = length_of(recipe).ending(run, num_steps=0)
+        run.stopped = Length.of(recipe).ending(run, num_steps=0)
 
 
 def _answer(head: _Head) -> TrainingResult:

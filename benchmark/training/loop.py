@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
+from benchmark.recipe import Recipe
 from benchmark.training.optimizers import Schedule
 from benchmark.training.signals import StopSignals
 from benchmark.training.state import StateFile
@@ -65,19 +66,25 @@ class Length:
     """When a training ends: after `max_steps` optimizer steps or, without these, after `max_epochs` passes over the
     data; earlier where the validation loss has not fallen for more than `early_stop` epochs and `min_epochs` are over.
 
-    An epoch ends with its pass over the data; of a training of so many steps, after each hundredth of them.
+    An epoch is a pass over the data, or `steps_of_epoch` steps.
     """
 
     max_epochs: int = 1
     max_steps: int | None = None
+    steps_of_epoch: int | None = None
     min_epochs: int = 0
     early_stop: int | None = None
-    NUM_EPOCHS = 100  # of a training of so many steps
 
-    @property
-    def steps_of_epoch(self) -> int | None:
-        """How many steps an epoch has; None where it is a pass over the data."""
-        return None if self.max_steps is None else -(-self.max_steps // self.NUM_EPOCHS)
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Length":
+        """Returns the recipe's rules."""
+        return cls(
+            max_epochs=recipe.max_epochs,
+            max_steps=recipe.max_steps,
+            steps_of_epoch=recipe.steps_of_epoch,
+            min_epochs=recipe.min_epochs or 0,
+            early_stop=recipe.early_stop,
+        )
 
     def ending(self, run: Fit, num_steps: int) -> str:
         """Returns why the training is over after this epoch; nothing where it is not."""

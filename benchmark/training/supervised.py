@@ -14,7 +14,6 @@ from benchmark.models.folding import fold_batch_norms
 from benchmark.models.normalization import center_crop, ten_crop
 from benchmark.models.seeded import seeded
 from benchmark.random_streams import Purpose, stream
-from benchmark.recipe import Recipe
 from benchmark.results.predictions import Predictions
 from benchmark.scoring.evaluate import scores_of
 from benchmark.training.interface import SplitData, TestOutput, TrainingInput, TrainingResult
@@ -51,7 +50,7 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
             batches=lambda number, first: inputs.train.epoch(number, recipe.batch_size, first),
             step_loss=step_loss,
             judge=judge,
-            length=length_of(recipe),
+            length=Length.of(recipe),
             micro_batch=inputs.micro_batch,
             state=StateFile(folder=inputs.scratch, warn=inputs.warn),
             watch=inputs.watch,
@@ -70,16 +69,6 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
     return TrainingResult(fit=run, validation=_validation_of(run), trained=trained, test=test)
-
-
-def length_of(recipe: Recipe) -> Length:
-    """Returns the recipe's rules of how long to train."""
-    return Length(
-        max_epochs=recipe.max_epochs,
-        max_steps=recipe.max_steps,
-        min_epochs=recipe.min_epochs or 0,
-        early_stop=recipe.early_stop,
-    )
 
 
 def _validation_of(run: Fit) -> dict[str, float | None]:

@@ -15,7 +15,6 @@ from benchmark.training import loop, losses
 from benchmark.training import optimizers as optim
 from benchmark.training.loop import Diverged, Fit, Length, OutOfMemory, fit
 from benchmark.training.state import StateFile
-from benchmark.training.supervised import length_of
 
 
 class Net(nn.Module):
@@ -57,7 +56,7 @@ def train(folder, *, judge, net=None, micro_batch=8, stop_after=None, loss=None,
             batches=batches,
             step_loss=loss or (lambda batch: losses.bce(net(batch.images), batch.targets)),
             judge=judge(net),
-            length=length_of(recipe),
+            length=Length.of(recipe),
             micro_batch=micro_batch,
             state=StateFile(folder=folder),
             watch=watch,
@@ -172,7 +171,7 @@ def test_the_last_weights_are_kept_where_nothing_says_which_are_best(tmp_path):
         batches=batches,
         step_loss=lambda batch: losses.bce(net(batch.images), batch.targets),
         judge=judge(net),
-        length=length_of(recipe),
+        length=Length.of(recipe),
         keep="last",
         micro_batch=8,
         state=StateFile(folder=tmp_path),
