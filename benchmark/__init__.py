@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from benchmark import stats
     from benchmark.api.checkpoints import add_checkpoint
     from benchmark.api.compare import Comparison, compare
+    from benchmark.api.doctor import Finding, doctor
     from benchmark.api.housekeeping import Cleaning, cache_contents, clean
     from benchmark.api.loading import TaskSplits, load_encoder, load_task
     from benchmark.api.progress import Progress
@@ -29,6 +30,7 @@ __all__ = [
     "BenchmarkError",
     "Cleaning",
     "Comparison",
+    "Finding",
     "Plan",
     "Progress",
     "Report",
@@ -39,6 +41,7 @@ __all__ = [
     "cache_contents",
     "clean",
     "compare",
+    "doctor",
     "figure",
     "init_study",
     "load_encoder",
@@ -57,6 +60,7 @@ _MODULES = {
     "BenchmarkError": "benchmark.errors",
     "Cleaning": "benchmark.api.housekeeping",
     "Comparison": "benchmark.api.compare",
+    "Finding": "benchmark.api.doctor",
     "Plan": "benchmark.api.run",
     "Progress": "benchmark.api.progress",
     "Report": "benchmark.api.report",
@@ -67,6 +71,7 @@ _MODULES = {
     "cache_contents": "benchmark.api.housekeeping",
     "clean": "benchmark.api.housekeeping",
     "compare": "benchmark.api.compare",
+    "doctor": "benchmark.api.doctor",
     "figure": "benchmark.api.report",
     "init_study": "benchmark.api.study",
     "load_encoder": "benchmark.api.loading",

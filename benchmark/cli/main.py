@@ -8,6 +8,7 @@ import typer
 from benchmark.cli import (
     compare,
     data,
+    doctor,
     export,
     housekeeping,
     init,
@@ -40,6 +41,7 @@ app.command()(init.init)
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(run.status)
+app.command()(doctor.doctor)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(merge.merge)

@@ -14,7 +14,7 @@ FILES = {
     "slurm": "workers: 3\nrounds: 4\nsetup: [module load cuda]\nsbatch: {partition: gpu, gres: 'gpu:1', exclusive: true}",
     "ray": "workers: 2\ngpus: 0.5\nsetup: [source /venv/bin/activate]",
     "kubernetes": "workers: 2\nimage: registry/benchmark:1\nvolume: shared\nmount: /shared\nenvironment: {HF_HOME: /shared/hf}",
-    "skypilot": "workers: 3\nresources: {accelerators: 'A100:1'}\nmounts: {/shared: 's3://a-bucket'}\nsetup: [pip install x]",
+    "skypilot": "workers: 3\nresources: {accelerators: 'A100:1'}\nvolumes: {/shared: a-volume}\nsetup: [pip install x]",
 }
 # keys of a SkyPilot task: docs.skypilot.co/en/latest/reference/yaml-spec.html
 SKYPILOT_KEYS = {
@@ -101,7 +101,7 @@ def test_a_skypilot_task_has_only_keys_of_a_task_and_is_launched_once_for_each_w
 
     assert set(task) <= SKYPILOT_KEYS
     assert task["resources"] == {"use_spot": True, "accelerators": "A100:1"}
-    assert task["file_mounts"] == {"/shared": {"source": "s3://a-bucket", "mode": "MOUNT"}}
+    assert task["volumes"] == {"/shared": "a-volume"}
     assert task["run"].splitlines() == ["pip install x", f"exec {job.shell_command}"]
     assert cluster.how(settings, Path("task.yaml")).startswith("for n in $(seq 3); do sky jobs launch")
 

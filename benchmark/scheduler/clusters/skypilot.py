@@ -10,20 +10,21 @@ from benchmark.scheduler.clusters.interface import Cluster, ClusterSettings, Job
 
 
 class SkyPilotSettings(ClusterSettings):
-    """`resources`: SkyPilot's own, such as `accelerators: A100:1`; `mounts`: path -> source, a bucket or volume that all
-    workers see and that holds results, caches and data under the same paths as here.
+    """`resources`: SkyPilot's own, such as `accelerators: A100:1`; `volumes`: path -> name of a volume that all
+    workers see and that holds results, caches and data under the same paths as here. A bucket will not do: on object
+    stores two workers can create the same file.
     """
 
     kind: Literal["skypilot"] = "skypilot"
     resources: dict[Line, Any] = {}
-    mounts: dict[Line, Line] = {}
+    volumes: dict[Line, Line] = {}
 
 
 def render(settings: SkyPilotSettings, job: Job) -> str:
     """Returns the YAML file of the task."""
     task: dict[str, Any] = {"name": f"benchmark-{job.name}", "resources": {"use_spot": True, **settings.resources}}
-    if settings.mounts:
-        task["file_mounts"] = {path: {"source": source, "mode": "MOUNT"} for path, source in settings.mounts.items()}
+    if settings.volumes:
+        task["volumes"] = settings.volumes
     task["envs"] = {**job.environment, **settings.environment}
     task["run"] = "\n".join([*settings.setup, f"exec {job.shell_command}"])
     return yaml.safe_dump(task, sort_keys=False)
