@@ -10,8 +10,9 @@ import zipfile
 
 import pytest
 from conftest import CHECKOUT, in_new_process
+from typer.main import get_command
 
-from benchmark.tasks.registry import read_task
+from benchmark.cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -129,35 +130,46 @@ def test_importing_the_package_reaches_no_network():
     assert ran.returncode == 0, ran.stderr
 
 
-def test_every_departure_stands_in_the_readme():
-    """`Departs:` in the code and one row each in the README's table: neither without the other."""
+def test_every_departure_stands_in_the_documentation():
+    """`Departs:` in the code and one row each in docs/departures.md: neither without the other."""
     sentence = re.compile(r"Departs: (.*?\.)(?=\s|$)", re.DOTALL)
     in_code = set()
     for path in [*(CHECKOUT / "benchmark").rglob("*.py"), *(CHECKOUT / "tasks").rglob("*.yaml")]:
         for found in sentence.findall(path.read_text()):
             in_code.add(" ".join(found.replace("#", " ").split()))
-    table = (CHECKOUT / "README.md").read_text().partition("## Departures")[2].partition("\n## ")[0]
+    table = (CHECKOUT / "docs" / "departures.md").read_text()
 
-    in_readme = {row.split("|")[2].strip() for row in table.splitlines() if row.startswith("|")} - {
+    in_table = {row.split("|")[2].strip() for row in table.splitlines() if row.startswith("|")} - {
         "what departs",
         "---",
     }
-    assert in_code == in_readme
+    assert in_code == in_table
 
 
-def test_the_readmes_commands_exist():
-    """Every `benchmark verb` and option that the README shows is one that the command line has."""
-    shown = re.findall(r"^benchmark (.+)$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
-    assert len(shown) > 8
-    for line in shown:
-        words = line.partition("#")[0].split()
-        verb = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
-        helped = in_new_process(
-            f"from benchmark.cli.main import main; main({[*verb, '--help']!r})", COLUMNS="200", NO_COLOR="1"
-        )
-        assert helped.returncode == 0, line
-        for option in (word for word in words if word.startswith("--")):
-            assert option in helped.stdout, line
+def all_verbs(command, path=()):
+    """Yields each verb's words with its command, and each group's."""
+    if path:
+        yield path, command
+    for name, member in getattr(command, "commands", {}).items():
+        yield from all_verbs(member, (*path, name))
+
+
+def test_commands_that_the_documents_mention_exist():
+    """Every verb and option in a line or between backticks is one that the command line has."""
+    documents = [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]
+    mentioned = {
+        tuple(line.partition("#")[0].split())
+        for path in documents
+        for line in re.findall(r"(?:^|`)benchmark ([^`\n]+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(mentioned) > 50
+    verbs = dict(all_verbs(get_command(app)))
+    for words in mentioned:
+        verb = next((words[:length] for length in (2, 1) if words[:length] in verbs), None)
+        assert verb is not None, f"benchmark {' '.join(words)}"
+        options = {option for parameter in verbs[verb].params for option in parameter.opts + parameter.secondary_opts}
+        for option in (word for word in words if word.startswith("-") and word != "-"):
+            assert option in options, f"benchmark {' '.join(words)}"
 
 
 def test_the_allocator_keeps_pages_where_glibc_is():
@@ -167,19 +179,8 @@ def test_the_allocator_keeps_pages_where_glibc_is():
     assert in_new_process(code).returncode == expected
 
 
-def test_the_readmes_own_task_is_a_task(tmp_path):
-    """The fact sheet that the README shows, read as the README says."""
-    (sheet,) = re.findall(r"```yaml\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "lesions.yaml").write_text(sheet)
-
-    task = read_task(tmp_path / "lesions.yaml")
-
-    assert (task.name, task.metric) == ("lesions", "accuracy")
-    assert task.complete_recipe().image_size == 96
-
-
-def test_every_shipped_task_stands_in_the_readmes_table(tasks):
-    table = (CHECKOUT / "README.md").read_text().partition("## Tasks")[2].partition("\n\n`benchmark tasks show")[0]
+def test_every_shipped_task_stands_in_the_documents_table(tasks):
+    table = (CHECKOUT / "docs" / "tasks-shipped.md").read_text().partition("\n\n```sh")[0]
     rows = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")]
 
     assert sorted(rows[1:]) == sorted(tasks)

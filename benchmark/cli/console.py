@@ -1,44 +1,108 @@
-"""How verbs print tables: as wide as the terminal, wide where there is none, names folded and never cut off.
+"""How verbs print tables and colors: names on one line at every width, letter by letter.
 
-What stands in a table may come from a file of someone else's, so it is shown letter by letter: nothing in it is taken for
-rich's markup, and nothing reaches the terminal that moves its cursor.
+A name that a reader types again is never broken into two lines: where a table does not fit into the terminal, each of its rows
+is printed as lines of their own. What stands in a table may come from somebody else's file: nothing in it is taken for rich's
+markup, and nothing reaches the terminal that moves its cursor.
 """
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from benchmark.text import printable
 
-PIPED_WIDTH = 200  # columns, where the output goes into a file or another program
+PIPED_WIDTH = 1000  # columns, where the output goes into a file or another program
 
 
 class PlainTable(Table):
-    """A table whose cells are texts, not markup."""
+    """A table whose cells are texts, not markup. Where it is too wide, it is printed without the columns in `optional` (the
+    first is left out first), and where that does not suffice, as blocks of lines.
+    """
+
+    def __init__(self, optional: Sequence[str] = ()) -> None:
+        super().__init__(box=None)
+        self.optional = optional
+        self.lines: list[list[str]] = []
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Adds a row of texts."""
-        super().add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells), **options)
+        self.lines.append([printable(str(cell)) for cell in cells])
+        super().add_row(*map(Text, self.lines[-1]), **options)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the table, a part of it, or its rows as blocks."""
+        wide = options.update(max_width=10 * PIPED_WIDTH)
+        columns = {str(column.header): column for column in self.columns}
+        widths = {head: self._measure_column(console, wide, column) for head, column in columns.items()}
+        left_out: list[str] = []
+        for head in [*self.optional, ""]:
+            free = options.max_width - sum(width.minimum for name, width in widths.items() if name not in left_out)
+            if free >= 0:
+                break
+            left_out.append(head)
+        if free < 0:
+            yield from self._blocks()
+        elif left_out:
+            smaller = table_of(
+                *(head for head in columns if head not in left_out),
+                prose=[head for head, column in columns.items() if not column.no_wrap],
+            )
+            for line in self.lines:
+                smaller.add_row(*(cell for head, cell in zip(columns, line, strict=True) if head not in left_out))
+            yield smaller
+            yield Text(f" left out in so narrow a window: {', '.join(left_out)}", no_wrap=True, overflow="ignore")
+        else:
+            for head, column in columns.items():  # prose takes what names leave, the first such column first
+                width = min(widths[head].maximum, widths[head].minimum + free)
+                free -= width - widths[head].minimum
+                column.min_width = width - 2  # without rich's space on both sides
+            yield from super().__rich_console__(console, options)
+
+    def _blocks(self) -> Iterator[Text]:
+        heads = [str(column.header) for column in self.columns]
+        for title, *cells in self.lines:
+            yield Text(title, no_wrap=True, overflow="ignore")
+            for head, cell in zip(heads[1:], cells, strict=True):
+                if cell:
+                    yield Text(f"  {head}: {cell}", no_wrap=True, overflow="ignore")
 
 
-def table_of(*heads: str) -> Table:
-    """Returns an empty table with these column heads."""
-    table = PlainTable(box=None)
+class PlainConsole(Console):
+    """A console that leaves lines which are longer than the terminal to the terminal, which breaks them without a break in
+    what is copied.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints, and cuts nothing off."""
+        super().print(*objects, **{"crop": False, **options})
+
+
+def table_of(*heads: str, prose: Collection[str] = (), optional: Sequence[str] = ()) -> PlainTable:
+    """Returns an empty table with these column heads, all different. Only the columns in `prose` may be broken into lines,
+    between words; those in `optional` are left out where the terminal is too narrow, the first first.
+    """
+    table = PlainTable(optional)
     for head in heads:
-        table.add_column(Text(printable(head)), overflow="fold")
+        table.add_column(Text(printable(head)), no_wrap=head not in prose)
     return table
 
 
 def out() -> Console:
-    """The console that tables are printed to."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    """Returns the console that tables are printed to."""
+    console = PlainConsole(highlight=False)
+    return console if console.is_terminal else PlainConsole(highlight=False, width=PIPED_WIDTH)
+
+
+def print_error(line: str) -> None:
+    """Prints a line on standard error, in red on a terminal where NO_COLOR is not set."""
+    typer.secho(line, err=True, fg=None if os.environ.get("NO_COLOR") else "red")
 
 
 @contextmanager
@@ -47,7 +111,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.secho("interrupted: nothing is lost, the same command continues", err=True)
+        typer.echo("interrupted: nothing is lost, the same command continues", err=True)
         raise typer.Exit(130) from None
 
 

@@ -95,7 +95,7 @@ def clean(
 def _print_items(items: "Iterable[Item]") -> None:
     from benchmark.cli.console import out, table_of
 
-    table = table_of("kind", "name", "tasks", "size", "last used", "note")
+    table = table_of("kind", "name", "tasks", "size", "last used", "note", prose=["tasks", "note"])
     for item in items:
         used = "today" if item.days < 1 else f"{item.days:.0f} days ago"
         table.add_row(item.kind, item.name, ", ".join(item.tasks), _size(item.num_bytes), used, item.reason)

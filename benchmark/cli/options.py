@@ -120,6 +120,9 @@ AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Run, and mark, models on tasks whose images their weights were trained on."),
 ]
+License = Annotated[
+    str | None, typer.Option("--license", help="Only where the license holds this text.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]

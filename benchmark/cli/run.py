@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.console import print_error
 from benchmark.cli.options import (
     AllowOverlap,
     AsJson,
@@ -83,7 +84,17 @@ def plan(
         data=data,
         project=project,
     )
-    table = table_of("task", "model", "protocol", "train / val / test", "done", "failed", "pending", "estimate")
+    table = table_of(
+        "task",
+        "model",
+        "protocol",
+        "train / val / test",
+        "done",
+        "failed",
+        "pending",
+        "estimate",
+        optional=["train / val / test"],
+    )
     for row in planned.rows:
         estimate = "weights not here" if row.model in planned.lacking else _duration(row.hours) if row.pending else ""
         if row.overlap:
@@ -187,7 +198,7 @@ def run(
             progress=TerminalProgress(),
         )
     for failure in outcome.failures[:20]:
-        typer.secho(f"failed: {failure}", err=True, fg="red")
+        print_error(f"failed: {failure}")
     shown = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(tasks or '')}"]
     if results is not None:
         shown.append(f"--results {shlex.quote(str(results))}")
@@ -199,7 +210,7 @@ def run(
     if outcome.num_elsewhere:
         typer.echo(f"{plural(outcome.num_elsewhere, 'cell')} left to other processes that work on them")
     for reason, names in outcome.pending.items():
-        typer.secho(f"{plural(len(names), 'cell')} left pending, the same command takes them again: {reason}", err=True)
+        typer.echo(f"{plural(len(names), 'cell')} left pending, the same command takes them again: {reason}", err=True)
     if not outcome.is_complete:
         raise typer.Exit(1)
 

@@ -54,7 +54,7 @@ def split(
         return
     index = index_of(spec, workspace)
     parts = assign_splits(index, spec.split)
-    table = table_of("part", "images", "patients", "prevalence")
+    table = table_of("part", "images", "patients", "prevalence", prose=["prevalence"])
     path, facts = write_split_file(out, spec, settle_classes(index, spec, parts), parts)
     for part, counts in facts["parts"].items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in counts["prevalence"].items())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import AsJson, Data, Project, workspace_of
+from benchmark.cli.options import AsJson, Data, License, Project, workspace_of
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.text import plural, printable
 
@@ -19,19 +19,32 @@ Sheet = Annotated[str, typer.Argument(help="A fact sheet (a .yaml file), or a ta
 
 
 @app.command("list")
-def list_tasks(as_json: AsJson = False, project: Project = None) -> None:  # noqa: FBT002 - typer's way to declare a flag
-    """List all tasks, the shipped ones and your own: kind, data set, metric."""
+def list_all(
+    *,
+    kind: Annotated[str | None, typer.Option(help="Only tasks of this kind.", show_default=False)] = None,
+    license: License = None,  # noqa: A002 - the option's name
+    max_images: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only data sets of at most so many published images.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = None,
+) -> None:
+    """List the tasks, the shipped ones and your own: kind, data set, metric."""
+    from benchmark.api.listing import list_tasks
     from benchmark.cli.console import out, print_json, table_of
-    from benchmark.tasks.registry import known_tasks
 
-    tasks = known_tasks(workspace_of(project=project)).values()
+    tasks = list_tasks(kind=kind, license=license, max_images=max_images, project=project)
     if as_json:
         print_json([task.model_dump(mode="json", exclude_none=True) for task in tasks])
         return
-    table = table_of("task", "kind", "title", "folder", "metric")
+    table = table_of("task", "kind", "title", "folder", "metric", prose=["title"], optional=["folder", "title"])
     for task in tasks:
         table.add_row(task.name, task.kind, task.title, f"{task.root}/", task.metric)
-    out().print(table)
+    if tasks:
+        out().print(table)
+    else:
+        typer.echo("no task is like this")
 
 
 @app.command()
@@ -106,7 +119,7 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     index = read_index(task, workspace.data)
     parts = assign_splits(index, task.split)
     shown = settle_classes(index, task, parts)
-    table = table_of("part", "images", "patients", "labels")
+    table = table_of("part", "images", "patients", "labels", prose=["labels"])
     num_opened = 0
     for part, facts in split_facts(shown, parts).items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in facts["prevalence"].items())

@@ -44,7 +44,7 @@ def verify(
                 spec, workspace, quick=quick, threads=threads or usable_cores().count, progress=progress
             )
     except KeyboardInterrupt:
-        typer.secho("interrupted: nothing was written, the same command begins anew", err=True)
+        typer.echo("interrupted: nothing was written, the same command begins anew", err=True)
         raise typer.Exit(130) from None
     if json_file:
         write_whole(json_file, json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n")
@@ -57,7 +57,7 @@ def _show(report: "Report", json_file: Path | None) -> None:
     from benchmark.cli.console import out, table_of
 
     console = out()
-    table = table_of("check", "verdict", "finding", "fix")
+    table = table_of("check", "verdict", "finding", "fix", prose=["finding", "fix"])
     for check in report.checks:
         table.add_row(check.name, check.verdict, check.finding, check.fix)
     console.print(table)

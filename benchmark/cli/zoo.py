@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli import zoo_add, zoo_cite, zoo_verify
-from benchmark.cli.options import AsJson, Offline, Project, workspace_of
+from benchmark.cli.console import print_error
+from benchmark.cli.options import AsJson, License, Offline, Project, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.text import first_few, plural, printable
 from benchmark.workspace import Workspace
@@ -20,32 +21,34 @@ Name = Annotated[str, typer.Argument(help="An entry's name.")]
 
 
 @app.command("list")
-def list_entries(as_json: AsJson = False, project: Project = None) -> None:  # noqa: FBT002 - typer's way to declare a flag
-    """List all entries: family, architecture, and whether their file is here."""
+def list_entries(
+    *,
+    family: Annotated[str | None, typer.Option(help="Only entries of this family.", show_default=False)] = None,
+    license: License = None,  # noqa: A002 - the option's name
+    max_parameters: Annotated[
+        float | None,
+        typer.Option(metavar="MILLIONS", help="Only encoders of at most this size.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+    project: Project = None,
+) -> None:
+    """List the entries: family, architecture, and whether their file is here."""
+    from benchmark.api.listing import list_models
     from benchmark.cli.console import out, print_json, table_of
 
-    workspace = workspace_of(project=project)
-    entries = [(entry, _where(entry, workspace)) for entry in _catalog(workspace).values()]
+    models = list_models(family=family, license=license, max_parameters=max_parameters, project=project)
     if as_json:
-        print_json([{**entry.model_dump(mode="json", exclude_none=True), "file": where} for entry, where in entries])
+        print_json([{**model.entry.model_dump(mode="json", exclude_none=True), "file": model.file} for model in models])
         return
-    table = table_of("name", "family", "architecture", "pretrained on", "file", "licence")
-    for entry, where in entries:
-        trained_on = ", ".join(entry.pretrained_on)
-        table.add_row(entry.name, entry.family, entry.architecture, trained_on, where, entry.licence)
-    out().print(table)
-
-
-def _where(entry: "ZooEntry", workspace: Workspace) -> str:
-    """Returns whether an entry's file is on this machine."""
-    from benchmark.zoo.fetch import find_weight_file
-
-    if entry.is_scratch:
-        return "fresh weights"
-    try:
-        return "here" if find_weight_file(entry, workspace.weights) else "not here"
-    except BenchmarkError:
-        return "damaged"  # `zoo verify` says how
+    heads = ("name", "family", "architecture", "pretrained on", "file", "license")
+    table = table_of(*heads, prose=["pretrained on", "license"], optional=["license", "pretrained on", "family"])
+    for model in models:
+        entry, trained_on = model.entry, ", ".join(model.entry.pretrained_on)
+        table.add_row(entry.name, entry.family, entry.architecture, trained_on, model.file, entry.licence)
+    if models:
+        out().print(table)
+    else:
+        typer.echo("no entry is like this")
 
 
 @app.command()
@@ -127,7 +130,7 @@ def fetch_entries(
             typer.echo(f"{entry.name}: here, sha256 {file.sha256[:16]}…{_pinned(entry)}")
         except BenchmarkError as fault:
             failures.append(str(fault))
-            typer.secho(f"error: {fault}", err=True, fg="red")
+            print_error(f"error: {fault}")
     if failures:
         raise typer.Exit(1)
 

@@ -47,7 +47,7 @@ def add(
     pretrained_on: Annotated[
         list[str] | None, typer.Option(help="Data sets that the weights have seen. May be repeated.")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "not told",
+    licence: Annotated[str, typer.Option("--license", "--licence", help="Of the weights.")] = "not told",
     cite: Annotated[str, typer.Option(help="What to cite.")] = "not told",
     offline: Offline = False,
     project: Project = None,

@@ -43,7 +43,16 @@ def verify(
     from benchmark.zoo.inspection import WHAT_MAY_DIFFER, inspect
 
     table = table_of(
-        "name", "verdict", "digest", "from the file", "dropped", "fingerprint", "from fresh", "licence", "what"
+        "name",
+        "verdict",
+        "digest",
+        "from the file",
+        "dropped",
+        "fingerprint",
+        "from fresh",
+        "licence",
+        "what",
+        prose=["what"],
     )
     inspections = []
     entries = [entry for entry in chosen if not entry.is_scratch]
