@@ -195,7 +195,7 @@ def test_text_of_records_is_shown_as_text(opened):
 
     page.get_by_role("heading", name=HOSTILE).wait_for()
     assert page.get_by_role("dialog").locator(".notes").inner_text() == HOSTILE
-    assert page.title() == "A made-up study"
+    assert page.title() == "DXC14, TXC"
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(opened):
