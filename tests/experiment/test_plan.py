@@ -61,6 +61,17 @@ def test_an_estimate_takes_the_cap_where_nothing_stopped_by_the_same_rules():
     assert seconds_of(made_up_cell(recipe=Recipe(max_epochs=7)), (100, 10, 50), [record]) == pytest.approx(7 * 4.2 + 5)
 
 
+def test_an_estimate_of_steps_is_of_their_images_and_one_of_a_search_of_all_its_candidates():
+    """3,000 steps of 8 are 100 epochs of 240 images; at 0.04 s an image, and 0.02 s of each of 10 for validation."""
+    recipe = Recipe(max_steps=3000, batch_size=8, learning_rate=0.1)
+    searched = made_up_cell(recipe=recipe, search={"learning_rate": (0.1, 0.2, 0.3)})
+    record = made_up_record(made_up_cell())
+
+    once = 100 * (0.04 * 240 + 0.02 * 10)
+    assert seconds_of(made_up_cell(recipe=recipe), (100, 10, 50), [record]) == pytest.approx(once + 5)
+    assert seconds_of(searched, (100, 10, 50), [record]) == pytest.approx(3 * once + 5)
+
+
 @pytest.mark.parametrize(
     "other", [{"recipe": Recipe(image_size=96)}, {"weights": SCRATCH.model_copy(update={"architecture": "resnet34"})}]
 )

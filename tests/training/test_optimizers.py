@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.errors import BenchmarkError
+from benchmark.experiment.request import check_frozen
 from benchmark.protocols.registry import PROTOCOLS
 from benchmark.recipe import Recipe
 from benchmark.training import losses
@@ -118,6 +120,16 @@ def test_steps_warm_up_from_zero_and_then_fall_along_a_cosine():
 
 def test_constant_stays():
     assert rates(Recipe(schedule="constant", learning_rate=0.3), [1, 2, 3]) == [0.3] * 3
+
+
+@pytest.mark.parametrize("setting", [{"optimizer": "lars"}, {"max_steps": 9}, {"warmup": 3}])
+def test_what_heads_trained_together_cannot_follow_is_refused_in_a_plan(setting):
+    (name,) = setting
+    recipe = Recipe(augmentation="none", test_crops=1, **setting)
+
+    with pytest.raises(BenchmarkError, match=f"TXC: --protocol linear takes {name}="):
+        check_frozen("TXC", "linear", recipe)
+    check_frozen("TXC", "knn", recipe)
 
 
 def test_every_schedule_optimizer_and_loss_of_the_recipe_exists():
