@@ -112,7 +112,7 @@ def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, 
     second = rng.normal(size=(NUM, 10)).astype(np.float16)
     inputs = training_input(held, tmp_path, "multiclass", max_epochs=6, learning_rate=3e-3, batch_size=16)
     for part in (inputs.train, inputs.validation, inputs.test):
-        object.__setattr__(part, "held", (held, second))
+        object.__setattr__(part, "features", (held, second))
 
     result = protocol(inputs)
 

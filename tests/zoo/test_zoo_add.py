@@ -105,9 +105,9 @@ def test_architectures_with_their_classifiers_are_known_by_their_tensors(saved, 
 def test_the_architectures_tried_are_there_and_each_family_is_named_alike():
     """The smallest stands for its family: most of its names are in every other member."""
     for first, *others in FAMILIES:
-        smallest, _ = proposal._whole(first)
+        smallest, _ = proposal._encoder_sizes(first)
         for other in others:
-            wanted, _ = proposal._whole(other)
+            wanted, _ = proposal._encoder_sizes(other)
             assert len(smallest.keys() & wanted.keys()) >= proposal.MIN_SHARED_NAMES * len(smallest), other
 
 
@@ -124,7 +124,7 @@ def test_what_is_given_is_not_tried_otherwise(saved, monkeypatch):
     tried = []
     original = proposal.build_encoder
     monkeypatch.setattr(proposal, "build_encoder", lambda *given: tried.append(given[0]) or original(*given))
-    proposal._whole.cache_clear()
+    proposal._encoder_sizes.cache_clear()
 
     (found,) = propose(saved(resnet18().state_dict()), name="net", architecture="resnet18", naming="timm")
 
