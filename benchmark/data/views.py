@@ -1,6 +1,8 @@
 """Pairs of augmented views for contrastive training: of one image (SimCLR), or of two images of one bag (MICLe).
 
-Views are albumentations' operations on 8-bit images, drawn anew for each image, in the order of SimCLR's code.
+Views are albumentations' operations, drawn anew for each image, in the order of SimCLR's code.
+
+Departs: views are rounded to 8 bits after each operation; SimCLR's code works in floating point.
 """
 
 import os
