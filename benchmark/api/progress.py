@@ -1,20 +1,30 @@
-"""How the progress of a run is shown: not at all, or as bars on a terminal and plain lines elsewhere."""
+"""How the progress of a run is shown: not at all, or as bars on a terminal and plain lines elsewhere and in a log file."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import timedelta
-from types import TracebackType
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as ProgressBars
+from rich.table import Column
 
 from benchmark.cell import Cell
-from benchmark.text import plural, printable
+from benchmark.errors import BenchmarkError
+from benchmark.text import printable
 
-PLAIN_SECONDS = 30.0  # between two plain lines about one cell
+PLAIN_SECONDS = 30.0  # between two plain lines about one thing
+NARROW = 110  # columns; below, a bar's text stands on lines of its own, without the bar
 Event = dict[str, Any]
 
 
@@ -29,7 +39,7 @@ class Progress:
         return nullcontext(lambda _done, _total: None)
 
     def cells(self, cells: list[Cell], metrics: dict[str, str]) -> AbstractContextManager[Callable[[Event], None]]:  # noqa: ARG002 - for subclasses
-        """Returns a context in which cells are trained; its value takes the scheduler's events (`benchmark.scheduler`).
+        """Returns a context in which cells are trained; its value takes the scheduler's events (`benchmark.events`).
 
         `metrics`: each task's primary score.
         """
@@ -42,15 +52,70 @@ class Progress:
         return nullcontext(lambda _step: None)
 
 
-class TerminalProgress(Progress):
-    """Shows lines and bars on standard error."""
+class Lines:
+    """Prints lines on standard error, and appends them with their time to a log file, if there is one.
 
-    def __init__(self) -> None:
+    Raises BenchmarkError where the log file cannot be written.
+    """
+
+    def __init__(self, log: Path | None = None) -> None:
         self.console = Console(stderr=True)
+        self.log = log
+        self.seconds: dict[str, float] = {}
+        self._append("")
+
+    def say(self, line: str, style: str | None = None) -> None:
+        """Prints and logs a line in one piece, whatever the terminal's width is."""
+        self.console.print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
+        self._append(line)
+
+    def begin(self, key: str) -> None:
+        """Starts the time after which `say_rarely` says the first line about a thing."""
+        self.seconds[key] = time.monotonic()
+
+    def say_rarely(self, key: str, line: str) -> None:
+        """Logs a line about a thing at most every PLAIN_SECONDS, and prints it where no bar shows the same."""
+        if time.monotonic() - self.seconds.get(key, 0.0) > PLAIN_SECONDS:
+            self.begin(key)
+            if self.console.is_terminal:
+                self._append(line)
+            else:
+                self.say(line)
+
+    def _append(self, line: str) -> None:
+        if self.log is None:
+            return
+        now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(f"{now} {printable(line)}\n" if line else "")
+        except OSError as error:
+            raise BenchmarkError(f"--log {self.log}: cannot be written: {error.strerror}") from error
+
+    def bars(self, *columns: Any, transient: bool = False) -> ProgressBars:
+        """Returns bars, or what goes without them where the terminal is narrow: a description, how much is done, a note."""
+        shown: list[Any]
+        is_narrow = self.console.width < NARROW
+        if is_narrow:
+            text = "{task.description}  {task.fields[note]}"
+            shown = [TextColumn(text, markup=False, table_column=Column(overflow="fold", ratio=1)), *columns]
+        else:
+            description = TextColumn("{task.description}", markup=False)
+            note = TextColumn("{task.fields[note]}", markup=False)
+            shown = [description, BarColumn(bar_width=24), *columns, note]
+        disable = not self.console.is_terminal
+        return ProgressBars(*shown, console=self.console, transient=transient, disable=disable, expand=is_narrow)
+
+
+class TerminalProgress(Progress):
+    """Shows lines and bars on standard error; `log`: a file to which the lines are appended too."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.lines = Lines(log)
 
     def say(self, line: str) -> None:
-        """Prints the line in one piece, whatever the terminal's width is."""
-        self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+        """Prints the line in one piece."""
+        self.lines.say(line)
 
     def download(self, name: str) -> AbstractContextManager[Callable[[int, int | None], None]]:
         """Shows a bar of bytes."""
@@ -59,172 +124,52 @@ class TerminalProgress(Progress):
     @contextmanager
     def cells(self, cells: list[Cell], metrics: dict[str, str]) -> Iterator[Callable[[Event], None]]:
         """Shows a bar for the grid and one for each cell that is trained."""
-        with GridProgress(cells, metrics, self.console) as bars:
-            yield bars.tell
+        from benchmark.api.grid_progress import GridProgress
+
+        with GridProgress(cells, metrics, self.lines) as grid:
+            yield grid.show
 
     @contextmanager
     def steps(self, name: str, total: int) -> Iterator[Callable[[dict[str, float]], None]]:
         """Shows a bar of steps with the loss, or a line now and then where there is no terminal."""
-        columns = (TextColumn(name), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
-        spoken = time.monotonic()
-        with ProgressBars(*columns, console=self.console, disable=not self.console.is_terminal) as bars:
-            line = bars.add_task(name, total=total, note="")
+        with self.lines.bars(MofNCompleteColumn()) as bars:
+            bar = bars.add_task(name, total=total, note="")
 
             def show(step: dict[str, float]) -> None:
-                nonlocal spoken
                 left = timedelta(seconds=round(step["seconds_left"]))
                 note = f"loss {step['loss']:.4f}, learning rate {step['learning_rate']:.4g}, {left} left"
-                bars.update(line, completed=step["step"], note=note)
-                if not self.console.is_terminal and time.monotonic() - spoken > PLAIN_SECONDS:
-                    spoken = time.monotonic()
-                    self.say(f"{name}: step {step['step']:,} of {total:,}, {note}")
+                bars.update(bar, completed=step["step"], note=note)
+                self.lines.say_rarely(name, f"{name}: step {step['step']:,} of {total:,}, {note}")
 
+            self.lines.begin(name)
             yield show
 
 
-class GridProgress:
-    """Shows scheduler events: the grid as a whole, and each cell being worked on with its epoch and scores.
-
-    `metrics`: each task's primary score.
-    """
-
-    def __init__(self, cells: list[Cell], metrics: dict[str, str], console: Console) -> None:
-        self.metrics = metrics
-        self.cells = {cell.key: cell for cell in cells}
-        self.console = console
-        self.total = len(cells)
-        self.finished = 0
-        self.spoken: dict[str, float] = {}
-        self.lines: dict[str, TaskID] = {}
-        self.reasons: set[str] = set()  # for which cells stay pending
-        self.said: set[str] = set()  # lines that are said once, however many cells they are about
-        self.bars = ProgressBars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=False,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> "GridProgress":  # noqa: PYI034 - typing.Self is of Python 3.11
-        self.bars.start()
-        self.grid = self.bars.add_task("cells", total=self.total, note="")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Take one scheduler event."""
-        kind, key = event["event"], event.get("key", "")
-        if kind == "workers":
-            self._say(f"{plural(event['count'], 'worker')} on {event['device']}")
-        elif kind == "started":
-            recipe = self.cells[key].recipe
-            more = event.get("together", 1) - 1
-            title = self.cells[key].title + f" and {more:,} more" * bool(more)
-            self.lines[key] = self.bars.add_task(title, total=recipe.most_epochs, note="starting")
-            self.spoken[key] = time.monotonic()
-        elif kind == "cache":
-            self._update(key, event["done"], event["total"], f"decoding {event['task']} once")
-        elif kind == "features":
-            self._update(key, event["done"], event["total"], f"features of {event['weights']}, once")
-        elif kind == "epoch":
-            shown = ("loss", self.metrics[self.cells[key].task])
-            told = {name: event.get(f"validation_{name}") for name in shown}
-            scores = ", ".join(f"{name} {value:.3f}" for name, value in told.items() if value is not None)
-            self._update(key, event["epoch"], self.cells[key].recipe.most_epochs, f"validation {scores}", "epoch ")
-        elif kind == "note":
-            self._say_once(event["text"])
-        elif kind in ("done", "failed", "pending", "elsewhere", "requeued"):
-            self._end(kind, key, event)
-
-    def _update(self, key: str, done: int, total: int, note: str, unit: str = "") -> None:
-        if key in self.lines:
-            self.bars.update(self.lines[key], completed=done, total=total, note=note)
-        if not self.console.is_terminal and time.monotonic() - self.spoken.get(key, 0) > PLAIN_SECONDS:
-            self.spoken[key] = time.monotonic()
-            self._say(f"{self.cells[key].title}: {unit}{done} of {'at most ' if unit else ''}{total}, {note}")
-
-    def _end(self, kind: str, key: str, event: dict[str, Any]) -> None:
-        if key in self.lines:
-            self.bars.remove_task(self.lines.pop(key))
-        name = self.cells[key].title
-        if kind in ("done", "failed"):
-            self.finished += 1
-            self.bars.update(self.grid, completed=self.finished)
-        if kind == "done":
-            metric = self.metrics[self.cells[key].task]
-            value = event["scores"].get(metric)
-            self._say(f"[{self.finished}/{self.total}] {name}: {metric} {'–' if value is None else f'{value:.4f}'}")
-        elif kind == "failed":
-            self._say(f"[{self.finished}/{self.total}] {name}: FAILED: {event['reason']}")
-        elif kind == "pending":
-            if event["reason"] not in self.reasons:
-                self.reasons.add(event["reason"])
-                self._say(f"{name}: left pending: {event['reason']}")
-        elif kind == "requeued":
-            more = event.get("together", 1) - 1
-            name += f" and {more:,} more" * bool(more)
-            self._say(f"{name}: {event['reason']}; it is tried again from its last epoch")
-
-    def _say_once(self, line: str) -> None:
-        if line not in self.said:
-            self.said.add(line)
-            self._say(line)
-
-    def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 @contextmanager
-def counted(name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar of images done: call with the number done and in all; plain lines, now and then, where there is no terminal."""
-    spoken = time.monotonic()
-    columns = (
-        TextColumn(name),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with ProgressBars(*columns, console=console, disable=not console.is_terminal) as bars:
-        line = bars.add_task(name, total=None)
+def count_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows how many of something are done: call its value with the number done and in all."""
+    lines = Lines()
+    with lines.bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bars:
+        bar = bars.add_task(name, total=None, note="")
 
         def show(done: int, total: int) -> None:
-            nonlocal spoken
-            bars.update(line, completed=done, total=total)
-            if not console.is_terminal and time.monotonic() - spoken > PLAIN_SECONDS:
-                spoken = time.monotonic()
-                console.print(f"{name}: {done:,} of {total:,}", markup=False, highlight=False)
+            bars.update(bar, completed=done, total=total)
+            lines.say_rarely(name, f"{name}: {done:,} of {total:,}")
 
+        lines.begin(name)
         yield show
 
 
 @contextmanager
-def bytes_bar(name: str) -> Iterator[Any]:
-    """A download's progress: call with bytes so far and in all."""
-    console = Console(stderr=True)
-    with ProgressBars(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        line = bars.add_task(name, total=None, note="")
+def bytes_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Shows a download: call its value with the bytes so far and in all."""
+    lines = Lines()
+    with lines.bars(DownloadColumn(), transient=True) as bars:
+        bar = bars.add_task(name, total=None, note="")
 
         def show(done: int, total: int | None) -> None:
-            note = f"{done / 1e6:,.1f}" + (f" of {total / 1e6:,.1f} MB" if total else " MB")
-            bars.update(line, completed=done, total=total, note=note)
+            bars.update(bar, completed=done, total=total)
 
         yield show
-    if console.is_terminal:
-        console.print(f"{name}: here", markup=False, highlight=False)
+    if lines.console.is_terminal:
+        lines.say(f"{name}: here")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from benchmark.experiment.plan import PlanRow
 
+MAX_FAILURES_SHOWN = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -228,6 +230,8 @@ def run(
     if failed:
         counts.append(f"{len(failed):,} failed before")
     shown.say(f"{plural(len(cells), 'cell')}: {', '.join(counts)}")
+    for record in failed[:MAX_FAILURES_SHOWN]:
+        shown.say(f"failed before: {record.cell.title}: {record.error}")
     store.remove_leftovers(done)
     write_plan(store.root, cells)
     num_done = len(done)

@@ -21,9 +21,7 @@ def judge(
     Records that today's metrics have scored already are left as they are. A record is replaced whole: after an interruption
     the same command continues. Exit code 1 where a record could not be scored.
     """
-    from rich.console import Console
-
-    from benchmark.api.progress import counted
+    from benchmark.api.progress import count_bar
     from benchmark.cli.console import resumable
     from benchmark.errors import BenchmarkError
     from benchmark.results.claims import ClaimedElsewhere
@@ -37,7 +35,7 @@ def judge(
     done = [record for record in records if record.status == "done"]
     due = [record for record in done if everything or is_outdated(record)]
     num = 0
-    with resumable(), counted("scored", Console(stderr=True)) as show:
+    with resumable(), count_bar("scored") as show:
         for number, record in enumerate(due, start=1):
             try:
                 rescore(record, store, find_task(record.cell.task, workspace))

@@ -21,6 +21,7 @@ from benchmark.cli import (
     tasks,
     zoo,
 )
+from benchmark.cli.console import print_error
 from benchmark.errors import BenchmarkError
 from benchmark.files import temporary_error_of
 from benchmark.logs import warnings_hidden
@@ -86,5 +87,5 @@ def main(arguments: list[str] | None = None) -> None:
         if os.environ.get("BENCHMARK_DEBUG"):
             raise
         fault = error if isinstance(error, BenchmarkError) else temporary_error_of(error)
-        typer.secho(f"error: {fault}", err=True, fg="red")
+        print_error(f"error: {fault}")
         sys.exit(2)

@@ -40,9 +40,7 @@ def merge(
 
     A done cell takes the place of a failed one, never the other way. Unfinished cells, reports and encoders stay behind.
     """
-    from rich.console import Console
-
-    from benchmark.api.progress import counted
+    from benchmark.api.progress import count_bar
     from benchmark.cli.console import resumable
     from benchmark.results.merge import copy, survey
     from benchmark.results.store import Store
@@ -53,9 +51,8 @@ def merge(
             raise BenchmarkError(f"{folder} into itself: --results names the folder that takes the cells")
         if not (folder / "cells").is_dir():
             raise BenchmarkError(f"{folder} is no results folder: wanted cells/ in it")
-    console = Console(stderr=True)
     with resumable():
-        with counted("compared", console) as show:
+        with count_bar("compared") as show:
             found = survey([Store(folder.resolve()) for folder in folders], into, show)
         for line in found.unread[:MAX_LINES]:
             typer.echo(f"left out: {line}")
@@ -69,7 +66,7 @@ def merge(
             typer.echo(f"{_describe(found, 'to take')} into {into.root}; nothing was written (--dry-run)")
             return
         ended = {"copied": 0, "there": 0, "claimed": 0}
-        with counted("copied", console) as show:
+        with count_bar("copied") as show:
             for number, taken in enumerate(found.taken.values(), start=1):
                 ended[copy(taken, into)] += 1
                 show(number, len(found.taken))

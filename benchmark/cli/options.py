@@ -69,6 +69,7 @@ ProtocolName = Annotated[
         help="finetune, linear, logistic, knn; dvme, dvme-no-attention, dvme-finetune for models joined by +; or a list "
         "(default: finetune).",
         show_default=False,
+        autocompletion=completion.complete_protocols,
     ),
 ]
 Sweep = Annotated[
@@ -110,11 +111,21 @@ Folds = Annotated[
 ]
 SuiteName = Annotated[
     str | None,
-    typer.Option("--suite", help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.", show_default=False),
+    typer.Option(
+        "--suite",
+        help="A suite: a grid in tasks/suites/NAME.yaml, or a path to one.",
+        show_default=False,
+        autocompletion=completion.complete_suites,
+    ),
 ]
 SuiteFile = Annotated[
     str | None,
-    typer.Argument(metavar="[SUITE]", help="A suite, in place of --suite: a file, or a name.", show_default=False),
+    typer.Argument(
+        metavar="[SUITE]",
+        help="A suite, in place of --suite: a file, or a name.",
+        show_default=False,
+        autocompletion=completion.complete_suites,
+    ),
 ]
 AllowOverlap = Annotated[
     bool,
@@ -124,6 +135,15 @@ License = Annotated[
     str | None, typer.Option("--license", help="Only where the license holds this text.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        metavar="FILE",
+        help="Also append every line of progress, with its time, to this file.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Offline = Annotated[bool, typer.Option("--offline", envvar="BENCHMARK_OFFLINE", help="Never use the network.")]
 

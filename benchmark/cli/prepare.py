@@ -21,9 +21,7 @@ def prepare(
     """Decode a task's images once, ahead of `run`, into the caches that its cells will use; print their size first."""
     import shutil
 
-    from rich.console import Console
-
-    from benchmark.api.progress import counted
+    from benchmark.api.progress import count_bar
     from benchmark.cli.console import resumable
     from benchmark.cores import usable_cores
     from benchmark.data.cache import open_cache
@@ -64,7 +62,7 @@ def prepare(
             continue
         with resumable():
             for _, source, stored_size in wanted:
-                with counted(f"{name} {stored_size.title}", Console(stderr=True)) as progress:
+                with count_bar(f"{name} {stored_size.title}") as progress:
                     cache = open_cache(
                         source,
                         stored_size,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import Data, Device, Offline, Project, Results, Settings, workspace_of
+from benchmark.cli.options import Data, Device, Log, Offline, Project, Results, Settings, workspace_of
 from benchmark.errors import BenchmarkError
 from benchmark.workspace import Workspace
 
@@ -47,6 +47,7 @@ def supervised(
     seed: Seed = 0,
     settings: Settings = None,
     device: Device = "auto",
+    log: Log = None,
     offline: Offline = False,
     results: Results = None,
     data: Data = None,
@@ -71,7 +72,7 @@ def supervised(
     if len(grid.entries) != 1 or len(grid.tasks) != 1:
         raise BenchmarkError("--from and --task name one entry and one task each")
     indexes = read_indexes(grid)
-    progress = TerminalProgress()
+    progress = TerminalProgress(log)
     with resumable():
         bring_weights(grid, offline=offline, bar=progress.download)
         entry = train_encoder(grid, indexes, name=name, title="", device=device, progress=progress)
@@ -88,6 +89,7 @@ def simclr(
     seed: Seed = 0,
     settings: ContrastiveSettings = None,
     device: Device = "auto",
+    log: Log = None,
     offline: Offline = False,
     results: Results = None,
     data: Data = None,
@@ -95,7 +97,7 @@ def simclr(
 ) -> None:
     """Train an encoder without labels: two augmented views of an image are told from those of all others."""
     workspace = workspace_of(results=results, data=data, project=project)
-    _contrastive("simclr", workspace, start, task, images, None, name, seed, settings, device, offline=offline)
+    _contrastive("simclr", workspace, start, task, images, None, name, seed, settings, device, log, offline=offline)
 
 
 @app.command()
@@ -114,6 +116,7 @@ def micle(
     seed: Seed = 0,
     settings: ContrastiveSettings = None,
     device: Device = "auto",
+    log: Log = None,
     offline: Offline = False,
     results: Results = None,
     data: Data = None,
@@ -124,7 +127,7 @@ def micle(
     A case of one image gives two views of it.
     """
     workspace = workspace_of(results=results, data=data, project=project)
-    _contrastive("micle", workspace, start, task, images, bags, name, seed, settings, device, offline=offline)
+    _contrastive("micle", workspace, start, task, images, bags, name, seed, settings, device, log, offline=offline)
 
 
 def _contrastive(
@@ -138,6 +141,7 @@ def _contrastive(
     seed: int,
     settings: list[str] | None,
     device: str,
+    log: Path | None,
     *,
     offline: bool,
 ) -> None:
@@ -161,6 +165,6 @@ def _contrastive(
             name=name,
             device=device,
             offline=offline,
-            progress=TerminalProgress(),
+            progress=TerminalProgress(log),
         )
     typer.echo(describe_encoder(entry, workspace))

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.console import print_error
 from benchmark.cli.options import (
     AllowOverlap,
     AsJson,
@@ -13,6 +12,7 @@ from benchmark.cli.options import (
     Device,
     Folds,
     Fractions,
+    Log,
     Models,
     Offline,
     Project,
@@ -139,6 +139,7 @@ def run(
     no_wait: NoWait = False,
     on: On = None,
     dry_run: DryRun = False,
+    log: Log = None,
     offline: Offline = False,
     results: Results = None,
     data: Data = None,
@@ -152,6 +153,10 @@ def run(
     suite = one_suite(suite_file, suite)
     if dry_run and on is None:
         raise BenchmarkError("--dry-run belongs to --on: `benchmark plan` shows what a run on this machine would do")
+    if on is not None and log is not None:
+        raise BenchmarkError(
+            "--log is for a run on this machine: workers of a cluster write their logs beside the results"
+        )
     if on is not None:
         options = {
             "models": models,
@@ -172,6 +177,7 @@ def run(
         }
         submit_run(on, options, dry_run=dry_run, offline=offline, results=results, data=data, project=project)
         return
+    progress = TerminalProgress(log)
     with resumable():
         outcome = run_grid(
             models=models,
@@ -195,10 +201,8 @@ def run(
             results=results,
             data=data,
             project=project,
-            progress=TerminalProgress(),
+            progress=progress,
         )
-    for failure in outcome.failures[:20]:
-        print_error(f"failed: {failure}")
     shown = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(tasks or '')}"]
     if results is not None:
         shown.append(f"--results {shlex.quote(str(results))}")

@@ -29,9 +29,7 @@ def verify(
     """Check a data set here: complete, readable, no leaks. Exit code 1 where a check fails."""
     import json
 
-    from rich.console import Console
-
-    from benchmark.api.progress import counted
+    from benchmark.api.progress import count_bar
     from benchmark.data.verify import verify as verify_data
     from benchmark.files import write_whole
     from benchmark.tasks.registry import find_task
@@ -39,7 +37,7 @@ def verify(
     workspace = workspace_of(data=data, project=project)
     spec = find_task(task, workspace)
     try:
-        with counted(task, Console(stderr=True)) as progress:
+        with count_bar(task) as progress:
             report = verify_data(
                 spec, workspace, quick=quick, threads=threads or usable_cores().count, progress=progress
             )
