@@ -56,6 +56,11 @@ class Workspace:
         return self.home / "features"
 
     @property
+    def status(self) -> Path:
+        """What `status` knows of records that it has read before."""
+        return self.home / "status"
+
+    @property
     def published(self) -> Path:
         """The papers' printed numbers."""
         return self.project / "results" / "published"

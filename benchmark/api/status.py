@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmark.cell import Cell
     from benchmark.locks import Holder
     from benchmark.results.store import Store
+    from benchmark.results.summaries import CellSummary
 
 SILENT_HEARTBEATS = 3  # so many renewals of a lease that did not come
 STATES = ("done", "running", "interrupted", "failed")
@@ -61,40 +62,56 @@ def status(
     """
     from benchmark.results.plans import planned_cells
     from benchmark.results.store import Store
+    from benchmark.results.summaries import summaries
+    from benchmark.scoring.metrics.registry import JUDGING
 
     workspace = find_places(results, None, project)
     store = Store(workspace.results)
-    found = _cells_of(store)
-    cells, failed, unread, outdated = found.cells, found.failed, found.unread, found.outdated
-    wanted = _is_wanted([cell for cell, _ in cells], workspace, join_names(tasks), join_names(models))
+    records, unread = [], []
+    for summary in summaries(store, workspace.status):
+        if isinstance(summary, str):
+            unread.append(summary)
+        else:
+            records.append(summary)
+    begun, damaged = store.unfinished()
+    all_records = records
+    all_cells: list[CellSummary | Cell] = [*records, *(cell for cell, _ in begun)]
+    wanted = _is_wanted(all_cells, workspace, join_names(tasks), join_names(models))
+    records, begun = [record for record in records if wanted(record)], [pair for pair in begun if wanted(pair[0])]
     planned = planned_cells(store.root)
-    recorded = {f"{cell.task}/{cell.key}" for cell, state in cells if state in ("done", "failed")}
     counts: dict[tuple[str, str, str], Counter[str]] = {}
-    for cell, state in cells:
-        if wanted(cell):
-            counts.setdefault((cell.task, cell.model, cell.protocol), Counter())[state] += 1
+    for record in records:
+        counts.setdefault((record.task, record.model, record.protocol), Counter())[record.status] += 1
+    for cell, is_running in begun:
+        state = "running" if is_running else "interrupted"
+        counts.setdefault((cell.task, cell.model, cell.protocol), Counter())[state] += 1
+    hour_ago = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1)).isoformat(timespec="seconds")
     return Status(
         results=workspace.results,
         counts=[
             {"task": task, "model": model, "protocol": protocol, **{state: count[state] for state in STATES}}
             for (task, model, protocol), count in sorted(counts.items())
         ],
-        failures=[line for cell, line in failed if wanted(cell)],
-        unread=unread,
-        outdated=sum(wanted(cell) for cell in outdated),
-        is_empty=not cells,
+        failures=[_describe_failure(record) for record in records if record.status == "failed"],
+        unread=[*unread, *damaged],
+        outdated=sum(record.status == "done" and record.judging != JUDGING for record in records),
+        is_empty=not all_cells,
         workers=[
-            _describe(cell, holder, store)
-            for cell, state in cells
-            if state == "running" and wanted(cell) and (holder := store.holder(cell))
+            _describe_worker(cell, holder, store)
+            for cell, is_running in begun
+            if is_running and (holder := store.holder(cell))
         ],
         num_planned=len(planned),
-        num_left=len(planned - recorded),
-        per_hour=found.num_last_hour,
+        num_left=len(planned - {f"{record.task}/{record.key}" for record in all_records}),
+        per_hour=sum(record.finished >= hour_ago for record in records),
     )
 
 
-def _describe(cell: "Cell", holder: "Holder", store: "Store") -> dict[str, Any]:
+def _describe_failure(record: "CellSummary") -> str:
+    return "; ".join([f"{record.title} (attempt {record.attempt}): {record.error}", *record.notes])
+
+
+def _describe_worker(cell: "Cell", holder: "Holder", store: "Store") -> dict[str, Any]:
     seconds = round(holder.silent_seconds, 1)
     is_silent = seconds > SILENT_HEARTBEATS * store.terms.heartbeat_seconds
     return {
@@ -106,44 +123,9 @@ def _describe(cell: "Cell", holder: "Holder", store: "Store") -> dict[str, Any]:
     }
 
 
-@dataclass(kw_only=True)
-class _Cells:
-    """All cells with their state, the failed ones with a line about each, a line for each unreadable record, the cells that
-    were scored by other metrics than today's, and how many records are of the last hour.
-    """
-
-    cells: "list[tuple[Cell, str]]" = field(default_factory=list)
-    failed: "list[tuple[Cell, str]]" = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-    outdated: "list[Cell]" = field(default_factory=list)
-    num_last_hour: int = 0
-
-
-def _cells_of(store: "Store") -> _Cells:
-    from benchmark.scoring.rescore import is_outdated
-
-    found = _Cells()
-    hour_ago = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1)).isoformat(timespec="seconds")
-    for record in store.each():
-        if isinstance(record, str):
-            found.unread.append(record)
-            continue
-        found.cells.append((record.cell, record.status))
-        found.num_last_hour += record.finished >= hour_ago
-        if is_outdated(record):
-            found.outdated.append(record.cell)
-        if record.status == "failed":
-            line = f"{record.cell.title} (attempt {record.attempt}): {record.error}"
-            found.failed.append((record.cell, "; ".join([line, *record.notes])))
-    begun, damaged = store.unfinished()
-    found.cells += [(cell, "running" if is_running else "interrupted") for cell, is_running in begun]
-    found.unread += damaged
-    return found
-
-
 def _is_wanted(
-    cells: "list[Cell]", workspace: Workspace, tasks: str | None, models: str | None
-) -> "Callable[[Cell], bool]":
+    cells: "list[CellSummary | Cell]", workspace: Workspace, tasks: str | None, models: str | None
+) -> "Callable[[CellSummary | Cell], bool]":
     """Returns a function that says whether `--tasks` and `--models` name a cell."""
     from benchmark.experiment.selection import select
     from benchmark.tasks.registry import known_tasks

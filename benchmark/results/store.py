@@ -247,7 +247,7 @@ class Store:
 
     def each(self, *, hashed: bool = False) -> Iterator[RunRecord | str]:
         """Yields the same one by one, in order: a record, or the line about a damaged one."""
-        for folder in self._folders():
+        for folder in self.folders():
             if not (folder / RECORD).exists():
                 continue
             try:
@@ -259,7 +259,7 @@ class Store:
             else:
                 yield record
 
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
         """Returns every cell's folder, in order of task and key."""
         tasks = _subfolders(str(self.root / "cells"))
         return [Path(cell) for task in tasks for cell in _subfolders(task)]
@@ -269,7 +269,7 @@ class Store:
         for each whose `cell.json` cannot be read.
         """
         begun, unread = [], []
-        for folder in self._folders():
+        for folder in self.folders():
             path = folder / CELL_FILE
             if (folder / RECORD).exists() or not path.exists():
                 continue

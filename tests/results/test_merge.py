@@ -57,7 +57,9 @@ def test_cells_come_whole_and_byte_for_byte(cli, one, two, tmp_path):
     assert "5 cells taken" in ran.text
     # a claim writes cell.json and store.json, the latter once for the folder
     expected = {**files_of(one), **files_of(two)}
-    assert {path: content for path, content in files_of(into).items() if path.name not in ("cell.json", "store.json")} == expected
+    assert {
+        path: content for path, content in files_of(into).items() if path.name not in ("cell.json", "store.json")
+    } == expected
     assert sorted(record.cell.data for record in into.records()[0]) == ["official"] * 2 + ["phantom"] * 3
 
 
