@@ -118,7 +118,8 @@ def _acquire(file_lease: "SoftFileLease", watch: "Watch", timeout: float, waitin
             return
         except Timeout:
             waited = time.monotonic() - started
-            if 0 <= timeout <= waited:
+            # filelock before 4.2 removes the lease of an ended process by one attempt, and takes it by the next
+            if 0 <= timeout <= waited and watch.path.exists():
                 raise
         watch.look()
         if watch.is_expired:
