@@ -13,7 +13,9 @@ COPY pyproject.toml README.md LICENSE model_zoo.yaml ./
 COPY benchmark benchmark
 COPY tasks tasks
 COPY results/published results/published
-RUN python3 -m venv /venv && /venv/bin/pip install --no-cache-dir .
+# the version, which the build cannot read from git: --build-arg VERSION=1.2.3
+ARG VERSION=0.1.0
+RUN python3 -m venv /venv && SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION /venv/bin/pip install --no-cache-dir .
 ENV PATH=/venv/bin:$PATH BENCHMARK_DATA=/data BENCHMARK_RESULTS=/results BENCHMARK_HOME=/home/benchmark NO_ALBUMENTATIONS_UPDATE=1
 RUN useradd --create-home benchmark && mkdir -p /results && chown benchmark /results
 USER benchmark

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs floors clean
 
 $(BIN)/.installed: pyproject.toml
 	if command -v uv >/dev/null; then \
@@ -33,5 +33,11 @@ check: $(BIN)/.installed
 docs: $(BIN)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir build/docs
 
+# quick tests with the oldest versions of the dependencies that pyproject.toml allows, on the oldest Python; needs uv
+floors:
+	uv venv --quiet --clear --python 3.10 .venv-floors
+	uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --editable '.[dev]'
+	.venv-floors/bin/python -m pytest -q -n 2 tests/test_cell.py tests/test_files.py tests/test_locks.py tests/data/test_splitting.py tests/stats tests/scoring/test_frozen_judges.py
+
 clean:
-	rm -rf .venv demo build
+	rm -rf .venv .venv-floors demo build
