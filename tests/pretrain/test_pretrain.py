@@ -104,14 +104,14 @@ def test_what_saw_a_tested_patient_overlaps_and_what_did_not_does_not(workspace,
 def _killed(workspace, folder, ready):
     loop.SHORTEST_SECONDS = loop.LONGEST_SECONDS = 0.0
     watching = Watching(epoch=lambda line: ready.put(line["step"]))
-    training(workspace, images_of_folder(folder), recipe={"steps": 60}, watching=watching).run()
+    training(workspace, images_of_folder(folder), recipe={"steps": 24}, watching=watching).run()
     ready.put("done")
 
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_five_times_ends_bit_equal(workspace, folder, tmp_path):
     whole = replace(workspace, results=tmp_path / "whole", home=tmp_path / "whole-home")
-    expected = training(whole, images_of_folder(folder), recipe={"steps": 60}).run()
+    expected = training(whole, images_of_folder(folder), recipe={"steps": 24}).run()
     context = multiprocessing.get_context("spawn")
     reached = []
 
@@ -120,13 +120,13 @@ def test_a_training_that_is_killed_five_times_ends_bit_equal(workspace, folder, 
         process = context.Process(target=_killed, args=(workspace, folder, ready))
         process.start()
         if number < 5:
-            reached += [ready.get(timeout=120) for _ in range(4)]
+            reached += [ready.get(timeout=120) for _ in range(2)]
             time.sleep(0.01 * number)
             os.kill(process.pid, signal.SIGKILL)
         process.join(120)
 
     entry = read_zoo(workspace.own_zoo)["mine"]
-    assert reached[-1] > reached[0] + 12, "it goes on from where it was"
+    assert reached[-1] > reached[0] + 6, "it goes on from where it was"
     assert entry.made_by["history"] == expected.made_by["history"]
     assert_same(weights_of(entry, workspace), weights_of(expected, whole))
 
