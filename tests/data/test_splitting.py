@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from indexes import RANDOM, an_index, enough, indexes, patients_of
 
 from benchmark.data.index import Index
-from benchmark.data.registry import read_index
 from benchmark.data.splitting import assign_splits, fraction_of
 from benchmark.errors import BenchmarkError
 from benchmark.tasks.spec import SplitRule
@@ -199,12 +198,3 @@ def test_chase_trains_on_20_images_of_10_children_and_tests_on_8_of_4(tasks):
     assert ((parts == "test").sum(), len(patients_of(index, parts, "test"))) == (8, 4)
     assert (parts != "test").sum() == 20
     assert len(patients_of(index, parts, "train") | patients_of(index, parts, "validation")) == 10
-
-
-def test_chestxray14_phantoms_keep_their_official_test_part(tasks, phantoms):
-    index = read_index(tasks["DXC14"], phantoms)
-    listed = set((index.root / "test_list.txt").read_text().split())
-
-    parts = assign_splits(index, tasks["DXC14"].split)
-
-    assert listed == set(index.table["id"][parts == "test"])
