@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from benchmark.files import digest_of, write_whole
+from benchmark.files import digest_of, write_atomically
 
 DIGEST = "digest"  # the key under which a JSON file holds the sha256 of the rest of its content
 
@@ -23,7 +23,7 @@ def checksum(content: Any, *place: int) -> int:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON with the digest of its content, whole or not at all."""
-    write_whole(path, json.dumps({**content, DIGEST: digest_of(content)}, indent=1) + "\n")
+    write_atomically(path, json.dumps({**content, DIGEST: digest_of(content)}, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def is_whole_zip(path: Path) -> bool:
+def is_intact_zip(path: Path) -> bool:
     """Whether every member of a zip archive has the CRC-32 that the archive states; reads all of it."""
     try:
         with zipfile.ZipFile(path) as archive:

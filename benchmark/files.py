@@ -115,7 +115,7 @@ def space_for(path: Path, left: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary neighbour of `path`; it becomes `path` only if the block ends well.
 
     The content is on the disk before the name is: after a power cut there is the old file or the new one. What is
@@ -185,9 +185,9 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
         return False
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8) whole or not at all."""
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -7,16 +7,16 @@ import pytest
 from conftest import in_new_process
 
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.files import DiskFullError, canonical_json, sha256_of, space_for, whole_file, write_whole
+from benchmark.files import DiskFullError, atomic_file, canonical_json, sha256_of, space_for, write_atomically
 from benchmark.text import first_few
 from benchmark.workspace import find_workspace
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "record.json"
-    write_whole(path, "old")
+    write_atomically(path, "old")
 
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as partial:
         partial.write_text("half of the new")
         raise KeyboardInterrupt
 
@@ -29,7 +29,7 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path):
 
     with (
         pytest.raises(DiskFullError, match=r"disk full while writing .*state.pt.*BENCHMARK_HOME") as fault,
-        whole_file(path) as partial,
+        atomic_file(path) as partial,
     ):
         partial.write_bytes(b"some of it")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -38,7 +38,7 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_only_a_write_of_whole_files_says_that_nothing_half_written_was_left(tmp_path):
+def test_only_a_write_of_atomic_files_says_that_nothing_half_written_was_left(tmp_path):
     """A download keeps what arrived, a cache what was decoded."""
     with pytest.raises(DiskFullError, match="disk full while writing") as fault, space_for(tmp_path / "weights.part"):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -51,8 +51,8 @@ def test_what_killed_processes_left_half_written_is_removed_by_the_next_write(tm
     code = f"""
 import os, signal
 from pathlib import Path
-from benchmark.files import whole_file
-with whole_file(Path({str(tmp_path)!r}) / "record.json") as partial:
+from benchmark.files import atomic_file
+with atomic_file(Path({str(tmp_path)!r}) / "record.json") as partial:
     partial.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -69,8 +69,8 @@ with whole_file(Path({str(tmp_path)!r}) / "record.json") as partial:
     for path in old:
         os.utime(path, (0, 0))
 
-    with whole_file(tmp_path / "other.json") as partial:
-        write_whole(tmp_path / "third.json", "while a file is being written")
+    with atomic_file(tmp_path / "other.json") as partial:
+        write_atomically(tmp_path / "third.json", "while a file is being written")
         partial.write_bytes(b"not yet there")
 
     assert not abandoned.exists()
@@ -81,7 +81,7 @@ def test_a_file_follows_the_umask(tmp_path):
     """Results lie in shared folders: a private temporary file must not make a private result."""
     before = os.umask(0o027)
     try:
-        write_whole(tmp_path / "file", "x")
+        write_atomically(tmp_path / "file", "x")
     finally:
         os.umask(before)
 

@@ -11,7 +11,7 @@ import filelock
 import pytest
 
 from benchmark import locks
-from benchmark.files import TemporaryError, fenced, write_whole
+from benchmark.files import TemporaryError, fenced, write_atomically
 from benchmark.locks import LeaseLostError, LeaseTerms, Watch, holder_of, is_locked, locked
 
 QUICK = LeaseTerms(lease_seconds=1.0, heartbeat_seconds=0.2)
@@ -181,15 +181,15 @@ def test_contenders_with_other_terms_are_refused_in_one_line(tmp_path):
 
 
 def test_who_lost_a_lease_replaces_no_file_under_its_folder(tmp_path):
-    write_whole(tmp_path / "cell" / "scratch" / "state", "of the winner")
+    write_atomically(tmp_path / "cell" / "scratch" / "state", "of the winner")
 
     with locked(tmp_path / ".lock", terms=QUICK) as lease, fenced(tmp_path / "cell", lease.check):
-        write_whole(tmp_path / "cell" / "record", "mine")
+        write_atomically(tmp_path / "cell" / "record", "mine")
         (tmp_path / ".lock").unlink()
         foreign(tmp_path / ".lock")
         with pytest.raises(LeaseLostError):
-            write_whole(tmp_path / "cell" / "scratch" / "state", "of the loser")
-        write_whole(tmp_path / "elsewhere", "mine")
+            write_atomically(tmp_path / "cell" / "scratch" / "state", "of the loser")
+        write_atomically(tmp_path / "elsewhere", "mine")
 
     assert (tmp_path / "cell" / "scratch" / "state").read_text() == "of the winner"
     assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [

@@ -210,11 +210,11 @@ def _write(store: "Store", output: PathLike | None, name: str, files: dict[str, 
     """Writes a report's files into `output`, or into the results folder under its name; returns the folder."""
     if output is None:
         return store.put_report(name, files)
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
 
     folder = Path(output).expanduser()
     for file, content in files.items():
-        write_whole(folder / file, content)
+        write_atomically(folder / file, content)
     return folder
 
 

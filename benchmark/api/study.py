@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.api.options import Names, PathLike, Seeds, Settings, find_places, join_names, write_seeds, write_settings
 from benchmark.errors import BenchmarkError
-from benchmark.files import write_whole
+from benchmark.files import write_atomically
 
 if TYPE_CHECKING:
     from benchmark.experiment.grid import ResolvedGrid
@@ -110,11 +110,11 @@ def init_study(
         ".gitignore": IGNORED,
     }
     for name, text in contents.items():
-        write_whole(folder / name, text)
+        write_atomically(folder / name, text)
     if workspace.data is not None:
         (folder / "data").symlink_to(workspace.data, target_is_directory=True)
     else:
-        write_whole(folder / "data" / "README.md", f"Put the data sets here:\n\n{_folders(grid)}\n")
+        write_atomically(folder / "data" / "README.md", f"Put the data sets here:\n\n{_folders(grid)}\n")
     return [*(folder / name for name in contents), folder / "data"]
 
 

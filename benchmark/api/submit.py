@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.api.progress import Progress
-from benchmark.files import digest_of, write_whole
+from benchmark.files import digest_of, write_atomically
 from benchmark.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def submit(
     prepared = prepare_grid(request.grid(), allow_overlap=allow_overlap)
     bring_weights(prepared.grid.without(prepared.overlapping), offline=offline, bar=progress.download)
     _build_caches(prepared, progress)
-    write_whole(path, rendered.text)
+    write_atomically(path, rendered.text)
     (folder / "logs").mkdir(exist_ok=True)
     if cluster.submit is None:
         return rendered

@@ -36,7 +36,7 @@ def compare(
     Differences are A - B, in points (100 x the score).
     """
     from benchmark.api.compare import compare as compare_runs
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.reporting.table_writers import frame_csv
 
     comparison = compare_runs(
@@ -45,7 +45,7 @@ def compare(
     for data, rows in comparison.table.groupby("data", sort=False):
         _show(rows, comparison.sentences[str(data)], margin, first, second)
     if csv is not None:
-        write_whole(csv, frame_csv(comparison.table))
+        write_atomically(csv, frame_csv(comparison.table))
         typer.echo(f"{len(comparison.table)} rows in {csv}")
     for line in comparison.unread:
         typer.echo(f"left out: {line}")

@@ -25,7 +25,7 @@ def show(
     """Draw a contact sheet of a data set here: images over all labels, masks outlined."""
     from benchmark.data.contact_sheet import contact_sheet
     from benchmark.data.registry import index_of
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.tasks.registry import find_task
 
     workspace = workspace_of(data=data, project=project)
@@ -35,5 +35,5 @@ def show(
     recipe = spec.complete_recipe(settings=tuple(settings or ()))
     index = index_of(spec, workspace)
     sheet = contact_sheet(index, spec, recipe, num=num, seed=seed, augmented=augmented)
-    write_whole(out, sheet.png)
+    write_atomically(out, sheet.png)
     typer.echo(f"{task}: {sheet.title}; {out}")

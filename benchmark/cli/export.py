@@ -28,7 +28,7 @@ def export(
 ) -> None:
     """Write the finished cells as a tidy table for other programs, by a schema that has a version."""
     from benchmark.api.results import load_results
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.reporting.export import CELLS, SCORES, documentation, to_csv, to_json, to_parquet
 
     if format not in FORMATS:
@@ -53,5 +53,5 @@ def export(
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
-    write_whole(Path(output), content)
+    write_atomically(Path(output), content)
     typer.echo(f"{plural(len(frame), 'row')} in {output}", err=True)

@@ -34,7 +34,7 @@ def split(
     from benchmark.data.registry import index_of, read_index
     from benchmark.data.split_file import apply_split_file, write_split_file
     from benchmark.data.splitting import assign_splits
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.tasks.registry import find_task
 
     workspace = workspace_of(data=data, project=project)
@@ -46,7 +46,7 @@ def split(
         if not use.is_file():
             raise BenchmarkError(f"{use}: no such manifest: `benchmark data split {task}` writes one")
         assign_splits(apply_split_file(read_index(spec, workspace.data), use), spec.split)
-        write_whole(own_split, use.read_bytes())
+        write_atomically(own_split, use.read_bytes())
     if forget:
         own_split.unlink(missing_ok=True)
     if use is not None or forget:

@@ -75,7 +75,7 @@ def check(sheet: Sheet, data: Data = None, project: Project = None) -> None:
 @app.command()
 def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
     """Check your own fact sheet and copy it: its name then works wherever a task is named."""
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.tasks.registry import known_tasks
 
     workspace = workspace_of(data=data, project=project)
@@ -84,7 +84,7 @@ def add(sheet: Sheet, data: Data = None, project: Project = None) -> None:
     task = _checked(sheet, workspace)
     if (workspace.project / "tasks" / f"{task.name}.yaml").is_file():
         raise BenchmarkError(f"{sheet}: the project has a task {task.name} already: give yours another name")
-    write_whole(workspace.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
+    write_atomically(workspace.own_tasks / f"{task.name}.yaml", Path(sheet).read_bytes())
     known_tasks(workspace)
     typer.echo(f"{task.name} is a task now: benchmark run --models … --tasks {task.name}")
 

@@ -31,7 +31,7 @@ def verify(
 
     from benchmark.api.progress import count_bar
     from benchmark.data.verify import verify as verify_data
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.tasks.registry import find_task
 
     workspace = workspace_of(data=data, project=project)
@@ -45,7 +45,7 @@ def verify(
         typer.echo("interrupted: nothing was written, the same command begins anew", err=True)
         raise typer.Exit(130) from None
     if json_file:
-        write_whole(json_file, json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n")
+        write_atomically(json_file, json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n")
     _show(report, json_file)
     if report.count("FAIL"):
         raise typer.Exit(1)

@@ -39,7 +39,7 @@ def verify(
     from benchmark.torch_setup import prepare_for_torch
 
     prepare_for_torch()
-    from benchmark.files import write_whole
+    from benchmark.files import write_atomically
     from benchmark.zoo.inspection import WHAT_MAY_DIFFER, inspect
 
     table = table_of(
@@ -70,7 +70,7 @@ def verify(
             "note": WHAT_MAY_DIFFER,
             "entries": [inspection.as_json() for inspection in inspections],
         }
-        write_whole(as_json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomically(as_json, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if any(inspection.verdict == "FAIL" for inspection in inspections):
         raise typer.Exit(1)
 

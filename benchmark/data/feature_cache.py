@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmark.cell import Cell, Weights
 from benchmark.errors import BenchmarkError
-from benchmark.files import DiskFullError, digest_of, space_for, write_whole
+from benchmark.files import DiskFullError, digest_of, space_for, write_atomically
 from benchmark.locks import locked
 from benchmark.text import plural
 
@@ -97,7 +97,7 @@ class FeatureCache:
     def _fill(self, missing: Rows, ids: Sequence[str], compute: Compute) -> None:
         known = self._checksums(len(ids))
         known[missing] = 0
-        write_whole(self.folder / "checksums.bin", known.tobytes())
+        write_atomically(self.folder / "checksums.bin", known.tobytes())
         (self.folder / "features.bin").touch()
         with (self.folder / "features.bin").open("r+b") as file, (self.folder / "checksums.bin").open("r+b") as sums:
             for rows, features in compute(missing):
@@ -143,7 +143,7 @@ class FeatureCache:
         except OSError:
             pass
         with suppress(OSError, DiskFullError):  # a folder that cannot be written; figures do without
-            write_whole(path, text)
+            write_atomically(path, text)
 
 
 def _checksum(features: Any, row: int, name: str) -> int:

@@ -14,7 +14,7 @@ import pandas as pd
 from benchmark.data.image_files import RLE
 from benchmark.data.index import SPLITS, Index, readable
 from benchmark.errors import BenchmarkError
-from benchmark.files import sha256_of, write_whole
+from benchmark.files import sha256_of, write_atomically
 from benchmark.tasks.spec import TaskSpec
 from benchmark.text import first_few, plural
 
@@ -24,7 +24,7 @@ COLUMNS = ["id", "patient", "part"]
 def write_split_file(folder: Path, task: TaskSpec, index: Index, splits: pd.Series) -> tuple[Path, dict[str, Any]]:
     """Writes both files into `folder`; returns the path of the table and the content of the JSON file."""
     path = folder / f"{task.name}.split.csv"
-    write_whole(path, index.table.assign(part=splits)[COLUMNS].to_csv(index=False))
+    write_atomically(path, index.table.assign(part=splits)[COLUMNS].to_csv(index=False))
     facts = {
         "task": task.name,
         "version": task.version,
@@ -34,7 +34,7 @@ def write_split_file(folder: Path, task: TaskSpec, index: Index, splits: pd.Seri
         "split": task.split.model_dump(mode="json", exclude_none=True),
         "parts": split_facts(index, splits),
     }
-    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+    write_atomically(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
     return path, facts
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.overlap import PATIENTS, patients_seen_by
-from benchmark.files import write_whole
+from benchmark.files import write_atomically
 from benchmark.workspace import Workspace
 from benchmark.zoo import fetch, forms, matching
 from benchmark.zoo.catalog import ZooEntry, add_entry, read_catalog
@@ -74,7 +74,7 @@ def register(
     else:
         earlier[data_set] = sorted({*earlier.get(data_set, ()), *patients})
     file = scratch / "encoder.safetensors"
-    write_whole(file, save(tensors, metadata={"format": "pt", PATIENTS: json.dumps(earlier)}))
+    write_atomically(file, save(tensors, metadata={"format": "pt", PATIENTS: json.dumps(earlier)}))
     entry = entry.model_copy(update={"fresh": tuple(fresh)})
     imported = fetch.import_weight_file(entry, file, workspace.weights)
     entry = entry.model_copy(update={"sha256": imported.sha256})

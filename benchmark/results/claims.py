@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import fenced, space_for, temporary_error_of, write_whole
+from benchmark.files import fenced, space_for, temporary_error_of, write_atomically
 from benchmark.locks import DEFAULT_TERMS, LeaseTerms, locked
 from benchmark.strict import StrictModel, explain
 
@@ -59,7 +59,7 @@ def claimed(folder: Path, terms: LeaseTerms) -> Iterator[None]:
                 folder.mkdir(parents=True, exist_ok=True)
                 if not settings.exists():
                     chosen = StoreSettings(lease_seconds=terms.lease_seconds, heartbeat_seconds=terms.heartbeat_seconds)
-                    write_whole(settings, chosen.model_dump_json() + "\n")
+                    write_atomically(settings, chosen.model_dump_json() + "\n")
                 lease = stack.enter_context(locked(folder / LEASE_FILE, timeout=0, terms=terms))
         except Timeout as error:
             raise ClaimedElsewhere(folder.name) from error

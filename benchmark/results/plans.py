@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cell import Cell
-from benchmark.files import digest_of, write_whole
+from benchmark.files import digest_of, write_atomically
 
 PLANS = "plans"
 
@@ -15,7 +15,7 @@ def write_plan(root: Path, cells: Iterable[Cell]) -> None:
     places = sorted({f"{cell.task}/{cell.key}" for cell in cells})
     path = root / PLANS / f"{digest_of(places)[:16]}.json"
     if not path.exists():
-        write_whole(path, json.dumps({"cells": places}) + "\n")
+        write_atomically(path, json.dumps({"cells": places}) + "\n")
 
 
 def planned_cells(root: Path) -> set[str]:

@@ -33,7 +33,7 @@ from pydantic import ValidationError
 
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
-from benchmark.files import temporary_error_of, whole_file, write_whole
+from benchmark.files import atomic_file, temporary_error_of, write_atomically
 from benchmark.locks import Holder, LeaseTerms, holder_of, is_locked
 from benchmark.results.claims import LEASE_FILE, ClaimedElsewhere, claimed, terms_of
 from benchmark.results.contents import (
@@ -79,7 +79,7 @@ class Store:
             try:
                 content = cell.model_dump_json(indent=1) + "\n"
                 if _text_of(folder / CELL_FILE) != content:
-                    write_whole(folder / CELL_FILE, content)
+                    write_atomically(folder / CELL_FILE, content)
                 if not self.has_record(cell):
                     scratch.mkdir(exist_ok=True)
             except OSError as error:
@@ -119,7 +119,7 @@ class Store:
         contents = encode_contents(record.cell, predictions, unlabelled, attention, embedding)
         folder = self.folder(record.cell)
         for name, content in contents.items():
-            write_whole(folder / name, content)
+            write_atomically(folder / name, content)
         files = {
             name: StoredFile(size=len(content), sha256=hashlib.sha256(content).hexdigest())
             for name, content in contents.items()
@@ -140,7 +140,7 @@ class Store:
         """Copies a cell's files from another results folder, byte for byte, the record last."""
         folder, origin = self.folder(record.cell), source.folder(record.cell)
         for name in (*record.files, RECORD):
-            with whole_file(folder / name) as partial:
+            with atomic_file(folder / name) as partial:
                 shutil.copyfile(origin / name, partial)
         self.remove_scratch(record.cell)
 
@@ -297,7 +297,7 @@ class Store:
         """Writes a report's files, each whole or not at all; returns their folder."""
         folder = self.root / "reports" / name
         for file, content in files.items():
-            write_whole(folder / file, content)
+            write_atomically(folder / file, content)
         return folder
 
 

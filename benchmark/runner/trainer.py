@@ -10,7 +10,7 @@ import torch
 
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
-from benchmark.files import TemporaryError, write_whole
+from benchmark.files import TemporaryError, write_atomically
 from benchmark.protocols.registry import PROTOCOLS
 from benchmark.runner.inputs import InputBuilder
 from benchmark.runner.records import RecordFacts, micro_batch_of
@@ -92,7 +92,7 @@ class Trainer:
                     f"out of memory: each batch of {cell.recipe.batch_size} was taken {micro_batch} images at a time, "
                     "so batch norms saw those only"
                 )
-                write_whole(training.scratch / "micro_batch", f"{micro_batch}\n{note}")
+                write_atomically(training.scratch / "micro_batch", f"{micro_batch}\n{note}")
             gc.collect()
             torch.cuda.empty_cache()
         if note:

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from benchmark.checksums import is_whole_zip
-from benchmark.files import whole_file
+from benchmark.checksums import is_intact_zip
+from benchmark.files import atomic_file
 
 FORMAT = 2
 
@@ -64,7 +64,7 @@ class StateFile:
     def _read(self, path: Path) -> dict[str, Any] | None:
         # an archive whose directory is damaged is an error of torch's, whichever its parsing meets
         with suppress(OSError, EOFError, RuntimeError, ValueError, LookupError, pickle.UnpicklingError):
-            if is_whole_zip(path):
+            if is_intact_zip(path):
                 return dict(torch.load(path, map_location="cpu", weights_only=True))
         self.warn(f"{path} was damaged: the training was started anew")
         return None
@@ -75,5 +75,5 @@ class StateFile:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     # through a file of ours: torch's own writer makes a RuntimeError of a full disk
-    with whole_file(path, durable=False) as partial, partial.open("wb") as file:
+    with atomic_file(path, durable=False) as partial, partial.open("wb") as file:
         torch.save(content, file)

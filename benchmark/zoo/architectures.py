@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.files import write_whole
+from benchmark.files import write_atomically
 
 GROUP = "benchmark.architectures"
 WIDE: dict[str, tuple[tuple[int, int, int, int], int]] = {  # blocks of each stage, the factor of every width
@@ -63,5 +63,5 @@ def _timm_names(home: Path) -> list[str]:
         prepare_for_torch()  # timm imports torch
         import timm
 
-        write_whole(path, "\n".join(timm.list_models()))
+        write_atomically(path, "\n".join(timm.list_models()))
     return path.read_text().split()

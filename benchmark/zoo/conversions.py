@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from benchmark.checksums import read_json, write_json
-from benchmark.files import DiskFullError, sha256_of, whole_file
+from benchmark.files import DiskFullError, atomic_file, sha256_of
 from benchmark.locks import locked
 from benchmark.zoo.architectures import find_builder
 from benchmark.zoo.catalog import ZooEntry
@@ -66,7 +66,7 @@ def _write(entry: ZooEntry, file: WeightFile, tensors: dict[str, torch.Tensor], 
     path, note_path = _conversion_paths(file)
     # a memory of its own for each, laid out plainly: safetensors refuses views and what two names share
     plain = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         save_file(plain, partial, metadata={"format": "pt"})
     note = {"made_from": _made_from(entry, file), "content": sha256_of(path), "report": asdict(report)}
     write_json(note_path, note)

@@ -13,9 +13,9 @@ from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_predictions, made_u
 
 from benchmark.errors import BenchmarkError
 from benchmark.files import TemporaryError
+from benchmark.results.claims import ClaimedElsewhere
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import read_record
-from benchmark.results.claims import ClaimedElsewhere
 from benchmark.results.store import Store
 from benchmark.scoring.evaluate import scores_of
 

@@ -187,7 +187,7 @@ def test_a_damaged_pin_in_a_folder_that_may_not_be_written_is_read_past(shelf, w
     def refused(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("benchmark.zoo.fetch.write_whole", refused)
+    monkeypatch.setattr("benchmark.zoo.fetch.write_atomically", refused)
 
     assert find_weight_file(entry, weights) == file
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmark.data.phantom_mark import MARKER
 from benchmark.errors import BenchmarkError
-from benchmark.files import write_whole
+from benchmark.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ def marked(root: Path, layout: str, spec: PhantomSpec) -> Iterator[None]:
     if root.exists() and any(root.iterdir()):
         what = "other phantoms, or some half-written" if (root / MARKER).is_file() else "files that are no phantoms"
         raise BenchmarkError(f"{root} holds {what}: delete the folder, or give another one to --out")
-    write_whole(root / MARKER, _marker_text(layout, spec, complete=False))
+    write_atomically(root / MARKER, _marker_text(layout, spec, complete=False))
     yield
-    write_whole(root / MARKER, _marker_text(layout, spec, complete=True))
+    write_atomically(root / MARKER, _marker_text(layout, spec, complete=True))
 
 
 def is_written(root: Path, layout: str, spec: PhantomSpec) -> bool:
