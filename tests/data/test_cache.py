@@ -168,6 +168,7 @@ def test_another_size_other_images_other_masks_and_other_data_are_other_caches(m
         (fewer, NATIVE),
         (replace(mixed, images=mixed.images[::-1]), NATIVE),
         (replace(mixed, data_digest="e" * 16), NATIVE),
+        (replace(mixed, tolerant=True), NATIVE),
         (masked, MASKED),
         (replace(masked, masks=[names[::-1] for names in masked.masks]), MASKED),
     ]

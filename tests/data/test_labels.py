@@ -35,8 +35,10 @@ def test_plain_policies_give_one_value(policy, value):
 
 def test_draws_are_those_of_the_seed():
     first, again, other = (training_labels(TABLE, LABELS, "lsr-ones", seed) for seed in (1, 1, 2))
+    both = training_labels(pd.DataFrame(-1.0, range(50), LABELS), LABELS, "lsr-ones", seed=1)
 
     np.testing.assert_array_equal(first, again)
+    assert (both[:, 0] != both[:, 1]).all()
     assert (first[UNCERTAIN] != other[UNCERTAIN]).all()
 
 
