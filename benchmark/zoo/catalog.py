@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from benchmark.cell import IMAGENET_MEAN, IMAGENET_STD, Positions
 from benchmark.errors import BenchmarkError, did_you_mean
-from benchmark.files import from_yaml, write_whole
+from benchmark.files import from_yaml, write_atomically
 from benchmark.locks import locked
 from benchmark.strict import Name, StrictModel, explain
 from benchmark.text import shortened
@@ -113,15 +113,15 @@ def read_zoo(path: Path) -> dict[str, ZooEntry]:
         raise BenchmarkError(f"{path}: wanted a list under the key `entries`")
     entries: dict[str, ZooEntry] = {}
     for number, fields in enumerate(listed, 1):
-        place = f"{path}: entry {number}"
+        position = f"{path}: entry {number}"
         if isinstance(fields, dict) and isinstance(fields.get("name"), str):
-            place += f" ({shortened(fields['name'])})"
+            position += f" ({shortened(fields['name'])})"
         try:
             entry = ZooEntry.model_validate(fields)
         except ValidationError as error:
-            raise BenchmarkError(f"{place}: {explain(error, ZooEntry)}") from error
+            raise BenchmarkError(f"{position}: {explain(error, ZooEntry)}") from error
         if entry.name in entries:
-            raise BenchmarkError(f"{place}: the name is taken by an earlier entry of this file")
+            raise BenchmarkError(f"{position}: the name is taken by an earlier entry of this file")
         entries[entry.name] = entry
     return entries
 
@@ -171,7 +171,7 @@ def write_own(own: Path, entries: list[ZooEntry]) -> None:
     """Writes the user's own zoo file."""
     listed = [e.model_dump(mode="json", exclude_defaults=True) for e in entries]
     head = "# Entries added by `benchmark zoo add` and `benchmark pretrain`; the shipped ones are in model_zoo.yaml.\n"
-    write_whole(own, head + yaml.safe_dump({"entries": listed}, sort_keys=False, allow_unicode=True))
+    write_atomically(own, head + yaml.safe_dump({"entries": listed}, sort_keys=False, allow_unicode=True))
 
 
 def find_entry(name: str, entries: dict[str, ZooEntry]) -> ZooEntry:

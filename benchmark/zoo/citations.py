@@ -65,12 +65,12 @@ def _fields(citation: str) -> tuple[str, dict[str, str]] | None:
 
 def _authors(names: str) -> str | None:
     """Returns authors as BibTeX has them, `He, K. and Zhang, X.`; None where a name is not a family name with initials."""
-    found = []
+    authors = []
     for name in names.split(", "):
         if name == "et al":
-            found.append("others")
+            authors.append("others")
         elif author := AUTHOR.fullmatch(name):
-            found.append(f"{author['family']}, {' '.join(f'{initial}.' for initial in author['initials'])}")
+            authors.append(f"{author['family']}, {' '.join(f'{initial}.' for initial in author['initials'])}")
         else:
             return None
-    return " and ".join(found)
+    return " and ".join(authors)

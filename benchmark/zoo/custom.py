@@ -90,8 +90,8 @@ def _check_output(architecture: str, network: nn.Module, wanted: torch.Size, siz
         raise BenchmarkError(f"architecture {architecture}: it fails on images of {size} pixels ({reason})") from error
     network.train(training)
     if not isinstance(features, torch.Tensor) or features.shape != wanted:
-        found = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
+        shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
         raise BenchmarkError(
-            f"architecture {architecture}: two images of {size} pixels give {found}, wanted {tuple(wanted)} "
+            f"architecture {architecture}: two images of {size} pixels give {shape}, wanted {tuple(wanted)} "
             f"(images x num_features)"
         )

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from benchmark import __version__
 from benchmark.errors import BenchmarkError
-from benchmark.files import DiskFullError, space_for, write_whole
+from benchmark.files import DiskFullError, space_for, write_atomically
 from benchmark.text import shortened, shown
 
 TRIES = 4
@@ -126,8 +126,8 @@ def _request(source: str, partial_file: Path, progress: Progress) -> bool:
                     done += len(chunk)
                     progress(done, total)
         except DiskFullError as fault:
-            kept = f"{bytes_received(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
-            raise DiskFullError(f"{fault}; {kept}") from fault
+            reason = f"{bytes_received(partial_file):,} bytes are kept in {partial_file}: remove it to have them back"
+            raise DiskFullError(f"{fault}; {reason}") from fault
     return total is None or done == total
 
 
@@ -140,7 +140,7 @@ def _keep_validator(partial_file: Path, headers: Message) -> None:
     etag = headers.get("ETag") or ""
     # a weak validator may not be used with If-Range (RFC 9110, section 13.1.5)
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""
-    write_whole(validator_file(partial_file), json.dumps({"validator": validator}))
+    write_atomically(validator_file(partial_file), json.dumps({"validator": validator}))
 
 
 class _Watch:

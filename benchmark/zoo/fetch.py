@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, NonNegativeInt, ValidationError
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import DiskFullError, TemporaryError, sha256_of, space_for, write_whole
+from benchmark.files import DiskFullError, TemporaryError, sha256_of, space_for, write_atomically
 from benchmark.locks import locked
 from benchmark.strict import StrictModel
 from benchmark.zoo import hub
@@ -69,10 +69,10 @@ def find_weight_file(entry: ZooEntry, weights: Path) -> WeightFile | None:
 
 def verify_weight_file(file: WeightFile) -> WeightFile:
     """Reads the file, compares its bytes with its digest and returns it. Raises BenchmarkError where they differ."""
-    found = sha256_of(file.path)
-    if found != file.sha256:
+    digest = sha256_of(file.path)
+    if digest != file.sha256:
         raise BenchmarkError(
-            f"{file.path}: its sha256 is {found[:16]}…, but it was {file.sha256[:16]}… when it arrived: "
+            f"{file.path}: its sha256 is {digest[:16]}…, but it was {file.sha256[:16]}… when it arrived: "
             f"the file was changed; delete it and fetch it again"
         )
     return file
@@ -84,8 +84,8 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     A file without a published digest is pinned by its first download. Raises BenchmarkError, which says how to get the file by
     hand, where there is none.
     """
-    if found := find_weight_file(entry, weights):
-        return found
+    if file := find_weight_file(entry, weights):
+        return file
     if not entry.source.startswith(REMOTE):
         raise BenchmarkError(
             f"{entry.name}: its file is not in {weights}: `benchmark zoo add FILE --name …` puts it there again"
@@ -102,8 +102,8 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
     path = _path_of(entry, weights)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent / LEASE):
-        if found := find_weight_file(entry, weights):  # another process fetched it meanwhile
-            return found
+        if file := find_weight_file(entry, weights):  # another process fetched it meanwhile
+            return file
         if on_hub:
             try:
                 cached = hub.fetch_to_cache(on_hub, offline=offline)
@@ -117,8 +117,8 @@ def fetch(entry: ZooEntry, weights: Path, *, offline: bool = False, progress: Pr
         except DiskFullError:
             raise
         except BenchmarkError as fault:
-            kept = bytes_received(_part(path))
-            again = f"{kept:,} bytes are kept in {_part(path)}, the same command continues; or " if kept else ""
+            have = bytes_received(_part(path))
+            again = f"{have:,} bytes are kept in {_part(path)}, the same command continues; or " if have else ""
             raise BenchmarkError(f"{entry.name}: {fault}: {again}{by_hand}") from fault
         return _admit(entry, _part(path), path)
 
@@ -215,7 +215,7 @@ def _pinned_anew(entry: ZooEntry, path: Path) -> "_Pin":
 
 
 def _write_pin(path: Path, pin: "_Pin") -> None:
-    write_whole(_pin(path), pin.model_dump_json(indent=1))
+    write_atomically(_pin(path), pin.model_dump_json(indent=1))
 
 
 def _check_digest(entry: ZooEntry, digest: str, path: Path, outcome: str, wanted: str) -> None:

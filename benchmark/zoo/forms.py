@@ -113,8 +113,8 @@ def pyramid_names(pyramid: Iterable[str], pooled: Iterable[str]) -> dict[str, st
         parts = name.split(".")
         candidates = (f"model.{'_'.join(parts[:n])}.{'.'.join(parts[n:])}" for n in range(1, len(parts)))
         inner = f"model.model.{name}"  # timm's FeatureGetterNet keeps the model in one piece
-        if found := next((s for s in (*candidates, f"model.{name}", inner) if s in names), None):
-            mapping[name] = found
+        if pyramid_name := next((s for s in (*candidates, f"model.{name}", inner) if s in names), None):
+            mapping[name] = pyramid_name
     unfilled = [n for n in names - set(mapping.values()) if not n.endswith(COUNTER)]
     if unfilled:
         raise BenchmarkError(

@@ -145,5 +145,5 @@ def _both_sides(
         f"{entry.name}: {path.name} does not hold exactly a {entry.architecture} in naming {entry.naming!r}: "
         f"{len(missing)} missing, {len(unexpected)} stray, {len(misshaped)} of another shape, of {len(wanted)} wanted"
     )
-    shown = lines[:12] + ([f" … and {len(lines) - 12} more"] if len(lines) > 12 else [])
-    return [head, *shown]
+    listed = lines[:12] + ([f" … and {len(lines) - 12} more"] if len(lines) > 12 else [])
+    return [head, *listed]

@@ -48,7 +48,7 @@ JOIN = "+"  # no tensor's name has it
 HAIKU = re.compile(
     r"online_(?:params|state)\."  # whatever stands before a layer's own name: the modules around it
     r"(?:.*?/)?(?:block_group_(?P<stage>\d)/~/block_(?P<block>\d+)/~/)?"
-    r"(?P<layer>(?:initial|shortcut)_(?:conv|batchnorm)|(?:conv|batchnorm)_(?P<place>\d))(?:_1)?"
+    r"(?P<layer>(?:initial|shortcut)_(?:conv|batchnorm)|(?:conv|batchnorm)_(?P<number>\d))(?:_1)?"
     r"(?P<what>\.w|\.scale|\.offset|/~/mean_ema\.average|/~/var_ema\.average)"
 )
 HAIKU_LAYERS = {"initial_conv": "conv1", "initial_batchnorm": "bn1",
@@ -59,14 +59,14 @@ HAIKU_TENSORS = {".w": "weight", ".scale": "weight", ".offset": "bias",
 
 def from_haiku(name: str) -> str | None:
     """Returns a ResNet's name in torchvision for its name in Haiku (hk.nets.ResNet, and DeepMind's byol/utils/networks.py)."""
-    found = HAIKU.fullmatch(name)
-    if found is None or (found["stage"] is None) != found["layer"].startswith("initial"):
+    match = HAIKU.fullmatch(name)
+    if match is None or (match["stage"] is None) != match["layer"].startswith("initial"):
         return None
-    layer = HAIKU_LAYERS.get(found["layer"])
+    layer = HAIKU_LAYERS.get(match["layer"])
     if layer is None:
-        layer = ("conv" if found["layer"].startswith("conv") else "bn") + str(int(found["place"]) + 1)
-    stage = "" if found["stage"] is None else f"layer{int(found['stage']) + 1}.{int(found['block'])}."
-    return f"{stage}{layer}.{HAIKU_TENSORS[found['what']]}"
+        layer = ("conv" if match["layer"].startswith("conv") else "bn") + str(int(match["number"]) + 1)
+    stage = "" if match["stage"] is None else f"layer{int(match['stage']) + 1}.{int(match['block'])}."
+    return f"{stage}{layer}.{HAIKU_TENSORS[match['what']]}"
 
 
 SIMCLR_V2 = re.compile(
@@ -81,17 +81,17 @@ SIMCLR_V2_LAYERS = {
 
 def from_simclr_v2(name: str) -> str | None:
     """Returns a ResNet's name in torchvision for its name in SimCLR-v2's PyTorch conversion (without selective kernels)."""
-    found = SIMCLR_V2.fullmatch(name)
-    if found is None:
+    match = SIMCLR_V2.fullmatch(name)
+    if match is None:
         return None
-    stem = found["stage"] == "0"
-    if stem != (found["block"] is None) or stem != (found["layer"] in ("0", "1")):
+    stem = match["stage"] == "0"
+    if stem != (match["block"] is None) or stem != (match["layer"] in ("0", "1")):
         return None
-    layer = SIMCLR_V2_LAYERS[found["layer"]]
-    if bool(found["norm"]) != (layer.startswith("bn") or layer == "downsample.1"):
+    layer = SIMCLR_V2_LAYERS[match["layer"]]
+    if bool(match["norm"]) != (layer.startswith("bn") or layer == "downsample.1"):
         return None
-    stage = "" if found["block"] is None else f"layer{found['stage']}.{int(found['block'])}."
-    return f"{stage}{layer}.{found['what']}"
+    stage = "" if match["block"] is None else f"layer{match['stage']}.{int(match['block'])}."
+    return f"{stage}{layer}.{match['what']}"
 
 
 SIMCLR_TF = re.compile(
@@ -113,12 +113,12 @@ def from_simclr_tf(wanted: Collection[str]) -> Callable[[str], str | None]:
     norms = [re.sub(r"conv(?=\d$)", "bn", name).replace("downsample.0", "downsample.1") for name in convolutions]
 
     def renamed(name: str) -> str | None:
-        found = SIMCLR_TF.fullmatch(name)
-        if found is None or (found["layer"] == "conv2d") != (found["what"] == "kernel"):
+        match = SIMCLR_TF.fullmatch(name)
+        if match is None or (match["layer"] == "conv2d") != (match["what"] == "kernel"):
             return None
-        layers = convolutions if found["layer"] == "conv2d" else norms
-        number = int(found["number"] or 0)
-        return f"{layers[number]}.{SIMCLR_TF_TENSORS[found['what']]}" if number < len(layers) else name
+        layers = convolutions if match["layer"] == "conv2d" else norms
+        number = int(match["number"] or 0)
+        return f"{layers[number]}.{SIMCLR_TF_TENSORS[match['what']]}" if number < len(layers) else name
 
     return renamed
 
@@ -127,9 +127,9 @@ def _as_built(wanted: Collection[str]) -> list[str]:
     """Returns a torchvision ResNet's convolutions in the order of building: a shortcut before its block."""
     layers = [re.fullmatch(r"(?:layer(\d+)\.(\d+)\.)?(downsample\.0|conv(\d))\.weight", name) for name in wanted]
     order = {
-        found[0].removesuffix(".weight"): (int(found[1] or 0), int(found[2] or 0), int(found[4] or 0))
-        for found in layers
-        if found
+        match[0].removesuffix(".weight"): (int(match[1] or 0), int(match[2] or 0), int(match[4] or 0))
+        for match in layers
+        if match
     }
     return sorted(order, key=lambda name: order[name])
 
@@ -149,15 +149,15 @@ DINOV2_HF_NAMES = {
 
 def from_dinov2_hf(name: str) -> str | None:
     """Returns a ViT's name in timm for its name in transformers' Dinov2Model, which keeps query, key and value apart."""
-    found = DINOV2_HF.fullmatch(name)
-    if found is None:
+    match = DINOV2_HF.fullmatch(name)
+    if match is None:
         return DINOV2_HF_NAMES.get(name)
-    block = f"blocks.{int(found['block'])}"
-    if found["scale"]:
-        return f"{block}.ls{found['scale']}.gamma"
-    if found["part"]:
-        return f"{block}.attn.qkv.{found['what']}{JOIN}{('query', 'key', 'value').index(found['part'])}"
-    return f"{block}.{found['layer'].replace('attention.output.dense', 'attn.proj')}.{found['what']}"
+    block = f"blocks.{int(match['block'])}"
+    if match["scale"]:
+        return f"{block}.ls{match['scale']}.gamma"
+    if match["part"]:
+        return f"{block}.attn.qkv.{match['what']}{JOIN}{('query', 'key', 'value').index(match['part'])}"
+    return f"{block}.{match['layer'].replace('attention.output.dense', 'attn.proj')}.{match['what']}"
 
 
 NAMINGS: dict[str, Naming] = {

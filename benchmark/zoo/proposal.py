@@ -83,7 +83,7 @@ def propose(
     where nothing is complete.
     """
     namings = sorted([naming] if naming else NAMINGS, key=_num_drops)  # stable: the table's order among equals
-    found_container, read = _read(path, container, namings, member)
+    actual_container, read = _read(path, container, namings, member)
     candidates = [
         (misfit, one_naming, one_architecture)
         for one_naming, arrays in read.items()
@@ -96,27 +96,27 @@ def propose(
             name=name,
             family="own",
             architecture=architecture,
-            container=found_container,
+            container=actual_container,
             member=member,
             naming=naming,
             licence="–",
             cite="–",
         )
         tensors, report = match_tensors(entry, path, read[naming])
-        return Proposal(architecture=architecture, container=found_container, naming=naming, report=report), tensors
+        return Proposal(architecture=architecture, container=actual_container, naming=naming, report=report), tensors
 
-    found: list[tuple[Proposal, Tensors]] = []
+    proposals: list[tuple[Proposal, Tensors]] = []
     unfit: UnusableWeights | None = None
     for misfit, *candidate in candidates:
         if misfit == 0:
             try:
-                _take(found, *judged(*candidate))
+                _take(proposals, *judged(*candidate))
             except UnusableWeights as fault:  # another network of the file may be whole
                 unfit = unfit or fault
             except BenchmarkError:  # names and sizes are not yet the account
                 continue
-    if found:
-        return [proposal for proposal, _ in found]
+    if proposals:
+        return [proposal for proposal, _ in proposals]
     if unfit:
         raise unfit
     if not candidates:
@@ -215,11 +215,11 @@ def _num_drops(naming: str) -> int:
     return len(rule.drop) + rule.drop_classifier + bool(rule.drop_like)
 
 
-def _take(found: list[tuple[Proposal, Tensors]], proposal: Proposal, tensors: Tensors) -> None:
+def _take(proposals: list[tuple[Proposal, Tensors]], proposal: Proposal, tensors: Tensors) -> None:
     """Adds a proposal, or only its naming where an earlier one, which is preferred, gives the same tensors."""
-    for position, (earlier, earlier_tensors) in enumerate(found):
+    for position, (earlier, earlier_tensors) in enumerate(proposals):
         same_names = earlier.architecture == proposal.architecture and earlier_tensors.keys() == tensors.keys()
         if same_names and all(torch.equal(earlier_tensors[name], tensor) for name, tensor in tensors.items()):
-            found[position] = (replace(earlier, same=(*earlier.same, proposal.naming)), earlier_tensors)
+            proposals[position] = (replace(earlier, same=(*earlier.same, proposal.naming)), earlier_tensors)
             return
-    found.append((proposal, tensors))
+    proposals.append((proposal, tensors))

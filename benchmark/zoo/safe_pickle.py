@@ -1,9 +1,8 @@
 """Reads a pickle into plain values and inert objects: nothing that it names is ever imported, called or even looked up.
 
-Python's unpickler imports and calls what a pickle names. This reader walks the opcodes that the standard library's
-pickletools parses, without running them, and builds only dicts, lists, tuples, texts and numbers; a class or function
-stays a name (`GlobalName`), a call or an object stays its arguments (`InertObject`). `zoo.safe_pickle_numpy` and
-`zoo.safe_pickle_torch` make arrays and tensors of inert objects whose names they know.
+Python's unpickler calls what a pickle names. This reader walks the opcodes that pickletools parses, and builds only dicts,
+lists, tuples, texts and numbers; a class stays a name (`GlobalName`), an object its arguments (`InertObject`), of which
+`zoo.safe_pickle_numpy` and `zoo.safe_pickle_torch` make arrays and tensors.
 
 A pickle of a few bytes can describe a structure of any size, since it may name one object many times. So lengths are
 checked against what is left of the file; steps, nesting, names and their lengths are bounded; nothing that a pickle made
@@ -36,9 +35,8 @@ UNSAFE_NAMES = {
 }
 # Named tuples that pickles hold by their class's name alone, which does not tell the fields: DeepMind's byol_experiment.py
 FIELDS = {
-    "byol.byol_experiment._ByolExperimentState": (
-        "online_params", "target_params", "online_state", "target_state", "opt_state"
-    )
+    "byol.byol_experiment._ByolExperimentState":
+        ("online_params", "target_params", "online_state", "target_state", "opt_state")
 }  # fmt: skip
 
 
@@ -95,17 +93,16 @@ class _Bounded:
         return self.file.read(count)
 
     def readline(self) -> bytes:
-        line = self.file.readline()
-        self.left -= len(line)
+        self.left -= len(line := self.file.readline())
         return line
 
 
 def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -> Any:
     """Reads the pickle that begins at the file's position; afterwards the position is behind it.
 
-    A reference to something outside (torch's storages) becomes an inert object `persistent` and is added to `outside`. Raises
-    UnsafePickle for one that names code of UNSAFE_*, ValueError, TypeError, LookupError and whatever else a step over damaged
-    bytes meets for what is no whole pickle.
+    A reference to something outside (torch's storages) becomes an inert object `persistent` and is added to `outside`.
+    Raises UnsafePickle for a pickle that names code of UNSAFE_*, and ValueError, TypeError, LookupError or another error
+    of a step over damaged bytes for an incomplete one.
     """
     stack: list[Any] = []
     marks: list[list[Any]] = []
@@ -113,16 +110,17 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
     for step, (opcode, arg, _) in enumerate(pickletools.genops(_Bounded(file))):  # type: ignore[arg-type]
         if step > MAX_STEPS:
             raise ValueError(f"more than {MAX_STEPS:,} steps")
+        given: list[Any] = []  # what lies above the last mark, for the opcodes that take it
+        if pickletools.markobject in opcode.stack_before:
+            given, stack = stack, marks.pop()
         match opcode.name:
-            case "PROTO" | "FRAME":
+            case "PROTO" | "FRAME" | "POP_MARK":
                 pass
             case "STOP":
                 return stack.pop()
             case "MARK":
                 marks.append(stack)
                 stack = []
-            case "POP_MARK":
-                stack = marks.pop()
             case "POP":
                 if stack:
                     stack.pop()
@@ -130,42 +128,29 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                     stack = marks.pop()
             case "DUP":
                 stack.append(stack[-1])
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[arg] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
+            case "PUT" | "BINPUT" | "LONG_BINPUT" | "MEMOIZE":
+                memo[len(memo) if opcode.name == "MEMOIZE" else arg] = stack[-1]
             case "GET" | "BINGET" | "LONG_BINGET":
                 stack.append(memo[arg])
-            case "NONE":
-                stack.append(None)
             case "NEWTRUE" | "NEWFALSE":
                 stack.append(opcode.name == "NEWTRUE")
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "EMPTY_LIST" | "EMPTY_SET":
-                stack.append([])
-            case "EMPTY_DICT":
-                stack.append({})
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 length = int(opcode.name[-1])
                 stack[-length:] = [tuple(stack[-length:])]
-            case "TUPLE" | "LIST" | "FROZENSET" | "DICT":
-                given, stack = stack, marks.pop()
-                made: Any = {} if opcode.name == "DICT" else tuple(given) if opcode.name == "TUPLE" else given
-                if opcode.name == "DICT":
-                    _put(made, given)
-                stack.append(made)
+            case "TUPLE" | "EMPTY_TUPLE":
+                stack.append(tuple(given))
+            case "LIST" | "EMPTY_LIST" | "FROZENSET" | "EMPTY_SET":
+                stack.append(given)
+            case "DICT" | "EMPTY_DICT":
+                stack.append({})
+                _put(stack[-1], given)
             case "APPEND":
-                item = stack.pop()
-                _extend(stack[-1], [item])
+                _extend(stack[-2], [stack.pop()])
             case "APPENDS" | "ADDITEMS":
-                given, stack = stack, marks.pop()
                 _extend(stack[-1], given)
             case "SETITEM":
-                pair = [stack.pop(-2), stack.pop()]
-                _put(stack[-1], pair)
+                _put(stack[-3], [stack.pop(-2), stack.pop()])
             case "SETITEMS":
-                given, stack = stack, marks.pop()
                 _put(stack[-1], given)
             case "GLOBAL":
                 stack.append(_named(*str(arg).split(" ", 1)))
@@ -179,10 +164,8 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                 named, args, _options = stack[-3:]
                 stack[-3:] = [_called(named, args)]
             case "INST":
-                given, stack = stack, marks.pop()
                 stack.append(_called(_named(*str(arg).split(" ", 1)), tuple(given)))
             case "OBJ":
-                given, stack = stack, marks.pop()
                 stack.append(_called(given[0], tuple(given[1:])))
             case "BUILD":
                 state = stack.pop()
@@ -196,9 +179,9 @@ def read_pickle(file: IO[bytes], outside: list[tuple[Any, ...]] | None = None) -
                 if outside is not None:
                     outside.append(key)
             case "EXT1" | "EXT2" | "EXT4" | "NEXT_BUFFER" | "READONLY_BUFFER":
-                raise ValueError(f"it is not whole in itself ({opcode.name})")
+                raise ValueError(f"it needs data from outside ({opcode.name})")
             case _:
-                stack.append(arg)  # what is left are texts, bytes and numbers
+                stack.append(arg)  # texts, bytes, numbers and None
     raise ValueError("it has no end")
 
 
@@ -292,27 +275,24 @@ def flatten(value: Any, leaf: Callable[[Any], Any | None]) -> tuple[dict[str, An
 
     Raises ValueError where these are too many, too deep, or too long.
     """
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     others: list[str] = []
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
     walk = VisitCounter()
     while waiting:
         path, item, depth = waiting.pop()
         made = leaf(item)
-        inner = _numbered(item, walk) if isinstance(item, list | tuple) else as_mapping(item, walk)
+        if isinstance(item, list | tuple):
+            walk.visit(len(item))
+            inner: dict[str, Any] | None = {str(number): element for number, element in enumerate(item)}
+        else:
+            inner = as_mapping(item, walk)
         if made is not None:
-            found[path] = made
+            leaves[path] = made
         elif inner is None:
             others.append(path)
         elif depth == MAX_DEPTH or len(path) > MAX_NAME_LENGTH:
-            raise ValueError(
-                f"nested more than {MAX_DEPTH} deep, or under names of more than {MAX_NAME_LENGTH:,} letters"
-            )
+            raise ValueError(f"nested more than {MAX_DEPTH} deep, or in names of more than {MAX_NAME_LENGTH:,} letters")
         else:
             waiting += [(f"{path}.{k}" if path else k, v, depth + 1) for k, v in reversed(inner.items())]
-    return found, others
-
-
-def _numbered(items: list[Any] | tuple[Any, ...], walk: VisitCounter) -> dict[str, Any]:
-    walk.visit(len(items))
-    return {str(number): item for number, item in enumerate(items)}
+    return leaves, others

@@ -28,13 +28,13 @@ def array_of(value: Any) -> np.ndarray | None:
         value = InertObject(made.path, args, state=state) if isinstance(made, GlobalName) else value
     kind = value.kind.replace("numpy._core.", "numpy.core.")
     if kind == "numpy.core.multiarray._reconstruct" and isinstance(value.state, tuple):
-        _, shape, kept, by_column, data = value.state
+        _, shape, described_type, by_column, data = value.state
     elif kind == "numpy.core.numeric._frombuffer":
-        data, kept, shape, order = value.args
+        data, described_type, shape, order = value.args
         by_column = order == "F"
     else:
         return None
-    dtype = _dtype(kept)
+    dtype = _dtype(described_type)
     content = None if dtype is None else _bytes(data)
     if dtype is None or content is None:
         return None

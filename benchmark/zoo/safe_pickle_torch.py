@@ -139,20 +139,20 @@ def read_legacy(file: IO[bytes], size: int) -> tuple[Any, Storage]:
     def positions() -> dict[str, tuple[int, int]]:
         # modules are named outside of the pickle too, with their source
         sizes = {_key(named[2]): _dtype(named[1]).itemsize for named in outside if named[0] == "storage"}
-        found, place = {}, start
+        extents, position = {}, start
         for key in map(_key, keys):
-            file.seek(place)
+            file.seek(position)
             (count,) = COUNT.unpack(file.read(COUNT.size))
-            found[key] = (file.tell(), count * sizes[key])
-            place = sum(found[key])
-            if count < 0 or place > size:
+            extents[key] = (file.tell(), count * sizes[key])
+            position = sum(extents[key])
+            if count < 0 or position > size:
                 raise ValueError(f"storage {key} claims {count:,} elements, which the file does not have")
-        return found
+        return extents
 
     @cache
     def storage(key: str) -> bytearray:
-        place, length = positions()[key]
-        file.seek(place)
+        position, length = positions()[key]
+        file.seek(position)
         return bytearray(file.read(length))
 
     return content, storage

@@ -92,10 +92,10 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("its index has no end")
     footer = content[-FOOTER:]
     _, at = _handle(footer, 0)  # of the metaindex, which is empty
-    place, _ = _handle(footer, at)
+    index_block, _ = _handle(footer, at)
     last: bytes | None = None
     number, left = 0, len(content)
-    for block, (_, value) in enumerate(_block(content, *place)):
+    for block, (_, value) in enumerate(_block(content, *index_block)):
         (at, size), _ = _handle(value, 0)
         left -= size
         if left < 0 or block >= MAX_BLOCKS:  # one block, named many times over
@@ -108,17 +108,17 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield key, entry
 
 
-def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    if place + size + TRAILER > len(content) - FOOTER:
-        raise ValueError(f"a block of its index ends at byte {place + size:,} of {len(content):,}")
-    kind, checksum = struct.unpack_from("<BI", content, place + size)
-    if _checksum(content[place : place + size + 1]) != checksum:
+def _block(content: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    if start + size + TRAILER > len(content) - FOOTER:
+        raise ValueError(f"a block of its index ends at byte {start + size:,} of {len(content):,}")
+    kind, checksum = struct.unpack_from("<BI", content, start + size)
+    if _checksum(content[start : start + size + 1]) != checksum:
         raise ValueError("a block of its index has another checksum than it says")
     if kind:
         raise BenchmarkError(
             "its index is compressed, which is not read here: save the checkpoint anew with TensorFlow 1.2 or later"
         )
-    block = content[place : place + size]
+    block = content[start : start + size]
     (restarts,) = struct.unpack_from("<I", block, size - 4) if size >= 4 else (0,)
     end = size - 4 * (restarts + 1)
     if end < 0:
@@ -141,9 +141,9 @@ def _block(content: bytes, place: int, size: int) -> Iterator[tuple[bytes, bytes
 
 
 def _handle(content: bytes, at: int) -> tuple[tuple[int, int], int]:
-    place, at = _varint(content, at)
+    start, at = _varint(content, at)
     size, at = _varint(content, at)
-    return (place, size), at
+    return (start, size), at
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -100,12 +100,12 @@ def opened(path: Path, container: str | None = None, member: str = "") -> Iterat
                 raise BenchmarkError(f"{path.name}: {fault}") from fault
             return
         # pickles of the oldest protocols cannot be told from noise before they are read
-        found = container or "pickle" if kind is FileType.OTHER else CONTAINER_OF.get(kind, "")
-        if not found or found != (container or found):
+        actual = container or "pickle" if kind is FileType.OTHER else CONTAINER_OF.get(kind, "")
+        if not actual or actual != (container or actual):
             if kind is FileType.PICKLE:  # where it names code, that is what to tell of it
                 _pickle(_Source(path, kind, member, stack))
             raise BenchmarkError(f"{path.name}: {_mismatch(kind, container)}")
-        yield OpenedFile(name=path.name, container=found, read=CONTAINERS[found](_Source(path, kind, member, stack)))
+        yield OpenedFile(name=path.name, container=actual, read=CONTAINERS[actual](_Source(path, kind, member, stack)))
 
 
 def unpack(path: Path, container: str, inside: str = "", member: str = "") -> Arrays:
@@ -269,17 +269,17 @@ def _bundle_files(path: Path, member: str) -> list[str]:
     stems = [
         n.removesuffix(INDEX) for n in sorted(names) if n.endswith(INDEX) and not PurePosixPath(n).name.startswith(".")
     ]
-    found = [stem for stem in stems if not member or stem == str(PurePosixPath(member))]
-    if not found:
+    chosen = [stem for stem in stems if not member or stem == str(PurePosixPath(member))]
+    if not chosen:
         wanted = f"{member}{INDEX}" if member else "NAME.index beside NAME.data-00000-of-00001"
         size = path.stat().st_size
         raise BenchmarkError(
             f"{path.name}: no TensorFlow checkpoint ({wanted}) in it, only {first_few(sorted(names)) or 'nothing'}: a file "
             f"of another kind in it is named by `member` (--member); else it is cut off or damaged ({size:,} bytes)"
         )
-    if len(found) > 1:
-        raise BenchmarkError(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(found, 8)}")
-    (stem,) = found
+    if len(chosen) > 1:
+        raise BenchmarkError(f"{path.name}: several TensorFlow checkpoints: say which `member`: {first_few(chosen, 8)}")
+    (stem,) = chosen
     parts = {
         match["number"]: match["count"] for name in names if (match := DATA.fullmatch(name)) and match["stem"] == stem
     }
