@@ -103,17 +103,20 @@ def test_a_wide_resnet_is_torchvisions_with_every_width_multiplied(architecture,
 
 
 def test_a_wide_resnet_computes_what_torchvisions_modules_do():
-    """Built from torchvision's own blocks at that width, with the same tensors."""
+    """Built from torchvision's own blocks at that width, with the same tensors. No norm starts at zero."""
     encoder = build_encoder("resnet50x2", "pooled", seed=1).eval()
-    reference = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])
-    reference.inplanes = 128
-    reference.conv1 = torch.nn.Conv2d(3, 128, 7, stride=2, padding=3, bias=False)
-    reference.bn1 = torch.nn.BatchNorm2d(128)
-    for stage, (blocks, planes) in enumerate(zip((3, 4, 6, 3), (128, 256, 512, 1024), strict=True), 1):
-        made = reference._make_layer(torchvision.models.resnet.Bottleneck, planes, blocks, stride=1 + (stage > 1))
-        setattr(reference, f"layer{stage}", made)
-    reference.fc = torch.nn.Identity()
-    reference.load_state_dict(encoder.state_dict(), strict=True)
+    with torch.device("meta"):  # its own first weights are not needed
+        reference = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [3, 4, 6, 3])
+        reference.inplanes = 128
+        reference.conv1 = torch.nn.Conv2d(3, 128, 7, stride=2, padding=3, bias=False)
+        reference.bn1 = torch.nn.BatchNorm2d(128)
+        for stage, (blocks, planes) in enumerate(zip((3, 4, 6, 3), (128, 256, 512, 1024), strict=True), 1):
+            made = reference._make_layer(torchvision.models.resnet.Bottleneck, planes, blocks, stride=1 + (stage > 1))
+            setattr(reference, f"layer{stage}", made)
+        reference.fc = torch.nn.Identity()
+    reference.load_state_dict(encoder.state_dict(), strict=True, assign=True)
+    norms = [module.weight for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert all((weight == 1).all() for weight in norms)
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
     with torch.no_grad():
@@ -125,9 +128,10 @@ def test_a_wide_resnet_is_known_to_the_list_of_architectures(home):
 
 
 def test_a_unet_around_a_wide_resnet_sees_64_pixels():
-    net = Segmenter(build_encoder("resnet50x2", "pyramid", seed=1), INTAKE, seed=1).eval()
+    with torch.device("meta"), torch.no_grad():
+        normalization = Normalization(IMAGENET_MEAN, IMAGENET_STD)
+        net = Segmenter(build_encoder("resnet50x2", "pyramid", seed=1), normalization, seed=1).eval()
 
-    with torch.no_grad():
         assert net(torch.zeros(1, 1, 64, 64, dtype=torch.uint8)).shape == (1, 1, 64, 64)
 
 

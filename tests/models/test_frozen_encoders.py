@@ -40,15 +40,16 @@ def ask(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), *
 
 
 @pytest.mark.parametrize("task", ["TXC", "APTOS", "DXC14", "NIHCXR4", "DXC5", "Derm27", "ECC", "PatchCam"])
-@pytest.mark.parametrize("protocol", ["linear", "logistic", "knn"])
-def test_every_kind_of_classification_is_judged_on_frozen_features(workspace, tasks, task, protocol):
-    (record,) = ask(workspace, task, protocol=protocol).values()
+def test_every_kind_of_classification_is_judged_on_frozen_features(workspace, tasks, task):
+    records = ask(workspace, task, protocol="linear,logistic,knn").values()
 
     index = read_index(tasks[task], workspace.data)
-    assert record.scores[tasks[task].metric] is not None
-    assert Store(workspace.results).predictions(record.cell).ids.shape[0] == record.num_examples["test"]
-    assert record.cell.recipe.augmentation == "none"
-    assert sum(record.num_examples.values()) <= len(index.table)
+    assert {record.cell.protocol for record in records} == {"linear", "logistic", "knn"}
+    for record in records:
+        assert record.scores[tasks[task].metric] is not None
+        assert Store(workspace.results).predictions(record.cell).ids.shape[0] == record.num_examples["test"]
+        assert record.cell.recipe.augmentation == "none"
+        assert sum(record.num_examples.values()) <= len(index.table)
 
 
 def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(workspace, tasks):

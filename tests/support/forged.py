@@ -8,6 +8,9 @@ main_dino.py; SimCLR: google-research/simclr, resnet.py and lars_optimizer.py; o
 timm_model.py; Dinov2Model: huggingface/transformers, convert_dinov2_to_hf.py. A key for each naming of
 `benchmark.zoo.naming`, a key in it for each shape that files of it have. Upstream, BYOL and SimCLR are made of bottlenecks
 alone: `haiku`, `simclr_v2` and `simclr_tf` take torchvision nets of both kinds.
+
+The known encoder is a ResNet-18 of 64 channels in every stage, by the same names, so that its file has 3 MB instead of 45.
+Importing this registers it in timm, and a ResNet-34 of the kind.
 """
 
 import argparse
@@ -25,12 +28,40 @@ import safetensors.torch
 import torch
 import torchvision
 from tensor_bundles import write_tar, write_zip
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from benchmark.zoo.naming import NAMINGS
 
 Tensors = dict[str, torch.Tensor]
 SEED = 20
+WIDTH = 64  # channels of every stage: with fewer, the first one would have a shortcut
+NET, DEEPER_NET = "narrow_resnet18", "narrow_resnet34"
+default_cfgs = generate_default_cfgs({name: {"url": "", "classifier": "fc"} for name in (NET, DEEPER_NET)})
+
+
+@register_model
+def narrow_resnet18(layers: tuple[int, ...] = (2, 2, 2, 2), **options: Any) -> nn.Module:
+    return build_model_with_cfg(ResNet, NET, block=BasicBlock, layers=layers, channels=4 * (WIDTH,), **options)
+
+
+@register_model
+def narrow_resnet34(**options: Any) -> nn.Module:
+    return narrow_resnet18((3, 4, 6, 3), **options)
+
+
+class NarrowResNet(torchvision.models.ResNet):
+    """Torchvision's ResNet with 64 channels in every stage (times four where it is made of bottlenecks)."""
+
+    def __init__(
+        self, block: Any = torchvision.models.resnet.BasicBlock, layers: tuple[int, ...] = (2, 2, 2, 2)
+    ) -> None:
+        super().__init__(block, list(layers))
+        self.fc = nn.Linear(WIDTH * block.expansion, 10)
+
+    def _make_layer(self, block: Any, _planes: int, blocks: int, **options: Any) -> nn.Sequential:
+        return super()._make_layer(block, WIDTH, blocks, **options)
 
 
 def drawn(tensors: Tensors, seed: int = SEED) -> Tensors:
@@ -50,16 +81,16 @@ def drawn(tensors: Tensors, seed: int = SEED) -> Tensors:
 
 @cache
 def known(seed: int = SEED) -> Tensors:
-    """What ResNet-18 holds in these tests, its classifier too; never changed, and shared by all that is made of it."""
+    """The tensors of the known network, its classifier's too; never changed, and shared by all that is made of it."""
     with torch.device("meta"):  # no time is spent on first weights
-        shapes = torchvision.models.resnet18().state_dict()
+        shapes = NarrowResNet().state_dict()
     return drawn(shapes, seed)
 
 
 def resnet18(head: nn.Module | None = None, seed: int = SEED) -> nn.Module:
-    """Torchvision's ResNet-18, the same at each call, with its own or another head."""
+    """The known network, the same at each call, with its own or another head."""
     with torch.device("meta"):
-        net = torchvision.models.resnet18()
+        net = NarrowResNet()
     net.load_state_dict(known(seed), assign=True)
     if head is not None:
         net.fc = head
@@ -67,7 +98,7 @@ def resnet18(head: nn.Module | None = None, seed: int = SEED) -> nn.Module:
 
 
 def known_encoder() -> Tensors:
-    """The tensors that every forged file of a ResNet-18 holds, by the encoder's own names."""
+    """The tensors that every forged file holds, by the encoder's own names."""
     return {name: tensor for name, tensor in known().items() if not name.startswith("fc.")}
 
 
@@ -93,13 +124,13 @@ def moco_v3() -> Tensors:
 
 
 def two_layers() -> nn.Module:
-    return nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 128))
+    return nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 128))
 
 
 def swav(prototypes: nn.Module) -> Tensors:
     net = resnet18()
     del net.fc
-    net.projection_head = nn.Sequential(nn.Linear(512, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32))
+    net.projection_head = nn.Sequential(nn.Linear(WIDTH, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 32))
     net.prototypes = prototypes
     return wrapped(net)
 
@@ -126,7 +157,7 @@ def pycontrast(*, momentum: bool = False, jigsaw: bool = False) -> dict[str, Any
         outer.encoder = resnet18(seed=seed)  # its classifier stays in it, unused
         outer.head = two_layers()
         if jigsaw:
-            outer.head_jig = nn.ModuleDict({"fc1": nn.Linear(512, 128), "fc2": nn.Linear(1152, 128)})
+            outer.head_jig = nn.ModuleDict({"fc1": nn.Linear(WIDTH, 128), "fc2": nn.Linear(192, 128)})
         return outer
 
     bank = nn.Module()
@@ -204,33 +235,29 @@ def _create_namedtuple(name: str, fields: list[str], module: str) -> type:
     raise AssertionError((name, fields, module))
 
 
-class StrictModel:
-    """Haiku's FlatMapping: pickled as itself made of a dict."""
-
-    def __init__(self, held: dict) -> None:
-        self.held = held
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.held,)
-
-
 def write_byol(content: dict[str, Any], path: Path, *, by_dill: bool = True) -> None:
     """DeepMind's checkpoint, of classes that do not exist when it is read."""
     state = namedtuple("_ByolExperimentState", BYOL_FIELDS)  # noqa: PYI024 - as theirs
 
-    class FlatMapping(StrictModel):
-        pass
+    class FlatMapping:
+        """Haiku's: pickled as itself made of a dict."""
 
-    workspace = {
+        def __init__(self, content: dict) -> None:
+            self.content = content
+
+        def __reduce__(self) -> tuple:
+            return type(self), (self.content,)
+
+    module_of = {
         "haiku._src.data_structures": FlatMapping,
         "byol.byol_experiment": state,
         "dill._dill": _create_namedtuple,
     }
-    parents = {module.rsplit(".", n)[0] for module in workspace for n in range(3)}
+    parents = {module.rsplit(".", n)[0] for module in module_of for n in range(3)}
     sys.modules.update({module: ModuleType(module) for module in parents})
-    for module, held in workspace.items():
-        setattr(sys.modules[module], held.__name__, held)
-        held.__module__, held.__qualname__ = module, held.__name__
+    for module, pickled in module_of.items():
+        setattr(sys.modules[module], pickled.__name__, pickled)
+        pickled.__module__, pickled.__qualname__ = module, pickled.__name__
 
     class Pickler(pickle.Pickler):
         def reducer_override(self, value: Any) -> Any:
@@ -249,21 +276,21 @@ def write_byol(content: dict[str, Any], path: Path, *, by_dill: bool = True) -> 
 
 def byol(net: nn.Module | None = None) -> dict[str, Any]:
     params, state = haiku(net or resnet18())
-    twin, its_state = haiku(resnet18(seed=SEED + 1))
-    for name, width in (("projector", 512), ("predictor", 256)):
+    target, target_state = haiku(resnet18(seed=SEED + 1))
+    for name, width in (("projector", WIDTH), ("predictor", 256)):
         params |= {f"{name}/linear": {"w": np.zeros((width, 64), "f4"), "b": np.zeros(64, "f4")},
                    f"{name}/batch_norm": {"scale": np.ones((1, 64), "f4"), "offset": np.zeros((1, 64), "f4")}}  # fmt: skip
         state[f"{name}/batch_norm/~/mean_ema"] = {"average": np.zeros((1, 64), "f4"), "counter": np.array(7)}
-    params["classifier"] = {"w": np.zeros((512, 1000), "f4"), "b": np.zeros(1000, "f4")}
-    momentum = {name: {what: 0 * array for what, array in held.items()} for name, held in params.items()}
-    return dict(zip(BYOL_FIELDS, (params, twin, state, its_state, momentum), strict=True))
+    params["classifier"] = {"w": np.zeros((WIDTH, 10), "f4"), "b": np.zeros(10, "f4")}
+    momentum = {name: {what: 0 * array for what, array in arrays.items()} for name, arrays in params.items()}
+    return dict(zip(BYOL_FIELDS, (params, target, state, target_state, momentum), strict=True))
 
 
 def vissl() -> dict[str, Any]:
     trunk = nn.Module()
     trunk._feature_blocks = resnet18()
     del trunk._feature_blocks.fc
-    heads = nn.ModuleList([nn.Linear(512, 128)])
+    heads = nn.ModuleList([nn.Linear(WIDTH, 128)])
     model = {"trunk": trunk.state_dict(), "heads": heads.state_dict()}
     return {"phase_idx": 99, "loss": {}, "classy_state_dict": {"base_model": {"model": model, "meta": {}}, "hooks": {}}}
 
@@ -280,13 +307,13 @@ def dino(which: str, *, teacher_wrapped: bool) -> dict[str, Any]:
     nets = {name: crops(SEED if name == which else SEED + 1) for name in ("student", "teacher")}
     teacher = wrapped(nets["teacher"]) if teacher_wrapped else nets["teacher"].state_dict()
     loss = {"center": torch.zeros(1, 128)}
-    told = argparse.Namespace(arch="resnet18", lr=0.3)
+    arguments = argparse.Namespace(arch="resnet18", lr=0.3)
     return {
         "student": wrapped(nets["student"]),
         "teacher": teacher,
         "optimizer": {},
         "epoch": 100,
-        "args": told,
+        "args": arguments,
         "dino_loss": loss,
     }
 
@@ -295,10 +322,10 @@ def lightning(part: str) -> dict[str, Any]:
     """Hyper-parameters and callbacks are objects of classes; here of such as torch does not know either."""
     net = nn.Module()
     setattr(net, part, resnet18())
-    net.head = nn.Linear(512, 14)
+    net.head = nn.Linear(WIDTH, 14)
     progress = argparse.Namespace(total=np.float64(3.5), path=Path("logs"))
     return {"epoch": 3, "pytorch-lightning_version": "2.4.0", "state_dict": net.state_dict(), "loops": {"fit": progress},
-            "callbacks": {"ModelCheckpoint": progress}, "hyper_parameters": OrderedDict(told=progress)}  # fmt: skip
+            "callbacks": {"ModelCheckpoint": progress}, "hyper_parameters": OrderedDict(net=progress)}  # fmt: skip
 
 
 def simclr_tf(net: nn.Module) -> Tensors:
@@ -332,12 +359,12 @@ def simclr_tf_file(*, pretrained: bool) -> Tensors:
     held["global_step"] = torch.tensor(225206)
     if pretrained:
         held |= {f"{name}/Momentum": 0 * held[name] for name in held if name.endswith(("gamma", "beta", "2d/kernel"))}
-        held["head_contrastive/nl_0/dense/kernel"] = torch.zeros(512, 128)
+        held["head_contrastive/nl_0/dense/kernel"] = torch.zeros(WIDTH, 128)
         held["head_contrastive/nl_0/batch_normalization/gamma"] = torch.ones(128)
-        held["head_contrastive/nl_0/dense/kernel/Momentum"] = torch.zeros(512, 128)
+        held["head_contrastive/nl_0/dense/kernel/Momentum"] = torch.zeros(WIDTH, 128)
     else:
-        held["head_supervised/linear_layer/dense/kernel"] = torch.zeros(512, 1000)
-        held["head_supervised/linear_layer/dense/bias"] = torch.zeros(1000)
+        held["head_supervised/linear_layer/dense/kernel"] = torch.zeros(WIDTH, 10)
+        held["head_supervised/linear_layer/dense/bias"] = torch.zeros(10)
     return held
 
 
@@ -345,7 +372,7 @@ def open_clip() -> Tensors:
     image = nn.Module()
     image.trunk = resnet18()
     del image.trunk.fc
-    image.head = nn.Sequential(OrderedDict(drop=nn.Dropout(0.0), proj=nn.Linear(512, 128, bias=False)))
+    image.head = nn.Sequential(OrderedDict(drop=nn.Dropout(0.0), proj=nn.Linear(WIDTH, 128, bias=False)))
     net = nn.Module()
     net.visual, net.text = image, nn.ModuleDict({"transformer": nn.Embedding(10, 4), "proj": nn.Linear(4, 128)})
     net.logit_scale = nn.Parameter(torch.ones([]))
@@ -382,12 +409,12 @@ FORGED: dict[str, dict[str, Callable[[], Any]]] = {
     "plain": {"bare": known_encoder, "in training": lambda: in_training(known_encoder())},
     "torchvision": {
         "bare": lambda: resnet18().state_dict(),
-        "14 findings, in training": lambda: in_training(resnet18(nn.Linear(512, 14)).state_dict()),
+        "14 findings, in training": lambda: in_training(resnet18(nn.Linear(WIDTH, 14)).state_dict()),
         "no head": known_encoder,
     },
     "timm": {"with classifier": lambda: resnet18().state_dict(), "without": known_encoder},
     "moco": {
-        "v1": lambda: in_training(moco(lambda: nn.Linear(512, 128))),
+        "v1": lambda: in_training(moco(lambda: nn.Linear(WIDTH, 128))),
         "v2": lambda: in_training(moco(two_layers)),
     },
     "moco-v3": {"ResNet's": lambda: in_training(moco_v3())},
@@ -396,7 +423,7 @@ FORGED: dict[str, dict[str, Callable[[], Any]]] = {
         "in training": lambda: in_training(swav(nn.Linear(32, 30, bias=False))),
         "several prototypes": lambda: swav(many_prototypes()),
     },
-    "torchvision-module": {"14 findings, in training": lambda: in_training(wrapped(resnet18(nn.Linear(512, 14))))},
+    "torchvision-module": {"14 findings, in training": lambda: in_training(wrapped(resnet18(nn.Linear(WIDTH, 14))))},
     "pycontrast": {
         "InsDis": pycontrast,
         "InfoMin": lambda: pycontrast(momentum=True),
@@ -433,7 +460,7 @@ def tensors_of(content: dict[str, Any], naming: str = "plain") -> dict[str, Any]
     """The tensors of a forged file, by their names in the file, from where the naming says they are."""
     if naming == "byol":
         return {f"{part}.{module}.{name}": array for part, modules in content.items()
-                for module, held in modules.items() for name, array in held.items()}  # fmt: skip
+                for module, arrays in modules.items() for name, array in arrays.items()}  # fmt: skip
     for key in filter(None, NAMINGS[naming].inside.split(".")):
         content = content[key]
     return content.get("state_dict", content)

@@ -5,11 +5,13 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-import torchvision
 from forged import (
+    DEEPER_NET,
     FORGED,
+    NET,
     VITS_ALONE,
     WRITERS,
+    NarrowResNet,
     byol,
     container_of,
     drawn,
@@ -21,6 +23,7 @@ from forged import (
     tensors_of,
     write,
 )
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from benchmark.errors import BenchmarkError
 from benchmark.zoo.backbone import load_encoder
@@ -69,7 +72,7 @@ def wanted(naming) -> dict[str, torch.Tensor]:
 
 
 def entry_of(naming="plain", container=None, **fields) -> ZooEntry:
-    told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
+    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
     return ZooEntry(**{**told, "container": container or container_of(naming), "naming": naming, **fields})
 
 
@@ -87,8 +90,8 @@ def saved(tmp_path):
 
 @pytest.fixture(scope="module")
 def reference():
-    """Timm's own ResNet-18 with the known tensors, loaded by torch's own strict loader."""
-    net = timm.create_model("resnet18", num_classes=0)
+    """Timm's own network with the known tensors, loaded by torch's own strict loader."""
+    net = timm.create_model(NET, num_classes=0)
     net.load_state_dict(known_encoder(), strict=True)
     return net.eval()
 
@@ -169,10 +172,12 @@ def test_a_forged_file_gives_the_same_in_every_container(tmp_path, naming, conta
     assert report.loaded_fraction == 1.0
 
 
-@pytest.mark.parametrize("architecture", ["resnet34", "resnet50", "resnet152"])
-def test_bottlenecks_and_deeper_nets_are_renamed_to_the_last_tensor(architecture):
+@pytest.mark.parametrize(
+    ("block", "layers"), [(BasicBlock, (3, 4, 6, 3)), (Bottleneck, (3, 8, 36, 3))], ids=["34 layers", "152 layers"]
+)
+def test_bottlenecks_and_deeper_nets_are_renamed_to_the_last_tensor(block, layers):
     """Upstream nets of both kinds of blocks, their tensors told apart by identity: nothing is mixed up."""
-    net = getattr(torchvision.models, architecture)(weights=None)
+    net = NarrowResNet(block, layers)
     own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("fc.")}
     converted = simclr_v2(net)
     params, state = haiku(net, "byol_net/~/res_net/~/")
@@ -317,13 +322,13 @@ def test_missing_stray_and_misshapen_tensors_are_one_error_with_both_sides(saved
     head, *lines = refusal(entry_of(naming), saved(content, naming)).splitlines()
 
     assert head == (
-        f"net: net.pth does not hold exactly a resnet18 in naming '{naming}': "
+        f"net: net.pth does not hold exactly a narrow_resnet18 in naming '{naming}': "
         "1 missing, 1 stray, 1 of another shape, of 120 wanted"
     )
     assert lines == [
         " - layer1.0.conv1.weight (64, 64, 3, 3): the file lacks it",
-        f" + {prefix}layer5.weight (3, 4): resnet18 has no such tensor",
-        f" ≠ {prefix}conv1.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+        f" + {prefix}layer5.weight (3, 4): narrow_resnet18 has no such tensor",
+        f" ≠ {prefix}conv1.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in narrow_resnet18",
     ]
 
 
@@ -347,13 +352,13 @@ def test_and_so_they_are_where_names_and_layouts_differ(saved):
     assert "1 missing, 1 stray, 1 of another shape, of 120 wanted" in by_simclr[0]
     assert by_simclr[1:] == [
         missing,
-        " + net.4.blocks.7.net.0.weight (3, 4): resnet18 has no such tensor",
-        " ≠ net.0.0.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+        " + net.4.blocks.7.net.0.weight (3, 4): narrow_resnet18 has no such tensor",
+        " ≠ net.0.0.weight: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in narrow_resnet18",
     ]
     assert by_haiku[1:] == [
         missing,
-        " + online_params.res_net18/~/block_group_3/~/block_7/~/conv_0.w (5, 4, 3, 3): resnet18 has no such tensor",
-        " ≠ online_params.res_net18/~/initial_conv.w: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+        " + online_params.res_net18/~/block_group_3/~/block_7/~/conv_0.w (5, 4, 3, 3): narrow_resnet18 has no such tensor",
+        " ≠ online_params.res_net18/~/initial_conv.w: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in narrow_resnet18",
     ]
 
 
@@ -370,9 +375,12 @@ def test_a_wrong_file_becomes_no_encoder_in_either_form(saved, form):
     ("change", "line"),
     [
         (lambda t: t.pop("bn1.running_var"), " - bn1.running_var (64,): the file lacks it"),
-        (lambda t: t.update(fc=torch.zeros(2)), " + fc (2,): resnet18 has no such tensor"),
+        (lambda t: t.update(fc=torch.zeros(2)), " + fc (2,): narrow_resnet18 has no such tensor"),
         (lambda t: t.update({"bn9.num_batches_tracked": torch.tensor(1)}), " + bn9.num_batches_tracked ()"),
-        (lambda t: t.update({"bn1.bias": torch.zeros(64, 1)}), " ≠ bn1.bias: (64, 1) in the file, (64,) in resnet18"),
+        (
+            lambda t: t.update({"bn1.bias": torch.zeros(64, 1)}),
+            " ≠ bn1.bias: (64, 1) in the file, (64,) in narrow_resnet18",
+        ),
     ],
 )
 def test_one_wrong_tensor_is_enough(saved, change, line):
@@ -386,7 +394,7 @@ def test_one_wrong_tensor_is_enough(saved, change, line):
 
 
 def test_a_file_of_another_architecture_is_refused_with_the_first_of_many_lines(saved):
-    lines = refusal(entry_of(architecture="resnet34"), saved(known_encoder())).splitlines()
+    lines = refusal(entry_of(architecture=DEEPER_NET), saved(known_encoder())).splitlines()
 
     assert "80 missing, 0 stray, 0 of another shape" in lines[0]  # 8 blocks more, of 2 convolutions and 2 x 4 of norms
     assert len(lines) == 14
@@ -396,7 +404,7 @@ def test_a_file_of_another_architecture_is_refused_with_the_first_of_many_lines(
 def test_a_plain_naming_does_not_overlook_a_classifier(saved):
     message = refusal(entry_of("plain"), saved(resnet18().state_dict()))
 
-    assert " + fc.weight (1000, 512): resnet18 has no such tensor" in message
+    assert " + fc.weight (10, 64): narrow_resnet18 has no such tensor" in message
 
 
 @pytest.mark.parametrize(
@@ -441,8 +449,8 @@ def test_fresh_in_the_entry_excuses_by_name_and_lowers_the_share(saved, form):
     assert set(report.random) == {n for n in known.keys() - tensors.keys() if "num_batches" not in n}
     assert report.num_loaded == len(tensors)
     assert report.loaded_fraction == held / sum(t.numel() for t in weights.values())
-    assert 0.2 < report.loaded_fraction < 0.3  # three quarters of a ResNet-18 are its last stage
-    fresh = own_names(build_encoder("resnet18", form, seed=5), form)
+    assert 0.7 < report.loaded_fraction < 0.8
+    fresh = own_names(build_encoder(NET, form, seed=5), form)
     wanted = {n: tensors.get(n, fresh[n]) for n in known}
     assert_same(wanted, own_names(encoder, form))
 

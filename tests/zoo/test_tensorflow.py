@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 import torch
-from forged import FORGED, known_encoder, write
+from forged import FORGED, NET, known_encoder, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensor_bundles import (
@@ -129,7 +129,7 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
     content["base_model/conv2d_20/kernel"] = torch.zeros(1, 1, 2, 5)
     content["base_model/conv2d/kernel"] = torch.zeros(7, 7, 1, 64)
     write("simclr-tf", content, tmp_path / "net.zip")
-    told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
+    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
 
     with pytest.raises(BenchmarkError) as raised:
         read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
@@ -138,14 +138,14 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
     assert "1 missing, 1 stray, 1 of another shape" in head
     assert lines == [
         " - bn1.bias (64,): the file lacks it",
-        " + base_model/conv2d_20/kernel (5, 2, 1, 1): resnet18 has no such tensor",
-        " ≠ base_model/conv2d/kernel: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in resnet18",
+        " + base_model/conv2d_20/kernel (5, 2, 1, 1): narrow_resnet18 has no such tensor",
+        " ≠ base_model/conv2d/kernel: (64, 1, 7, 7) in the file, (64, 3, 7, 7) in narrow_resnet18",
     ]
 
 
 def test_what_is_dropped_is_dropped_by_name(tmp_path):
     write("simclr-tf", FORGED["simclr-tf"]["pretrained"](), tmp_path / "net.zip")
-    told = {"name": "net", "family": "ssl", "architecture": "resnet18", "licence": "CC0", "cite": "nobody"}
+    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
 
     _, report = read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
 

@@ -3,7 +3,6 @@
 import argparse
 import gzip
 import io
-import os
 import pickle
 import random
 import sys
@@ -25,16 +24,6 @@ from benchmark.zoo.unpack import CONTAINERS, Arrays, unpack
 
 NOISE = random.Random(0).randbytes(3000)
 TENSORS = {f"layer{n}.weight": torch.full((3, 4), float(n)) for n in range(4)}
-
-
-class Command:
-    """Pickled, it is a command that unpickling runs."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self):
-        return os.system, (self.command,)
 
 
 def torch_file(content, **how) -> bytes:
@@ -111,38 +100,6 @@ def test_what_lies_beside_the_tensors_is_told_by_name(tmp_path):
     assert arrays.other_contents == ["epoch", "optimizer", "version"]
 
 
-COMMANDS = [
-    lambda command: pickle.dumps(command, protocol=0),
-    lambda command: pickle.dumps({"epoch": 3, "extra": command}, protocol=2),
-    torch_file,
-    lambda command: torch_file({**TENSORS, "extra": command}),
-    lambda command: torch_file({"state_dict": TENSORS, "extra": command}),
-    lambda command: torch_file({**TENSORS, "extra": command}, _use_new_zipfile_serialization=False),
-    lambda command: zip_file(**{"data.pkl": pickle.dumps(command, protocol=2), "version": b"3"}),
-]
-
-
-@pytest.mark.parametrize("write", COMMANDS)
-def test_a_command_in_a_file_is_refused_by_name_and_does_not_run(tmp_path, write):
-    ran = tmp_path / "ran"
-    path = written(tmp_path, write(Command(f"touch {ran}")))
-
-    message = refusal(path)
-
-    assert not ran.exists()
-    assert "refused, it names code that loading it would run (posix.system): ask its authors" in message
-
-
-@pytest.mark.parametrize("write", COMMANDS)
-def test_nor_does_it_run_from_a_file_that_is_called_safetensors(tmp_path, write):
-    ran = tmp_path / "ran"
-    path = written(tmp_path, write(Command(f"touch {ran}")))
-
-    refusal(path, "safetensors")
-
-    assert not ran.exists()
-
-
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
@@ -157,15 +114,6 @@ def test_what_could_be_read_only_by_running_it_is_refused_as_that(tmp_path, cont
 
     assert f"refused, {kind}" in message
     assert "can be read only by running it" in message
-
-
-def test_the_command_of_these_files_would_run_if_it_were_unpickled(tmp_path):
-    """So that the test above can fail."""
-    ran = tmp_path / "ran"
-
-    pickle.loads(pickle.dumps(Command(f"touch {ran}")))  # noqa: S301 - our own, and harmless
-
-    assert ran.exists()
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -174,7 +174,9 @@ def test_what_is_forgotten_is_not_here(shelf, weights):
     assert kept(weights) == []
 
 
-@pytest.mark.parametrize("work", ["fetch(entry, weights)", "import_weight_file(entry, Path(os.environ['OWN']), weights)"])
+@pytest.mark.parametrize(
+    "work", ["fetch(entry, weights)", "import_weight_file(entry, Path(os.environ['OWN']), weights)"]
+)
 def test_killed_at_any_step_it_leaves_no_file_that_passes_for_another(shelf, weights, tmp_path, work):
     """A process is killed before each of its steps on the disk in turn, where a file with a pin and a cut download of
     an older version lay already. What is left is found with its own digest or not at all, and the same call ends
@@ -258,7 +260,9 @@ def small_disk(weights):
     return mounted
 
 
-@pytest.mark.parametrize("work", ["fetch(entry, weights)", "import_weight_file(entry, Path(os.environ['OWN']), weights)"])
+@pytest.mark.parametrize(
+    "work", ["fetch(entry, weights)", "import_weight_file(entry, Path(os.environ['OWN']), weights)"]
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing_under_the_final_name(shelf, weights, small_disk, tmp_path, work):
     """With room again, the same call ends well."""
     own = tmp_path / "own.pth"

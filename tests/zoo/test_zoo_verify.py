@@ -86,7 +86,7 @@ def test_a_trained_net_passes_with_all_that_was_seen(trained, admitted, weights)
 
 
 @pytest.mark.parametrize("architecture", [SMALL, "test_vit", "test_efficientnet", "test_convnext"])
-@pytest.mark.parametrize("seed", [0, 1, 77])
+@pytest.mark.parametrize("seed", [1, 77])
 def test_a_file_of_fresh_weights_is_doubted_whatever_their_seed(admitted, weights, architecture, seed):
     """Seed 1 is one that it is compared with; the account of such a file is without fault."""
     entry = entry_of(architecture=architecture)
