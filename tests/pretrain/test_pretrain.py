@@ -179,7 +179,7 @@ def test_micle_beats_its_own_start_where_bags_tell_what_images_alone_do_not(work
         images_of_folder(tmp_path / "bags"),
         "micle",
         "folder",
-        recipe={"steps": 300, "batch_size": 32, "views": "crops", "optimizer": "adam", "learning_rate": 0.008},
+        recipe={"steps": 120, "batch_size": 32, "views": "crops", "optimizer": "adam", "learning_rate": 0.008},
     )
     before = knn(job._encoder())
     entry = job.run()
