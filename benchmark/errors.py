@@ -34,7 +34,7 @@ def install_extra(extra: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown `name`: the nearest known names, or all of them where few."""
+    """Returns the end of a sentence about an unknown `name`: the nearest known names, or all of them where few."""
     known = sorted(shortened(k) for k in islice(known, MAX_COMPARED))
     lowered = {k.lower(): k for k in known}
     name = shortened(name)

@@ -1,6 +1,6 @@
-"""Files: written whole or not at all, digested, and where they lie.
+"""Files: written atomically, read safely, digested.
 
-Nothing below `Places` knows a path of its own: verbs and tests hand one down.
+Only `benchmark.workspace` knows where files lie: verbs and tests hand paths down.
 """
 
 import errno
@@ -29,12 +29,12 @@ class DiskFullError(TemporaryError):
 
 
 def temporary_error_of(error: OSError) -> TemporaryError:
-    """What the operating system refused (no permission, a read-only or broken disk), in one line."""
+    """Returns what the operating system refused (no permission, a read-only or broken disk), in one line."""
     return TemporaryError(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
 
 
-LARGEST_YAML = 4_000_000  # bytes, and letters with all aliases written out; the shipped zoo has 23,000
-DEEPEST_YAML = 60
+MAX_YAML_SIZE = 4_000_000  # bytes, and letters with all aliases written out; the shipped zoo has 23,000
+MAX_YAML_DEPTH = 60
 _ENDLESS_NUMBER = re.compile(r"[-+.:_0-9a-fA-FxXoO]{400,}")
 _OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[
@@ -53,8 +53,8 @@ def from_yaml(path: Path) -> Any:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if path.stat().st_size > LARGEST_YAML:
-            raise ValueError(f"{path.stat().st_size:,} bytes, wanted at most {LARGEST_YAML:,}")
+        if path.stat().st_size > MAX_YAML_SIZE:
+            raise ValueError(f"{path.stat().st_size:,} bytes, wanted at most {MAX_YAML_SIZE:,}")
         text = path.read_text(encoding="utf-8")
         _check_yaml(yaml.parse(text, Loader=loader))
         return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
@@ -89,17 +89,17 @@ def _check_yaml(events: Iterator[Any]) -> None:
             if _ENDLESS_NUMBER.fullmatch(event.value):
                 raise ValueError(f"a number of {len(event.value):,} digits")
         elif kind == "AliasEvent":
-            count += letters.get(anchor, LARGEST_YAML)
+            count += letters.get(anchor, MAX_YAML_SIZE)
         count += 1
-        if count > LARGEST_YAML or len(opened) > DEEPEST_YAML:
+        if count > MAX_YAML_SIZE or len(opened) > MAX_YAML_DEPTH:
             raise ValueError(
-                f"more than {LARGEST_YAML:,} letters, aliases written out, or nested more than {DEEPEST_YAML} deep"
+                f"more than {MAX_YAML_SIZE:,} letters, aliases written out, or nested more than {MAX_YAML_DEPTH} deep"
             )
 
 
 @contextmanager
 def space_for(path: Path, left: str = "") -> Iterator[None]:
-    """Turn a full disk met inside into one line (DiskFull) that names `path` and says what is `left` there."""
+    """Raises DiskFullError, with `path` and what is `left` there, where the disk becomes full inside."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch raises a RuntimeError on top of the file's own error
@@ -107,7 +107,7 @@ def space_for(path: Path, left: str = "") -> Iterator[None]:
         if number in _OUT_OF_SPACE:
             what = "quota reached" if number == errno.EDQUOT else "disk full"
             message = (
-                f"{what} while writing {path}{': ' * bool(left)}{left}; free some space or point BENCHMARK_HOME (caches) or "
+                f"{what} while writing {path}{f': {left}' if left else ''}; free some space or point BENCHMARK_HOME (caches) or "
                 "--results (records) at another disk, then give the same command again"
             )
             raise DiskFullError(message) from error
@@ -116,7 +116,7 @@ def space_for(path: Path, left: str = "") -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary neighbour of `path`; it becomes `path` only if the block ends well.
+    """Yields a temporary file next to `path`, which becomes `path` only if the block ends well.
 
     The content is on the disk before the name is: after a power cut there is the old file or the new one. What is
     cheaper to lose than to wait for, and known when damaged, need not be `durable`; a killed process loses neither.
@@ -160,7 +160,7 @@ def _check_fences(path: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove temporary files whose process is gone; those of other machines when they are a day old."""
+    """Removes temporary files whose process is gone; those of other machines when they are a day old."""
     abandoned = []
     with suppress(OSError), os.scandir(folder) as entries:
         abandoned = [
@@ -186,23 +186,23 @@ def _is_abandoned(entry: os.DirEntry[str], name: re.Match[str]) -> bool:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) whole or not at all."""
+    """Writes `content` (text as UTF-8), all of it or nothing."""
     with atomic_file(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def canonical_json(value: object) -> str:
-    """The one spelling of a value that is digested: sorted keys, no blanks, no NaN."""
+    """Returns the one spelling of a value that is digested: sorted keys, no blanks, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest_of(value: object) -> str:
-    """sha256, in hex, of a value's canonical JSON."""
+    """Returns the sha256, in hex, of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
-    """sha256, in hex, of a file's bytes."""
+    """Returns the sha256, in hex, of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

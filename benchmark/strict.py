@@ -1,4 +1,4 @@
-"""The base of the nouns that travel, their names, and what is wrong with a YAML entry of one, in words."""
+"""The base class of immutable data, checks of names, and messages about wrong YAML entries."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from benchmark.text import printable, shortened, shown
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LONGEST_NAME = 100  # letters: tables and figures must have room for it, and file names a hundred more
-MAX_FAULTS = 3  # that are told of one entry
+MAX_NAME_LENGTH = 100  # letters: tables and figures must have room for it, and file names a hundred more
+MAX_FAULTS = 3  # of one entry that a message lists
 NAME = re.compile(r"\w[\w .:()+-]*")
 
 
 def check_name(name: str) -> str:
     """Returns a name that may be a file's, a folder's, and stand in a table. Raises ValueError for any other."""
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"wanted a name of at most {LONGEST_NAME} letters, this has {len(name):,}")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"wanted a name of at most {MAX_NAME_LENGTH} letters, this has {len(name):,}")
     if not NAME.fullmatch(name) or name.endswith((" ", ".")):
         raise ValueError(
             "wanted a name of letters, digits and signs such as - _ . : that begins with a letter or digit"
@@ -39,12 +39,12 @@ def is_name(name: str) -> bool:
 def check_shown(name: str) -> str:
     """Returns a name of a record, from wherever it comes, that can be shown and stand in a file's name. Raises ValueError."""
     if (
-        not 0 < len(name) <= LONGEST_NAME
+        not 0 < len(name) <= MAX_NAME_LENGTH
         or printable(name) != name
         or set(name) & {"/", "\\", "\n", "\t"}
         or name[0] == "."
     ):
-        raise ValueError(f"wanted a name of 1 to {LONGEST_NAME} letters that begins with no dot and holds no slash")
+        raise ValueError(f"wanted a name of 1 to {MAX_NAME_LENGTH} letters that begins with no dot and holds no slash")
     return name
 
 
@@ -59,7 +59,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Self":
-        """A copy with other values; what was computed of the fields (a key, a digest) is computed anew for it."""
+        """Returns a copy with other values; what was computed of the fields (a key, a digest) is computed anew for it."""
         copied = super().model_copy(update=update, deep=deep)
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
@@ -67,7 +67,7 @@ class StrictModel(BaseModel):
 
 
 def explain(error: ValidationError, model: type[StrictModel]) -> str:
-    """What is wrong, in one line: every fault with its key, the value found and what was wanted."""
+    """Returns what is wrong, in one line: every fault with its key, the value found and what was wanted."""
     faults = []
     for fault in error.errors():
         place = shortened(".".join(str(part) for part in fault["loc"]))
@@ -85,7 +85,7 @@ def explain(error: ValidationError, model: type[StrictModel]) -> str:
 
 
 def _keys(model: type[StrictModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys that a model knows at a place inside it."""
+    """Returns the keys that a model knows at a place inside it."""
     inner: Any = model
     for part in place:
         field = getattr(inner, "model_fields", {}).get(part)

@@ -4,14 +4,14 @@ import re
 import reprlib
 from collections.abc import Iterable
 
-# of text from files and servers: what moves a terminal's cursor, colours it, turns the direction of writing, or cannot be
+# of text from files and servers: what moves a terminal's cursor, colors it, turns the direction of writing, or cannot be
 # encoded; line breaks and tabs may stay
 CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|[\ud800-\udfff]"
 )
-LONGEST_SHOWN = 100  # letters of a name in a message
+MAX_SHOWN_LENGTH = 100  # letters of a name in a message
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = LONGEST_SHOWN
+_SHORT.maxstring = _SHORT.maxother = MAX_SHOWN_LENGTH
 
 
 def printable(text: str) -> str:
@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:
+def shortened(text: str, longest: int = MAX_SHOWN_LENGTH) -> str:
     """Returns the text, or its beginning where it is longer than that."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

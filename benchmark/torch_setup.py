@@ -25,7 +25,7 @@ def prepare_for_torch() -> None:
 
 
 def keep_pages() -> bool:
-    """Whether the C library took the settings (glibc alone knows them)."""
+    """Returns whether the C library took the settings (glibc alone knows them)."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""Where things lie: the project, results, the user's own files, data sets. Only here are such paths made."""
+"""The folders of the project, the results, the user's own files and the data sets. Only this module makes such paths."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
-    """Where things lie. `project` holds model_zoo.yaml, tasks/ and results/published (read only);
+    """The folders that a run reads and writes. `project` holds model_zoo.yaml, tasks/ and results/published (read only);
     `results` is what runs write; `home` keeps what is costly to make again (weights, pixels) and the user's own
-    zoo, tasks and splits; `data` holds the official data sets, one folder each (None: not told).
+    zoo, tasks and splits; `data` holds the official data sets, one folder each (None: not known).
     """
 
     project: Path
@@ -27,12 +27,12 @@ class Workspace:
 
     @property
     def own_tasks(self) -> Path:
-        """The user's own fact sheets, kept by `tasks add`."""
+        """The user's own fact sheets, added by `tasks add`."""
         return self.home / "tasks"
 
     @property
     def own_splits(self) -> Path:
-        """Manifests that stand for tasks' own splits, kept by `data split --use`."""
+        """Manifests that stand for tasks' own splits, chosen by `data split --use`."""
         return self.home / "splits"
 
     @property
@@ -52,7 +52,7 @@ class Workspace:
 
     @property
     def features(self) -> Path:
-        """What frozen encoders gave, kept as long as nobody deletes it."""
+        """Features that frozen encoders gave; nobody but the user deletes them."""
         return self.home / "features"
 
     @property
@@ -74,26 +74,27 @@ def find_workspace(
     environment: Mapping[str, str] = os.environ,
     here: Path | None = None,
 ) -> Workspace:
-    """Places by this order: what is given, the BENCHMARK_* variables, a checkout around `here`, the installed package.
+    """Returns the workspace; each folder is the first of: what is given, the BENCHMARK_* variables, a checkout
+    around `here`, the installed package.
 
     Raises BenchmarkError where a given project folder lacks model_zoo.yaml or tasks/.
     """
     here = here or Path.cwd()
-    told = project or _path(environment.get("BENCHMARK_PROJECT"))
-    if told is not None:
-        if not _is_project(told):
-            raise BenchmarkError(f"{told} is not a project folder: wanted model_zoo.yaml and tasks/ in it")
-        found = told
+    given = project or _path(environment.get("BENCHMARK_PROJECT"))
+    if given is not None:
+        if not _is_project(given):
+            raise BenchmarkError(f"{given} is not a project folder: wanted model_zoo.yaml and tasks/ in it")
+        found = given
     else:
         package = Path(__file__).parent
         around = next((p for p in (here, *here.parents) if _is_project(p)), None)
         found = around or (package.parent if _is_project(package.parent) else package / "shipped")
     # an installed wheel's own folder is no place to write results
-    beside = here if found == Path(__file__).parent / "shipped" else found
+    parent = here if found == Path(__file__).parent / "shipped" else found
     default_home = Path(environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     return Workspace(
         project=found.resolve(),
-        results=(results or _path(environment.get("BENCHMARK_RESULTS")) or beside / "results").resolve(),
+        results=(results or _path(environment.get("BENCHMARK_RESULTS")) or parent / "results").resolve(),
         home=(_path(environment.get("BENCHMARK_HOME")) or default_home / "medical-transfer-benchmark").resolve(),
         data=_resolved(data or _path(environment.get("BENCHMARK_DATA"))),
     )

@@ -36,7 +36,7 @@ class CellSummary:
     def of(cls, record: RunRecord) -> "CellSummary":
         """Returns the summary of a record."""
         cell = record.cell
-        names = {"task": cell.task, "model": cell.model, "protocol": cell.protocol, "title": cell.title}
+        names: dict[str, Any] = {"task": cell.task, "model": cell.model, "protocol": cell.protocol, "title": cell.title}
         facts = {name: getattr(record, name) for name in ("key", "status", "attempt", "finished", "error", "judging")}
         return cls(**names, **facts, notes=record.notes if record.status == "failed" else [])
 

@@ -25,7 +25,7 @@ KEY = "benchmark.key"
 
 
 def open_tracker(where: str) -> Tracker:
-    """Runs in the store `where`."""
+    """Returns a tracker that logs to the store `where`."""
     for name in ("mlflow", "alembic"):  # they would write between the bars, of migrations of a database just made
         logging.getLogger(name).setLevel(logging.WARNING)
     uri: str | None = where or None
@@ -52,8 +52,8 @@ class _Runs:
         tags = {KEY: cell.key, "data": cell.data, "task": cell.task, "model": cell.model}
         run = self.client.create_run(self.experiment, run_name=run_name(cell), tags=tags)
         self.runs[cell.key] = run.info.run_id
-        told = [Param(_plain(name), str(fact)) for name, fact in facts_of(cell).items()]
-        self.client.log_batch(self.runs[cell.key], params=told)
+        params = [Param(_plain(name), str(fact)) for name, fact in facts_of(cell).items()]
+        self.client.log_batch(self.runs[cell.key], params=params)
 
     def epoch(self, key: str, epoch: int, values: dict[str, float]) -> None:
         self._log(key, epoch, values)
@@ -70,10 +70,10 @@ class _Runs:
 
     def _log(self, key: str, step: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())
-        told = [Metric(_plain(name), value, now, step) for name, value in values.items()]
-        self.client.log_batch(self.runs[key], metrics=told)
+        metrics = [Metric(_plain(name), value, now, step) for name, value in values.items()]
+        self.client.log_batch(self.runs[key], metrics=metrics)
 
 
 def _plain(name: str) -> str:
-    """A name that every MLflow store takes."""
+    """Returns the name with the signs that every MLflow store takes."""
     return re.sub(r"[^\w\-. /]", "_", name)

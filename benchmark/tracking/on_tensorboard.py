@@ -1,4 +1,4 @@
-"""TensorBoard: one folder of event files per cell, DIR/<task>/<model>/seed-<n>-<key>; `runs/` where no DIR is told.
+"""TensorBoard: one folder of event files per cell, DIR/<task>/<model>/seed-<n>-<key>; `runs/` without a DIR.
 
 Written with the `tensorboard` package alone, without torch. A resumed cell adds a file to its folder.
 """
@@ -19,7 +19,7 @@ from benchmark.tracking.trackers import Tracker
 
 
 def open_tracker(where: str) -> Tracker:
-    """Runs under the folder `where`."""
+    """Returns a tracker that writes under the folder `where`."""
     return _EventFiles(Path(where or "runs").expanduser())
 
 
@@ -63,6 +63,6 @@ def _scalars(values: dict[str, float]) -> Any:
 def _ended(status: int) -> Any:
     # what tensorboard's own summary of it would be, whose module needs tensorflow
     ended = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-    told = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=ended))
-    value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=told, tensor=metadata.NULL_TENSOR)
+    summary_metadata = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=ended))
+    value = Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=summary_metadata, tensor=metadata.NULL_TENSOR)
     return Summary(value=[value])

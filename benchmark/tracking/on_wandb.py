@@ -1,7 +1,7 @@
 """Weights & Biases: one run per cell, its id the cell's key, in the project medical-transfer-benchmark.
 
 WHERE is a folder for wandb's files (`wandb/` is made in it), or the URL of a server. Offline unless such a URL or
-WANDB_MODE=online asks for more: nothing leaves the machine unasked, and no key is asked for; `wandb sync` sends the runs
+WANDB_MODE=online asks for more: by default nothing leaves the machine, and no key is needed; `wandb sync` sends the runs
 later, and joins those of one id. Neither code nor the state of git nor the terminal's text is recorded.
 """
 
@@ -19,7 +19,7 @@ from benchmark.tracking.trackers import Tracker
 
 
 def open_tracker(where: str) -> Tracker:
-    """Runs in the folder, or on the server, `where`."""
+    """Returns a tracker that logs to the folder, or the server, `where`."""
     settings: dict[str, Any] = {
         "silent": True,
         "console": "off",

@@ -1,6 +1,6 @@
 """Logging of a run, as it goes, to TensorBoard, MLflow or Weights & Biases; off unless `--track` asks for it.
 
-A tracker hears the scheduler's events in the parent process, in a thread of its own: one that is slow or fails (one
+A tracker receives the scheduler's events in the parent process, in a thread of its own: one that is slow or fails (one
 warning line, then it is off) neither delays nor harms the run, and no record depends on it. Each cell is a run, known by
 the cell's key; a resumed cell continues its run. `TRACKERS` names the modules; each has `open_tracker(where)`.
 """
@@ -12,15 +12,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Protocol
 
 from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError, did_you_mean, install_extra
+from benchmark.events import Event, EventKind
 from benchmark.text import first_few, plural
 
-Event = dict[str, Any]
-TRACKERS = {"tensorboard": "benchmark.tracking.on_tensorboard", "mlflow": "benchmark.tracking.on_mlflow"}
-TRACKERS["wandb"] = "benchmark.tracking.on_wandb"
+TRACKERS = {
+    "tensorboard": "benchmark.tracking.on_tensorboard",
+    "mlflow": "benchmark.tracking.on_mlflow",
+    "wandb": "benchmark.tracking.on_wandb",
+}
+_LOGGED = (EventKind.EPOCH, EventKind.DONE, EventKind.FAILED)
 LAST_SECONDS = 30.0  # for what is not yet logged, when the run has ended
 INTERRUPTED_SECONDS = 5.0
 
@@ -29,21 +33,21 @@ class Tracker(Protocol):
     """Where runs are logged. Any method may raise anything: the tracker is then off."""
 
     def begin(self, cell: Cell) -> None:
-        """Open the cell's run, or continue it."""
+        """Opens the cell's run, or continues it."""
 
     def epoch(self, key: str, epoch: int, values: dict[str, float]) -> None:
-        """Log one epoch, counted from 1: losses, learning rate, validation scores."""
+        """Logs one epoch, counted from 1: losses, learning rate, validation scores."""
 
     def end(self, key: str, scores: dict[str, float], failure: str) -> None:
-        """Log the scores on the test part, or the reason of a failure, and close the run."""
+        """Logs the scores on the test split, or the reason of a failure, and closes the run."""
 
     def close(self) -> None:
-        """Leave; runs that are open stay resumable."""
+        """Ends; runs that are open stay resumable."""
 
 
 @dataclass(kw_only=True)
-class _Line:
-    """A tracker's thread, and what it has still to log."""
+class _EventQueue:
+    """A tracker, the events that it has still to log, and what its thread does."""
 
     name: str
     cells: dict[str, Cell]
@@ -64,18 +68,18 @@ class _Line:
 
     def _take(self, event: Event, tracker: Tracker) -> None:
         kind, key = event["event"], event.get("key", "")
-        if kind not in ("epoch", "done", "failed") or key not in self.cells:
+        if kind not in _LOGGED or key not in self.cells:
             return
         # not at `started`: another process may have the cell
         if key not in self.begun:
             tracker.begin(self.cells[key])
             self.begun.add(key)
-        if kind == "epoch":
+        if kind == EventKind.EPOCH:
             values = {name: float(v) for name, v in event.items() if name not in ("event", "key", "training", "epoch")}
             tracker.epoch(key, int(event["epoch"]), values)
         else:
             scores = {name: value for name, value in event.get("scores", {}).items() if value is not None}
-            tracker.end(key, scores, event["reason"] if kind == "failed" else "")
+            tracker.end(key, scores, event["reason"] if kind == EventKind.FAILED else "")
             self.begun.discard(key)
 
 
@@ -85,7 +89,7 @@ def check_trackers(wanted: list[str]) -> None:
         name = text.partition(":")[0]
         if name not in TRACKERS:
             raise BenchmarkError(f"--track {text}: {did_you_mean(name, TRACKERS)}")
-        # a folder of that name beside us, such as wandb makes for its files, is no package
+        # a folder of that name here, such as wandb makes for its files, is no package
         if (spec := find_spec(name)) is None or spec.origin is None:
             raise BenchmarkError(f"--track {name}: it is not installed: {install_extra('track')}")
     names = [text.partition(":")[0] for text in wanted]
@@ -95,9 +99,9 @@ def check_trackers(wanted: list[str]) -> None:
 
 @contextmanager
 def tracked(wanted: list[str], cells: list[Cell], warn: Callable[[str], None]) -> Iterator[Callable[[Event], None]]:
-    """Yields what takes the scheduler's events; it never raises and never waits. `wanted`: NAME or NAME:WHERE."""
+    """Yields a function that takes the scheduler's events; it never raises and never waits. `wanted`: NAME or NAME:WHERE."""
     known = {cell.key: cell for cell in cells}
-    lines: list[_Line] = []
+    lines: list[_EventQueue] = []
 
     def tell(event: Event) -> None:
         for line in lines:
@@ -106,7 +110,7 @@ def tracked(wanted: list[str], cells: list[Cell], warn: Callable[[str], None]) -
     with ExitStack() as stack:
         for text in wanted:
             name, _, where = text.partition(":")
-            line = _Line(name=name, cells=known, warn=warn)
+            line = _EventQueue(name=name, cells=known, warn=warn)
             thread = threading.Thread(target=line.work, args=(where,), name=f"track-{name}", daemon=True)
             thread.start()
             stack.push(_leaving(line, thread))
@@ -114,7 +118,7 @@ def tracked(wanted: list[str], cells: list[Cell], warn: Callable[[str], None]) -
         yield tell
 
 
-def _leaving(line: _Line, thread: threading.Thread) -> Callable[..., None]:
+def _leaving(line: _EventQueue, thread: threading.Thread) -> Callable[..., None]:
     def leave(kind: type[BaseException] | None, _error: BaseException | None, _trace: object) -> None:
         line.events.put(None)
         thread.join(INTERRUPTED_SECONDS if kind else LAST_SECONDS)

@@ -7,7 +7,7 @@ import pytest
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import read_suite
 from benchmark.files import from_yaml
-from benchmark.strict import LONGEST_NAME
+from benchmark.strict import MAX_NAME_LENGTH
 from benchmark.tasks.registry import find_task, read_task
 from benchmark.zoo.catalog import read_zoo
 
@@ -101,7 +101,7 @@ def test_a_name_that_would_become_a_path_elsewhere_is_refused(tmp_path, name, un
     assert named != text
 
     with pytest.raises(
-        BenchmarkError, match=f"name: (wanted a name of|String should match)|at most {LONGEST_NAME} letters"
+        BenchmarkError, match=f"name: (wanted a name of|String should match)|at most {MAX_NAME_LENGTH} letters"
     ):
         read(path)
 
