@@ -29,49 +29,51 @@ class PlainTable(Table):
     def __init__(self, optional: Sequence[str] = ()) -> None:
         super().__init__(box=None)
         self.optional = optional
-        self.lines: list[list[str]] = []
+        self.lines: list[list[Text]] = []
 
     def add_row(self, *cells: Any, **options: Any) -> None:
-        """Adds a row of texts."""
-        self.lines.append([printable(str(cell)) for cell in cells])
-        super().add_row(*map(Text, self.lines[-1]), **options)
+        """Adds a row of texts; a cell may be a rich Text, which keeps its style."""
+        texts = [cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in cells]
+        self.lines.append(texts)
+        super().add_row(*texts, **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the table, a part of it, or its rows as blocks."""
         wide = options.update(max_width=10 * PIPED_WIDTH)
-        columns = {str(column.header): column for column in self.columns}
-        widths = {head: self._measure_column(console, wide, column) for head, column in columns.items()}
-        left_out: list[str] = []
-        for head in [*self.optional, ""]:
-            free = options.max_width - sum(width.minimum for name, width in widths.items() if name not in left_out)
+        heads = [str(column.header) for column in self.columns]
+        widths = [self._measure_column(console, wide, column) for column in self.columns]
+        shown = list(range(len(heads)))
+        for head in [None, *self.optional]:
+            shown = [number for number in shown if heads[number] != head]
+            free = options.max_width - sum(widths[number].minimum for number in shown)
             if free >= 0:
                 break
-            left_out.append(head)
         if free < 0:
-            yield from self._blocks()
-        elif left_out:
-            smaller = table_of(
-                *(head for head in columns if head not in left_out),
-                prose=[head for head, column in columns.items() if not column.no_wrap],
-            )
+            yield from self._blocks(heads)
+        elif len(shown) < len(heads):
+            smaller = PlainTable()
+            for number in shown:
+                smaller.add_column(Text(heads[number]), no_wrap=self.columns[number].no_wrap)
             for line in self.lines:
-                smaller.add_row(*(cell for head, cell in zip(columns, line, strict=True) if head not in left_out))
+                smaller.add_row(*(line[number] for number in shown))
             yield smaller
-            yield Text(f" left out in so narrow a window: {', '.join(left_out)}", no_wrap=True, overflow="ignore")
+            left_out = ", ".join(head for number, head in enumerate(heads) if number not in shown)
+            yield Text(f" left out in so narrow a window: {left_out}", no_wrap=True, overflow="ignore")
         else:
-            for head, column in columns.items():  # prose takes what names leave, the first such column first
-                width = min(widths[head].maximum, widths[head].minimum + free)
-                free -= width - widths[head].minimum
-                column.min_width = width - 2  # without rich's space on both sides
+            for column, width in zip(self.columns, widths, strict=True):  # the first prose takes what names leave
+                extra = min(free, width.maximum - width.minimum)
+                free -= extra
+                column.min_width = width.minimum + extra - 2  # without rich's space on both sides
             yield from super().__rich_console__(console, options)
 
-    def _blocks(self) -> Iterator[Text]:
-        heads = [str(column.header) for column in self.columns]
+    def _blocks(self, heads: list[str]) -> Iterator[Text]:
         for title, *cells in self.lines:
-            yield Text(title, no_wrap=True, overflow="ignore")
+            yield Text(title.plain, no_wrap=True, overflow="ignore")
             for head, cell in zip(heads[1:], cells, strict=True):
                 if cell:
-                    yield Text(f"  {head}: {cell}", no_wrap=True, overflow="ignore")
+                    line = Text.assemble(f"  {' '.join(head.split())}: ", cell)
+                    line.no_wrap, line.overflow = True, "ignore"
+                    yield line
 
 
 class PlainConsole(Console):
@@ -85,7 +87,7 @@ class PlainConsole(Console):
 
 
 def table_of(*heads: str, prose: Collection[str] = (), optional: Sequence[str] = ()) -> PlainTable:
-    """Returns an empty table with these column heads, all different. Only the columns in `prose` may be broken into lines,
+    """Returns an empty table with these column heads. Only the columns in `prose` may be broken into lines,
     between words; those in `optional` are left out where the terminal is too narrow, the first first.
     """
     table = PlainTable(optional)

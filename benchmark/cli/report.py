@@ -1,12 +1,16 @@
 """`benchmark report`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from benchmark.cli.options import Models, Project, Results, SuiteFile, SuiteName, Tasks, one_suite
-from benchmark.text import first_few
+from benchmark.text import first_few, printable
+
+if TYPE_CHECKING:
+    from benchmark.cli.console import PlainTable
+    from benchmark.reporting.table_writers import PrintedTable
 
 
 def report(
@@ -56,7 +60,6 @@ def report(
     from benchmark.api.report import list_paper_parts
     from benchmark.api.report import report as write_report
     from benchmark.cli.console import out
-    from benchmark.reporting.table_writers import terminal_of
 
     suite = one_suite(suite_file, suite)
     if suite and "list" in (*(table or ()), *(figure or ())):
@@ -92,3 +95,21 @@ def report(
     if made.suite and made.suite.tables and made.rows is not None:
         names = ", ".join(made.suite.tables)
         typer.echo(f"tables of the paper: benchmark report --suite {suite} --table all (or {names})")
+
+
+def terminal_of(printed: "PrintedTable") -> "PlainTable":
+    """Returns a table for the terminal; heads have as many lines as there are levels."""
+    from rich.style import Style
+    from rich.text import Text
+
+    from benchmark.cli.console import table_of
+
+    heads = ["\n".join(dict.fromkeys(filter(None, path))) for path in printed.columns]
+    table = table_of(*printed.stub, *heads)
+    for line in printed.lines:
+        cells = [
+            Text.assemble(*((printable(s.text), Style(bold=s.bold, underline=s.underlined)) for s in spans))
+            for spans in line.cells
+        ]
+        table.add_row(*line.heads, *cells)
+    return table

@@ -93,7 +93,7 @@ def plan(
         "failed",
         "pending",
         "estimate",
-        optional=["train / val / test"],
+        optional=["train / val / test", "failed"],
     )
     for row in planned.rows:
         estimate = "weights not here" if row.model in planned.lacking else _duration(row.hours) if row.pending else ""

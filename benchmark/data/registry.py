@@ -95,6 +95,10 @@ def read_index(task: TaskSpec, data: Path | None) -> Index:
         )
     root = (data or Path()) / task.root
     try:
+        if not root.is_dir() and data is not None and data.resolve().name == Path(task.root).name:
+            raise BenchmarkError(
+                f"{task.name}: {data} is the data set's own folder: give its parent folder, {data.resolve().parent}"
+            )
         if not root.is_dir():
             raise BenchmarkError(
                 f"{task.name}: no folder {task.root}/ in {data}: {task.get or 'the fact sheet names another root'}"

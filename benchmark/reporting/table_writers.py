@@ -1,4 +1,4 @@
-r"""A printed table -> Markdown, LaTeX and the terminal: heads in levels, rows in lines, marks that each form can show.
+r"""A printed table -> Markdown and LaTeX: heads in levels, rows in lines, marks that each form can show.
 
 LaTeX is booktabs' (Fear 2005, rules above, between and below, none upright); a file compiles by itself and can be read
 into a paper with \input, which then needs the packages booktabs and graphicx.
@@ -10,9 +10,6 @@ import unicodedata
 from dataclasses import dataclass
 
 import pandas as pd
-from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 
 from benchmark.text import printable
 
@@ -94,25 +91,6 @@ def _marked(span: Span) -> str:
     text = _plain(span.text)
     text = f"<u>{text}</u>" if span.underlined else text
     return f"**{text}**" if span.bold else text
-
-
-def terminal_of(table: PrintedTable) -> Table:
-    """Returns a table for rich to print; heads have as many lines as there are levels."""
-    printed = Table(box=None)
-    for head in table.stub:
-        printed.add_column(Text(printable(head)), overflow="fold")
-    for path in table.columns:
-        printed.add_column(Text(printable("\n".join(dict.fromkeys(filter(None, path))))), overflow="fold")
-    for line in table.lines:
-        printed.add_row(*(Text(printable(head)) for head in line.heads), *(_styled(cell) for cell in line.cells))
-    return printed
-
-
-def _styled(cell: Content) -> Text:
-    text = Text()
-    for span in cell:
-        text.append(printable(span.text), Style(bold=span.bold, underline=span.underlined))
-    return text
 
 
 # inside a paper, \documentclass is an error by then, so that nothing but the table is read

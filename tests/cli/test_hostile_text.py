@@ -20,9 +20,10 @@ from benchmark.api.progress import bytes_bar
 from benchmark.cell import Weights
 from benchmark.checksums import write_json
 from benchmark.cli.console import out, table_of
+from benchmark.cli.report import terminal_of
 from benchmark.errors import BenchmarkError
 from benchmark.reporting.figures.style import image_bytes, styled, wrapped
-from benchmark.reporting.table_writers import Line, PrintedTable, Span, frame_csv, latex_of, markdown_of, terminal_of
+from benchmark.reporting.table_writers import Line, PrintedTable, Span, frame_csv, latex_of, markdown_of
 from benchmark.text import first_few, printable, shown
 
 HOSTILE = ["[/]", "[bold red]x", ":warning:", "\x1b[31mred\x1b]0;owned\x07", "a\u202eb", "a\x9bb", "\ud800", "\x00"]

@@ -80,6 +80,15 @@ def test_every_wrong_name_is_told_at_once_with_what_was_meant(cli, models, named
         assert text in ran.err
 
 
+def test_a_data_sets_own_folder_is_not_the_data_folder(cli, workspace):
+    folder = workspace.data / "Shenzhen"
+
+    ran = cli("plan", "--models", "scratch:resnet18", "--tasks", "TXC", "--data", str(folder))
+
+    assert ran.code == 2
+    assert f"give its parent folder, {workspace.data}" in ran.err
+
+
 def test_names_are_completed_at_the_end_of_a_list():
     assert complete_models("imagenet,swa") == ["imagenet,swav"]
     assert "TXC" in complete_tasks("T")
