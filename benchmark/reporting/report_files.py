@@ -60,7 +60,7 @@ def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bib
     tables = printed_tables(data, rows)
     answers = "".join(f"{answer}\n\n" for answer in block_answers(rows))
     files = {
-        "report.html": page(data, rows, figures=figures, bibtex=bibtex),
+        "report.html": page(data, rows, figures=figures, bibtex=bibtex, latex=latex_of(*tables)),
         "table.md": (answers + markdown_of(*tables) + "".join(f"\n{line}\n" for line in notes)).encode(),
         "table.tex": latex_of(*tables).encode(),
         "table.csv": frame_csv(rows).encode(),

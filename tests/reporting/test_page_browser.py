@@ -257,6 +257,32 @@ def test_nothing_is_wider_than_a_narrow_screen(opened, width):
     assert page.evaluate("(d => d.scrollWidth - d.clientWidth)(document.querySelector('dialog'))") == 0
 
 
+def test_a_phone_shows_cards_with_the_score_and_a_menu_of_the_sections(opened):
+    page = opened(viewport={"width": 360, "height": 740})
+    for cell in page.locator("#board tbody tr").all()[:3]:
+        score = cell.locator("td").nth(3).bounding_box()
+        assert 0 <= score["x"] < score["x"] + score["width"] <= 360
+        assert score["y"] - cell.bounding_box()["y"] < 20
+
+    page.get_by_role("button", name="Contents").click()
+    page.get_by_role("link", name="Reproduce").click()
+
+    page.locator("#contents").filter(has_text="Reproduce").wait_for()
+    assert page.get_by_role("link", name="Terms").is_hidden()
+
+
+def test_the_contents_follow_and_times_are_local(opened):
+    page = opened(timezone_id="Asia/Tokyo", locale="en-US")
+    assert page.locator("#sections a[aria-current]").count() == 0
+    page.locator("#sources").evaluate("node => node.scrollIntoView({behavior: 'instant'})")
+
+    page.locator("#sections a[aria-current]").filter(has_text="Sources").wait_for()
+    page.locator("#board tbody a", has_text="swav").first.click()
+    assert page.get_by_role("dialog").get_by_text("Jan 1, 2026, 9:00 AM").count() == 5
+    page.get_by_role("button", name="Copy link").click()
+    assert page.get_by_role("dialog").get_by_text("report.html#cell/").is_visible()
+
+
 def test_paper_has_everything_open_and_no_tools(opened):
     page = opened(color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")

@@ -4,20 +4,20 @@ const HEADS = { timings: 'seconds', images_per_second: 'images/s', peak_memory_g
 
 function runsOf(cell) {
   const names = data().run;
-  return cell.runs.map((values) => Object.fromEntries(names.map((name, place) => [name, values[place]])));
+  return cell.runs.map((values) => Object.fromEntries(names.map((name, index) => [name, values[index]])));
 }
 
 const runName = (run) => `seed ${run.seed}` + (isKnown(run.fold) ? `, fold ${run.fold}` : '');
-const epochsOf = (run) => run.epochs || run[run.loss.length ? 'loss' : 'validation'].map((_, place) => place + 1);
+const epochsOf = (run) => run.epochs || run[run.loss.length ? 'loss' : 'validation'].map((_, index) => index + 1);
 
 function plots(block, model, cell, runs) {
   const sets = [[model, runs.map((run) => run.score), cell.summary.mean, cell.summary.sd, true]];
-  const held = model === block.baseline ? null : block.cells[block.baseline];
-  if (held && isKnown(held.summary.mean)) {
-    sets.push([`${block.baseline} (baseline)`, runsOf(held).map((run) => run.score), held.summary.mean, held.summary.sd, false]);
+  const baseline = model === block.baseline ? null : block.cells[block.baseline];
+  if (baseline && isKnown(baseline.summary.mean)) {
+    sets.push([`${block.baseline} (baseline)`, runsOf(baseline).map((run) => run.score), baseline.summary.mean, baseline.summary.sd, false]);
   }
-  const shown = [];
-  const add = (title, svg) => shown.push(make('figure', {}, svg, make('figcaption', {}, title)));
+  const figures = [];
+  const add = (title, svg) => figures.push(make('figure', {}, svg, make('figcaption', {}, title)));
   if (isKnown(cell.summary.mean)) add(`Runs, ${block.metric}`, dots(sets, `Scores of the runs of ${model}`));
   for (const [name, title] of [['loss', 'Validation loss'], ['validation', `Validation ${block.metric}`]]) {
     const lines = runs.filter((run) => run[name].length).map((run) => ({
@@ -25,21 +25,21 @@ function plots(block, model, cell, runs) {
     }));
     if (lines.length) add(`${title}, each run`, curves(lines, `${title} of ${model} by epoch, ${lines.length} runs`));
   }
-  return make('div', { class: 'plots' }, shown);
+  return make('div', { class: 'plots' }, figures);
 }
 
 function headline(block, cell, runs) {
   const { mean, sd, difference, low, high, p } = cell.summary;
-  const told = [[`${spread(mean, sd)}`, `100 × ${block.metric}, mean ± sd`], [String(runs.filter((run) => isKnown(run.score)).length), 'scored runs']];
+  const figures = [[`${spread(mean, sd)}`, `100 × ${block.metric}, mean ± sd`], [String(runs.filter((run) => isKnown(run.score)).length), 'scored runs']];
   if (isKnown(difference)) {
-    told.push([signed(difference), `from ${block.baseline}` + (isKnown(low) ? ` [${signed(low)}, ${signed(high)}]` : '')]);
-    told.push([pValue(p), `p, not corrected: ${data().test}`]);
+    figures.push([signed(difference), `from ${block.baseline}` + (isKnown(low) ? ` [${signed(low)}, ${signed(high)}]` : '')]);
+    figures.push([pValue(p), `p, not corrected: ${data().test}`]);
   }
   if (isKnown(cell.summary.replicates_low)) {
     const { replicates_difference: drawn, replicates_low: from, replicates_high: to, by } = cell.summary;
-    told.push([signed(drawn), `over test sets drawn anew by ${by} [${signed(from)}, ${signed(to)}]`]);
+    figures.push([signed(drawn), `over test sets drawn anew by ${by} [${signed(from)}, ${signed(to)}]`]);
   }
-  return make('div', { class: 'figures' }, told.map(([value, words]) => make('div', {}, make('b', {}, value), make('span', {}, words))));
+  return make('div', { class: 'figures' }, figures.map(([value, words]) => make('div', {}, make('b', {}, value), make('span', {}, words))));
 }
 
 function runTable(runs) {
@@ -50,19 +50,19 @@ function runTable(runs) {
     ['Attempt', true], ['Finished', false], ['Key', false]];
   return table('The runs', heads, runs.map((run) => [String(run.seed), ...(folds ? [number(run.fold, 0)] : []), hundredths(run.score),
     number(run.best_epoch, 0), number(run.epochs_trained, 0), run.stopped || '–', ...seconds.map((name) => number(run.timings[name], 1)),
-    number(run.images_per_second, 1), number(run.peak_memory_gb, 2), String(run.attempt), run.finished, make('code', {}, run.key)]), 'runs');
+    number(run.images_per_second, 1), number(run.peak_memory_gb, 2), String(run.attempt), make('span', { title: run.finished }, localTime(run.finished)), make('code', {}, run.key)]), 'runs');
 }
 
 function labelTable(cell) {
   const names = [...new Set(cell.labels.map(([, name]) => name))];
-  const by = new Map();
+  const byLabel = new Map();
   for (const [label, name, mean, sd, n] of cell.labels) {
-    if (!by.has(label)) by.set(label, new Map());
+    if (!byLabel.has(label)) byLabel.set(label, new Map());
     // positives are images, not a score
-    by.get(label).set(name, name === 'positives' ? number(mean, Number.isInteger(mean) ? 0 : 1) : spread(mean, sd) + (n ? ` (${n})` : ''));
+    byLabel.get(label).set(name, name === 'positives' ? number(mean, Number.isInteger(mean) ? 0 : 1) : spread(mean, sd) + (n ? ` (${n})` : ''));
   }
   return table('Scores × 100 by label, mean ± sd (runs)', [['Label', false], ...names.map((name) => [name, true])],
-    [...by].map(([label, found]) => [label, ...names.map((name) => found.get(name) ?? '–')]));
+    [...byLabel].map(([label, scores]) => [label, ...names.map((name) => scores.get(name) ?? '–')]));
 }
 
 const groupTable = (block, cell) => table(`${block.metric} × 100 by subgroup, mean ± sd (runs)`,
@@ -75,9 +75,9 @@ function facts(caption, pairs) {
 }
 
 function distinct(runs, field, list, draw) {
-  // what is told once for all runs that share it
-  const places = [...new Set(runs.map((run) => run[field]))];
-  return places.map((place) => draw(list[place], places.length > 1 ? ` of ${runs.filter((run) => run[field] === place).map(runName).join('; ')}` : ''));
+  // what several runs share is written once, with the runs that it is about where not all share it
+  const indexes = [...new Set(runs.map((run) => run[field]))];
+  return indexes.map((index) => draw(list[index], indexes.length > 1 ? ` of ${runs.filter((run) => run[field] === index).map(runName).join('; ')}` : ''));
 }
 
 function folded(title, ...inside) {
@@ -86,26 +86,29 @@ function folded(title, ...inside) {
 
 function cellBody(block, model, cell) {
   const runs = runsOf(cell), { notes, accounts, environments } = data();
-  const told = distinct(runs, 'notes', notes, (lines, whose) => lines.map((line) => make('li', {}, line + (whose && ` (${whose.trim()})`)))).flat();
+  const noteItems = distinct(runs, 'notes', notes, (lines, whose) => lines.map((line) => make('li', {}, line + (whose && ` (${whose.trim()})`)))).flat();
   const share = (account) => [account.name, `${number(100 * account.share, 2)} % of the encoder from the file; dropped: ${(account.dropped || []).join(', ') || 'nothing'}; fresh: ${(account.fresh || []).join(', ') || 'nothing'}`];
   const close = make('button', { type: 'button', id: 'close' }, 'Close');
   close.addEventListener('click', () => find('#cell').close());
+  const address = make('code', { class: 'address' }, location.href);
+  const link = make('button', { type: 'button' }, 'Copy link');
+  link.addEventListener('click', () => copyText(address));
   const phantom = block.data === 'phantom';
   return [
     make('div', { class: 'cell-head' }, make('div', {},
       make('h2', { id: 'cell-title', tabindex: -1 }, `${model} on ${block.task}`, cell.overlap ? ` ${data().overlap_mark}` : ''),
-      make('small', {}, [block.title, block.protocol, block.setting].filter(Boolean).join(', '), ' ', block.data === 'official' ? '' : make('span', { class: 'badge' }, block.data))), close),
+      make('small', {}, [block.title, block.protocol, block.setting].filter(Boolean).join(', '), ' ', block.data === 'official' ? '' : make('span', { class: 'badge' }, block.data)), address), link, close),
     phantom ? make('p', {}, make('strong', {}, 'Phantom images: these numbers say nothing about medicine.')) : '',
     cell.overlap ? make('p', {}, `${data().overlap_mark} The weights were trained on images of this task: no fair comparison.`) : '',
     headline(block, cell, runs), plots(block, model, cell, runs),
-    told.length ? make('div', {}, make('h3', {}, 'Notes'), make('ul', { class: 'notes' }, told)) : '',
+    noteItems.length ? make('div', {}, make('h3', {}, 'Notes'), make('ul', { class: 'notes' }, noteItems)) : '',
     runTable(runs),
     cell.labels.length ? folded('Scores by label', labelTable(cell)) : '',
     cell.groups.length ? folded('Scores by subgroup', groupTable(block, cell)) : '',
     folded('Recipe', facts('All hyper-parameters', Object.entries(block.recipe))),
     folded('Weights', cell.weights.map((weights) => facts(`File of ${weights.name}`, Object.entries(weights))),
       distinct(runs, 'account', accounts, (account, whose) => facts(`Account${whose}`, account.map(share)))),
-    folded('Environment', distinct(runs, 'environment', environments, (found, whose) => facts(`Environment${whose}`, Object.entries(found)))),
+    folded('Environment', distinct(runs, 'environment', environments, (environment, whose) => facts(`Environment${whose}`, Object.entries(environment)))),
     folded('Data', facts('The examples', [['data', block.data], ['digest', block.data_digest], ...Object.entries(block.examples)])),
   ];
 }
@@ -122,7 +125,7 @@ function followAddress() {
     block = Object.hasOwn(blocks, name) ? blocks[name] : undefined;
     cell = block && Object.hasOwn(block.cells, model) ? block.cells[model] : undefined;
   } catch (error) { if (!(error instanceof URIError)) throw error; }
-  if (!cell) { if (dialog.open) dialog.close(); tell(`This report has no cell ${location.hash.slice(6)}`); return; }
+  if (!cell) { if (dialog.open) dialog.close(); announce(`This report has no cell ${location.hash.slice(6)}`); return; }
   if (!dialog.open) opener = document.activeElement;
   find('#cell-body').replaceChildren(...cellBody(block, model, cell).filter((part) => part !== ''));
   if (!dialog.open) dialog.showModal();
@@ -137,11 +140,11 @@ function leaveCell() {
   if (link && link.isConnected) link.focus({ preventScroll: true });
 }
 
-let telling = 0;
-function tell(words) {
-  clearTimeout(telling);
+let announcing = 0;
+function announce(words) {
+  clearTimeout(announcing);
   find('#status').textContent = words;
-  telling = setTimeout(() => { find('#status').textContent = ''; }, 6000);
+  announcing = setTimeout(() => { find('#status').textContent = ''; }, 6000);
 }
 
 function startCells() {

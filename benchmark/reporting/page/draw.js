@@ -26,7 +26,20 @@ const number = (value, digits = 2) => isKnown(value)
 const hundredths = (value) => number(isKnown(value) ? 100 * value : null);
 const signed = (value) => (isKnown(value) ? (value >= 0 ? '+' : '') + hundredths(value) : '–');
 const spread = (mean, sd) => hundredths(mean) + (isKnown(sd) ? ` ± ${hundredths(sd)}` : '');
-function pText(p) {  // as benchmark.report.format.p_value writes it
+function localTime(text) {  // of an ISO 8601 time; what is none stays as it is
+  const time = new Date(text);
+  return Number.isNaN(time.getTime()) ? text : time.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+}
+async function copyText(element) {  // a browser may forbid the clipboard to files
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    announce('Copied');
+  } catch {
+    getSelection().selectAllChildren(element);
+    announce('Selected: copy it with your keys');
+  }
+}
+function pText(p) {  // as benchmark.reporting.format.p_value writes it
   if (!isKnown(p)) return '–';
   if (p < 0.001) return '< 0.001';
   let digits = 3;
@@ -38,8 +51,8 @@ const pValue = (p) => pText(p) + (isKnown(p) && p < SIGNIFICANT ? ' *' : '');
 function table(caption, heads, rows, kind = '') {
   // heads: [text, is a number]; the first cell of a row is its head
   const head = make('tr', {}, heads.map(([text, numeric]) => make('th', { scope: 'col', class: numeric ? 'number' : null }, text)));
-  const body = rows.map((row) => make('tr', {}, row.map((text, place) => (place === 0
-    ? make('th', { scope: 'row' }, text) : make('td', { class: heads[place][1] ? 'number' : null }, text)))));
+  const body = rows.map((row) => make('tr', {}, row.map((text, index) => (index === 0
+    ? make('th', { scope: 'row' }, text) : make('td', { class: heads[index][1] ? 'number' : null }, text)))));
   return make('div', { class: 'scroll', role: 'region', tabindex: 0, 'aria-label': caption },
     make('table', { class: kind || null }, make('caption', {}, caption),
       heads.some(([text]) => text) ? make('thead', {}, head) : '', make('tbody', {}, body)));
@@ -48,9 +61,9 @@ function table(caption, heads, rows, kind = '') {
 function ticks(low, high, wanted = 4) {
   const rough = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
-  const found = [];
-  for (let place = Math.ceil(low / step - 1e-9); place * step <= high + step * 1e-9; place += 1) found.push(place * step);
-  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+  const marks = [];
+  for (let multiple = Math.ceil(low / step - 1e-9); multiple * step <= high + step * 1e-9; multiple += 1) marks.push(multiple * step);
+  return { marks, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
 function range(values, share = 0.06) {
@@ -66,12 +79,12 @@ function dots(sets, label) {
   const known = sets.flatMap(([, scores, mean, sd]) => [...scores, mean - (sd || 0), mean + (sd || 0)].filter(isKnown).map((v) => 100 * v));
   const [low, high] = range(known);
   const x = (value) => left + ((100 * value - low) / (high - low)) * (width - 2 * left);
-  const { found, digits } = ticks(low, high, 5);
-  const axis = found.map((value) => drawn('g', {},
+  const { marks, digits } = ticks(low, high, 5);
+  const axis = marks.map((value) => drawn('g', {},
     drawn('line', { class: 'axis', x1: x(value / 100), x2: x(value / 100), y1: 0, y2: height - bottom }),
     drawn('text', { x: x(value / 100), y: height - bottom + 14, 'text-anchor': 'middle' }, withMinus(value.toFixed(digits)))));
-  const rows = sets.map(([name, scores, mean, sd, own], place) => {
-    const y = (place + 0.5) * row + 8, style = own ? 'own' : 'other';
+  const rows = sets.map(([name, scores, mean, sd, own], index) => {
+    const y = (index + 0.5) * row + 8, style = own ? 'own' : 'other';
     return drawn('g', {},
       drawn('text', { x: left, y: y - 20 }, name),
       isKnown(sd) ? drawn('line', { class: style, x1: x(mean - sd), x2: x(mean + sd), y1: y + 9, y2: y + 9, 'stroke-width': 1.5 }) : '',
@@ -90,15 +103,15 @@ function curves(lines, label) {
   const x = (epoch) => left + ((epoch - first) / (last - first || 1)) * (width - left - right);
   const y = (value) => top + ((high - value) / (high - low)) * (height - top - bottom);
   const across = ticks(low, high, 6), along = ticks(first, last === first ? first + 1 : last, 6);
-  const grid = across.found.map((value) => drawn('g', {},
+  const grid = across.marks.map((value) => drawn('g', {},
     drawn('line', { class: 'axis', x1: left, x2: width - right, y1: y(value), y2: y(value) }),
     drawn('text', { x: left - 6, y: y(value) + 4, 'text-anchor': 'end' }, withMinus(value.toFixed(across.digits)))));
-  const below = along.found.filter((epoch) => Number.isInteger(epoch) && epoch <= last).map((epoch) =>
+  const below = along.marks.filter((epoch) => Number.isInteger(epoch) && epoch <= last).map((epoch) =>
     drawn('text', { x: x(epoch), y: height - bottom + 15, 'text-anchor': 'middle' }, String(epoch)));
   const paths = lines.map((line) => {
     let path = '', pen = 'M';  // an epoch without a value breaks the line
-    line.values.forEach((value, place) => {
-      if (isKnown(value)) { path += `${pen}${x(line.epochs[place]).toFixed(1)} ${y(value).toFixed(1)}`; pen = 'L'; } else pen = 'M';
+    line.values.forEach((value, index) => {
+      if (isKnown(value)) { path += `${pen}${x(line.epochs[index]).toFixed(1)} ${y(value).toFixed(1)}`; pen = 'L'; } else pen = 'M';
     });
     const best = line.epochs.indexOf(line.best);
     return drawn('g', {}, drawn('title', {}, line.name), drawn('path', { class: 'own', d: path }),

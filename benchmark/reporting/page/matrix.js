@@ -15,19 +15,19 @@ function drawMatrix(details) {
   const rows = models.map((model, one) => make('tr', {}, make('th', { scope: 'row', title: `${model}, ${n[one]} runs` }, model),
     models.map((other, two) => {
       if (one === two) return make('td', { class: 'self', 'aria-label': 'itself' });
-      const found = at(one, two), gain = mean[one] - mean[two], sure = isKnown(found) && found < SIGNIFICANT;
+      const pairP = at(one, two), gain = mean[one] - mean[two], sure = isKnown(pairP) && pairP < SIGNIFICANT;
       const verdict = sure ? (gain > 0 ? 'better' : 'worse') : null;
-      const short = pText(found);
-      return make('td', { class: verdict, title: `${model} − ${other}: ${signed(gain)}, p ${pValue(found)}` },
+      const short = pText(pairP);
+      return make('td', { class: verdict, title: `${model} − ${other}: ${signed(gain)}, p ${pValue(pairP)}` },
         (verdict ? (gain > 0 ? '▲ ' : '▼ ') : '') + short);
     })));
   const caption = `p of ${TESTS[test]}, ${CORRECTIONS[correction]}. The family: ${family} tests, all pairs of models in this table with at least two runs each. Row minus column.`;
-  const shown = make('div', { class: 'scroll tall', role: 'region', tabindex: 0, 'aria-label': `Tests, ${find('summary', details).textContent.trim()}` },
+  const region = make('div', { class: 'scroll tall', role: 'region', tabindex: 0, 'aria-label': `Tests, ${find('summary', details).textContent.trim()}` },
     make('table', {}, make('caption', {}, caption),
       make('thead', {}, make('tr', {}, make('th', { scope: 'col' }, make('span', {}, 'Model')),
         models.map((model) => make('th', { scope: 'col', title: model }, make('span', {}, model))))),
       make('tbody', {}, rows)));
-  find('.drawn', details).replaceChildren(shown);
+  find('.drawn', details).replaceChildren(region);
   details.dataset.drawn = drawnAs;
 }
 

@@ -25,6 +25,7 @@ from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.style import FigureFiles
 from benchmark.reporting.page import overview
 from benchmark.reporting.page.cells import cells
+from benchmark.reporting.page.inline_svg import inline_svg
 from benchmark.reporting.page.leaderboard import address, in_zoo_order, leaderboard
 from benchmark.reporting.page.pairs import pairs
 from benchmark.reporting.page.results_matrix import results_matrix
@@ -34,8 +35,11 @@ HERE = Path(__file__).parent
 SCRIPTS = ("draw.js", "cell.js", "matrix.js", "report.js")
 
 
-def page(data: ReportData, rows: pd.DataFrame, *, figures: Mapping[str, FigureFiles], bibtex: str = "") -> bytes:
-    """Returns the page as UTF-8. `rows`: of `summary`; `figures`: by name; `bibtex`: the citations of what was run.
+def page(
+    data: ReportData, rows: pd.DataFrame, *, figures: Mapping[str, FigureFiles], bibtex: str = "", latex: str = ""
+) -> bytes:
+    """Returns the page as UTF-8. `rows`: of `summary`; `figures`: by name; `bibtex`: the citations of what was run;
+    `latex`: the tables, to be copied.
 
     Raises ValueError for a frame without rows.
     """
@@ -72,6 +76,7 @@ def page(data: ReportData, rows: pd.DataFrame, *, figures: Mapping[str, FigureFi
             figures=figures,
             commands=commands_of(data.frame, data.records, data.tasks),
             bibtex=bibtex,
+            latex=latex,
             style=Markup(_file("report.css")),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own files
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -89,11 +94,6 @@ def _json(data: dict[str, Any]) -> Markup:
     return Markup(text)  # noqa: S704 - escaped here, for where it stands
 
 
-def _image(figure: FigureFiles) -> str:
-    """Returns a figure as the address of an image, in which no script runs and no style reaches the page."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(figure.svg).decode()}"
-
-
 def _file(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
@@ -102,5 +102,5 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(format=formats, address=address, image_of=_image)
+    environment.globals.update(format=formats, address=address, inline_svg=inline_svg)
     return environment

@@ -25,15 +25,15 @@ function startBoard() {
   function filter() {
     const { text, correction, ...wanted } = Object.fromEntries(new FormData(form));
     const pieces = text.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
+    let numShown = 0;
     for (const row of rows) {
       const fits = Object.entries(wanted).every(([name, value]) => !value || row.dataset[name] === value)
         && pieces.every((piece) => words.get(row).includes(piece));
       row.hidden = !fits;
-      shown += fits;
+      numShown += fits;
     }
-    nothing.hidden = shown > 0;
-    find('#count').textContent = `${shown} of ${rows.length} rows`;
+    nothing.hidden = numShown > 0;
+    find('#count').textContent = `${numShown} of ${rows.length} rows`;
   }
   function correct() {
     const chosen = form.elements.correction.value;
@@ -80,16 +80,7 @@ function startTheme() {
 function startCopying() {
   for (const button of all('[data-copy]')) {
     button.hidden = false;
-    button.addEventListener('click', async () => {
-      const text = document.getElementById(button.dataset.copy);
-      try {
-        await navigator.clipboard.writeText(text.textContent);
-        tell('Copied');
-      } catch {
-        getSelection().selectAllChildren(text);
-        tell('Selected: copy it with your keys');
-      }
-    });
+    button.addEventListener('click', () => copyText(document.getElementById(button.dataset.copy)));
   }
 }
 
@@ -109,6 +100,33 @@ function startPrinting() {
   if (print.matches) before();
 }
 
+function startContents() {
+  const header = find('.top'), button = find('#contents'), links = all('.top a');
+  const show = (open) => { header.classList.toggle('open', open); button.setAttribute('aria-expanded', String(open)); };
+  header.classList.add('scripted');
+  button.hidden = false;
+  button.addEventListener('click', () => show(!header.classList.contains('open')));
+  links.forEach((link) => link.addEventListener('click', () => show(false)));
+  document.addEventListener('keydown', (event) => { if (event.key === 'Escape') show(false); });
+  const sections = links.map((link) => find(link.getAttribute('href')));
+  const follow = () => {  // the last section that begins above a third of the window
+    const passed = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 3).length;
+    links.forEach((link, number) => { if (number === passed - 1) link.setAttribute('aria-current', 'true'); else link.removeAttribute('aria-current'); });
+    button.textContent = passed ? links[passed - 1].textContent : 'Contents';
+  };
+  let waiting = false;
+  document.addEventListener('scroll', () => {
+    if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; follow(); }); }
+  }, { passive: true });
+  follow();
+}
+
+function startTimes() {
+  for (const time of all('time')) { time.title = time.dateTime; time.textContent = localTime(time.dateTime); }
+}
+
+startContents();
+startTimes();
 startTheme();
 startBoard();
 startMatrices();
