@@ -11,8 +11,8 @@ from benchmark.data.index import Index
 from benchmark.tasks.spec import SplitRule
 
 RANDOM = SplitRule(method="random", test=0.2, validation=0.1)
-# each example builds tables and sorts them in pandas: fifty are a second, and a busy machine may pause in one
-enough = settings(max_examples=50, deadline=None)
+# each example builds tables and sorts them in pandas: twenty-five are half a second, and a busy machine may pause in one
+enough = settings(max_examples=25, deadline=None)
 
 
 def an_index(labels, patients, findings, part="") -> Index:
