@@ -99,7 +99,7 @@ def _check_yaml(events: Iterator[Any]) -> None:
 
 @contextmanager
 def space_for(path: Path, left: str = "") -> Iterator[None]:
-    """Raises DiskFullError, with `path` and what is `left` there, where the disk becomes full inside."""
+    """Raises DiskFullError, with `path` and what is `left` there, where the disk is full."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch raises a RuntimeError on top of the file's own error

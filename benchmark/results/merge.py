@@ -1,6 +1,6 @@
-"""Joining results folders: what would be taken, what is there already, what contradicts; then the copy. Torch-free.
+"""Joins results folders: finds what would be copied, what is there already and what contradicts, then copies. Torch-free.
 
-Everything is looked at before anything is copied. A cell is copied whole, under its claim, its record last, so that an
+All cells are compared before one is copied. All of a cell is copied, under its claim, its record last, so that an
 interrupted merge is continued by the same command.
 """
 
@@ -45,40 +45,40 @@ class Survey:
     conflicts: list[str] = field(default_factory=list)
 
 
-Seen = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 # facts of an environment that decide over the last digits of sums
 ARITHMETIC = ("device", "cpu", "torch", "threads")
 
 
-def survey(sources: Iterable[Store], into: Store, seen: Seen = lambda _done, _total: None) -> Survey:
-    """Compare the cells of `sources` with each other and with those of `into`; writes nothing."""
+def survey(sources: Iterable[Store], into: Store, progress: Progress = lambda _done, _total: None) -> Survey:
+    """Compares the cells of `sources` with each other and with those of `into`; writes nothing."""
     found = Survey()
     there, damaged = into.records()
     found.unread += damaged
     have = {record.key: Taken(record, into) for record in there}
-    held = []
+    offered = []
     for source in sources:
         records, damaged = source.records()
         found.unread += damaged
         found.unfinished += len(source.unfinished()[0])
-        held += [(source, record) for record in records]
-    for number, (source, record) in enumerate(held, start=1):
+        offered += [(source, record) for record in records]
+    for number, (source, record) in enumerate(offered, start=1):
         if (earlier := have.get(record.key)) is not None:
             _weigh(record, source, earlier, into, found, have)
         elif into.has_record(record.cell):
-            pass  # a damaged one: it was named, and nobody asked for it to be replaced
+            pass  # a damaged record: a line names it, and it stays as it is
         elif record.status == "failed" and into.is_begun(record.cell):
             found.kept += 1
         else:
             found.taken[record.key] = have[record.key] = Taken(record, source)
-        seen(number, len(held))
+        progress(number, len(offered))
     return found
 
 
 def _weigh(
     record: RunRecord, source: Store, earlier: Taken, into: Store, found: Survey, have: dict[str, Taken]
 ) -> None:
-    """A cell that is met again: the same, better than a failed one, or a contradiction."""
+    """Files a cell that another folder has, too: it is the same, better than a failed one, or a contradiction."""
     if record.status == "failed":
         found.kept += 1
     elif earlier.record.status == "failed":
@@ -91,7 +91,9 @@ def _weigh(
 
 
 def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
-    """Copy a cell. Raises BenchmarkError where another process has written it with other numbers since the survey."""
+    """Copies a cell and returns how that ended.
+
+    Raises BenchmarkError where another process has written it with other numbers since the survey."""
     record, source = taken.record, taken.source
     try:
         with into.claim(record.cell):
@@ -107,14 +109,14 @@ def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
 
 
 def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: Store) -> str:
-    """How two done records of one cell differ, in one line that shows both; nothing where scores and predictions agree."""
+    """Returns how two done records of one cell differ, in one line; nothing where scores and predictions agree."""
     first, second = _judged(one), _judged(other)
     names = dict.fromkeys([*first, *second])
     if one.judging != other.judging:  # one of them has metrics that the other was not scored by
         names = dict.fromkeys(name for name in first if name in second)
     unlike = [name for name in names if first.get(name) != second.get(name)]
     if unlike:
-        values = [f"{name} {_told(first, name)} and {_told(second, name)}" for name in unlike]
+        values = [f"{name} {_show(first, name)} and {_show(second, name)}" for name in unlike]
         what = first_few(values)
     elif not (what := _unlike_predictions(one, other, its_store, other_store)):
         return ""
@@ -134,7 +136,7 @@ def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: 
 
 
 def _judged(record: RunRecord) -> dict[str, float | None]:
-    """Every score by a name of its own."""
+    """Returns every score under a name of its own."""
     flat: dict[str, float | None] = dict(record.scores)
     for label, scores in record.per_label.items():
         flat |= {f"{name} of {label}": value for name, value in scores.items()}
@@ -144,7 +146,7 @@ def _judged(record: RunRecord) -> dict[str, float | None]:
     return flat
 
 
-def _told(scores: dict[str, float | None], name: str) -> str:
+def _show(scores: dict[str, float | None], name: str) -> str:
     return repr(scores[name]) if name in scores else "none"
 
 
@@ -152,7 +154,7 @@ def _unlike_predictions(record: RunRecord, other: RunRecord, one: Store, another
     for name in PREDICTIONS:
         files = record.files.get(name), other.files.get(name)
         if files[0] is None or files[1] is None or files[0] == files[1]:
-            continue  # an answer without its predictions has its scores alone to be compared
+            continue  # without predictions only the scores can be compared
         here, there = one.read_predictions(record.cell, name), another.read_predictions(record.cell, name)
         if here and there and (what := _first_unlike(here, there)):
             return f"equal scores, but {name}: {what}"

@@ -70,8 +70,8 @@ class Predictions:
 
         groups: dict[str, Any] = {f"group:{name}": values for name, values in self.groups.items()}
         buffer = io.BytesIO()
-        held: dict[str, Any] = {"kind": np.array(self.kind), "ids": self.ids, "columns": np.array(self.columns)}
-        np.savez_compressed(buffer, **held, truth=self.truth, score=self.score, **groups)
+        arrays: dict[str, Any] = {"kind": np.array(self.kind), "ids": self.ids, "columns": np.array(self.columns)}
+        np.savez_compressed(buffer, **arrays, truth=self.truth, score=self.score, **groups)
         return buffer.getvalue()
 
     @classmethod
@@ -80,12 +80,19 @@ class Predictions:
         import numpy as np
 
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as held:
-                groups = {name.removeprefix("group:"): held[name] for name in held.files if name.startswith("group:")}
-                kind: Any = str(held["kind"])
-                columns = tuple(held["columns"].tolist())
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                groups = {
+                    name.removeprefix("group:"): arrays[name] for name in arrays.files if name.startswith("group:")
+                }
+                kind: Any = str(arrays["kind"])
+                columns = tuple(arrays["columns"].tolist())
                 return cls(
-                    kind=kind, ids=held["ids"], groups=groups, columns=columns, truth=held["truth"], score=held["score"]
+                    kind=kind,
+                    ids=arrays["ids"],
+                    groups=groups,
+                    columns=columns,
+                    truth=arrays["truth"],
+                    score=arrays["score"],
                 )
         except Exception as error:  # NumPy and zipfile raise what their parsing of a damaged file meets
             reason = " ".join(str(error).split())[:160] or type(error).__name__

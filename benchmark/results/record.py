@@ -1,4 +1,4 @@
-"""The answer and the verdict: what a cell's model predicted, and what that is worth. Torch-free, one file each."""
+"""The record of a cell: its scores, and all that a reader of them must know. Torch-free."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,7 +44,7 @@ class StoredFile(StrictModel):
 
 
 class RunRecord(StrictModel):
-    """The verdict on one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
+    """The result of one cell: `done` with scores, or `failed` with a one-line `error` (and a traceback).
 
     `scores` are named by `evaluate`; `per_label` has them per label, `per_group` per group and its values. Seconds are
     wall time; `images_per_second` is training's; `peak_memory_gb` is the process's (CPU) or the device's; `notes` tell
@@ -85,7 +85,7 @@ class RunRecord(StrictModel):
 
 
 def write_record(path: Path, record: RunRecord) -> None:
-    """Write a record, with the sha256 of its content."""
+    """Writes a record, with the sha256 of its content."""
     write_json(path, pydantic_core.from_json(record.model_dump_json()))
 
 

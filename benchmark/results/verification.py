@@ -15,7 +15,7 @@ AGAIN = "copy the cell's folder again from where it is complete, or run the cell
 
 
 def record_in(folder: Path) -> RunRecord:
-    """The record in a cell's folder. Raises BenchmarkError where there is none, one that does not hold, or another cell's."""
+    """Returns the record in a cell's folder. Raises BenchmarkError where there is none, a damaged one, or another cell's."""
     record = read_record(folder / RECORD)
     if (folder.parent.name, folder.name) != (record.cell.task, record.key):
         raise BenchmarkError(
@@ -34,8 +34,8 @@ def record_in(folder: Path) -> RunRecord:
 
 
 def content_in(folder: Path, name: str) -> bytes | None:
-    """The bytes of a file that the record names; None where it names no such file. Raises BenchmarkError where they
-    are others.
+    """Returns the bytes of a file that the record names; None where it names no such file. Raises BenchmarkError where the
+    bytes are others.
     """
     wanted = record_in(folder).files.get(name)
     if wanted is None:

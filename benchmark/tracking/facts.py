@@ -7,7 +7,7 @@ Fact = str | int | float | bool
 
 
 def facts_of(cell: Cell) -> dict[str, Fact]:
-    """Returns all fields of the cell under flat names: `recipe.learning_rate`, `weights.0.sha256`; and its `key` and `model`."""
+    """Returns all fields of the cell under flat names: `recipe.learning_rate`, `weights.0.sha256`; its `key` and `model`."""
     return {"key": cell.key, "model": cell.model, **_flat("", cell.model_dump(mode="json", exclude_none=True))}
 
 

@@ -11,6 +11,7 @@ import pytest
 from workers import begin, cell_of, finish
 
 from benchmark.results.store import Store
+from benchmark.scheduler.worker import TERMINATED
 
 
 @pytest.mark.slow
@@ -60,6 +61,6 @@ def test_a_worker_whose_parent_is_gone_ends_and_its_cell_can_be_continued(worksp
     ours.close()
     process.join(60)
 
-    assert process.exitcode == 1
+    assert process.exitcode == TERMINATED
     assert Store(workspace.results).get(cell) is None
     assert (Store(workspace.results).folder(cell) / "scratch" / "state.pt").is_file()
