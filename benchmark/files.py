@@ -99,7 +99,7 @@ def _check_yaml(events: Iterator[Any]) -> None:
 
 @contextmanager
 def space_for(path: Path, left: str = "") -> Iterator[None]:
-    """Raises DiskFullError, with `path` and what is `left` there, where the disk is full."""
+    """Raises DiskFullError, which names `path` and what is `left` there, where the disk is full."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # torch raises a RuntimeError on top of the file's own error
@@ -107,8 +107,8 @@ def space_for(path: Path, left: str = "") -> Iterator[None]:
         if number in _OUT_OF_SPACE:
             what = "quota reached" if number == errno.EDQUOT else "disk full"
             message = (
-                f"{what} while writing {path}{f': {left}' if left else ''}; free some space or point BENCHMARK_HOME (caches) or "
-                "--results (records) at another disk, then give the same command again"
+                f"{what} while writing {path}{f': {left}' if left else ''}; free some space or point BENCHMARK_HOME (caches) "
+                "or --results (records) at another disk, then give the same command again"
             )
             raise DiskFullError(message) from error
         raise

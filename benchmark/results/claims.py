@@ -1,7 +1,7 @@
 """Claims: which process works on a cell. Safe for processes on many machines that see one results folder."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,3 +67,11 @@ def claimed(folder: Path, terms: LeaseTerms) -> Iterator[None]:
             raise temporary_error_of(error) from error
         stack.enter_context(fenced(folder, lease.check))
         yield
+
+
+def write_if_changed(path: Path, content: str) -> None:
+    """Writes a text file unless it has that content."""
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8") == content:
+            return
+    write_atomically(path, content)

@@ -93,7 +93,8 @@ def _weigh(
 def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
     """Copies a cell and returns how that ended.
 
-    Raises BenchmarkError where another process has written it with other numbers since the survey."""
+    Raises BenchmarkError where another process has written it with other numbers since the survey.
+    """
     record, source = taken.record, taken.source
     try:
         with into.claim(record.cell):

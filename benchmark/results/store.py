@@ -18,9 +18,7 @@ A damaged record (it was edited, or a file that it names is gone, cut or another
 The sizes of the files are compared whenever a record is read; their sha256 when they are read, or where `hashed` says so.
 """
 
-import gc
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +42,7 @@ from benchmark.results.contents import (
     decode_embedding,
     encode_contents,
 )
+from benchmark.results.listing import cell_folders, collector_paused
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord, StoredFile, write_record
 from benchmark.results.verification import RECORD, check_files, content_in, record_in
@@ -78,8 +77,7 @@ class Store:
         with claimed(folder, self.terms):
             try:
                 content = cell.model_dump_json(indent=1) + "\n"
-                if _text_of(folder / CELL_FILE) != content:
-                    write_atomically(folder / CELL_FILE, content)
+                write_if_changed(folder / CELL_FILE, content)
                 if not self.has_record(cell):
                     scratch.mkdir(exist_ok=True)
             except OSError as error:
@@ -237,7 +235,7 @@ class Store:
         files that a record names are compared, not their sizes alone.
         """
         records, unread = [], []
-        with _collector_paused():
+        with collector_paused():
             for found in self.each(hashed=hashed):
                 if isinstance(found, str):
                     unread.append(found)
@@ -261,8 +259,7 @@ class Store:
 
     def folders(self) -> list[Path]:
         """Returns every cell's folder, in order of task and key."""
-        tasks = _subfolders(str(self.root / "cells"))
-        return [Path(cell) for task in tasks for cell in _subfolders(task)]
+        return cell_folders(self.root)
 
     def unfinished(self) -> tuple[list[tuple[Cell, bool]], list[str]]:
         """Returns the cells that were begun and have no record, each with whether a process works on it now; and one line
@@ -299,30 +296,3 @@ class Store:
         for file, content in files.items():
             write_atomically(folder / file, content)
         return folder
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None
-
-
-def _subfolders(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.path for entry in entries if entry.is_dir())
-    except FileNotFoundError:
-        return []
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pauses the garbage collector: where all records stay in memory, its searches take a quarter of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
