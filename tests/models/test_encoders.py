@@ -24,8 +24,15 @@ INTAKE = Normalization(IMAGENET_MEAN, IMAGENET_STD)
 
 
 def entry_of(architecture) -> ZooEntry:
-    told = {"name": "net", "family": "own", "container": "torch", "naming": "timm", "licence": "CC0", "cite": "nobody"}
-    return ZooEntry(**told, architecture=architecture)
+    defaults = {
+        "name": "net",
+        "family": "own",
+        "container": "torch",
+        "naming": "timm",
+        "licence": "CC0",
+        "cite": "nobody",
+    }
+    return ZooEntry(**defaults, architecture=architecture)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +46,9 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
     """Of one file: the maps between the whole encoder's stages, to the last bit, by timm's own way to tap them. What
     has no place in the pyramid (a last convolution) counts as loaded all the same: the file held it.
     """
-    whole = timm.create_model(architecture).eval()
-    whole.load_state_dict(drawn(whole.state_dict()))
-    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    net = timm.create_model(architecture).eval()
+    net.load_state_dict(drawn(net.state_dict()))
+    torch.save(net.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
     pyramid, report = load_encoder(entry_of(architecture), tmp_path / "net.pth", "pyramid", seed=0)
@@ -58,7 +65,7 @@ def test_the_pyramid_shows_the_pooled_forms_own_feature_maps(tmp_path, architect
     assert all(m.std() > 1e-3 for m in maps)  # far from all zeros, of which all nets are equal
     assert report == same_account
     assert report.loaded_fraction == 1.0
-    assert report.num_loaded + len(report.dropped) == len(whole.state_dict())
+    assert report.num_loaded + len(report.dropped) == len(net.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -138,9 +145,9 @@ def test_a_unet_around_a_wide_resnet_sees_64_pixels():
 @pytest.mark.parametrize("size", [None, 160])
 def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
     """Its class token, and the blocks' maps as timm taps them, of one file; all tensors are in both forms."""
-    whole = timm.create_model("test_vit").eval()
-    whole.load_state_dict(drawn(whole.state_dict()))
-    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    vit = timm.create_model("test_vit").eval()
+    vit.load_state_dict(drawn(vit.state_dict()))
+    torch.save(vit.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(3))
 
     pooled, report = load_encoder(entry_of("test_vit"), tmp_path / "net.pth", "pooled", 0, image_size=size)
@@ -148,14 +155,14 @@ def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
 
     own = {name.removeprefix("model."): tensor for name, tensor in pyramid.state_dict().items()}
     assert own.keys() == pooled.state_dict().keys()
-    assert all(torch.equal(whole.state_dict()[name], tensor) for name, tensor in own.items())
+    assert all(torch.equal(vit.state_dict()[name], tensor) for name, tensor in own.items())
     with torch.no_grad():
-        tokens, maps = whole.forward_features(images), whole.get_intermediate_layers(images, [0, 2, 3, 5], reshape=True)
+        tokens, maps = vit.forward_features(images), vit.get_intermediate_layers(images, [0, 2, 3, 5], reshape=True)
         found, prefixes = pyramid.eval()(images)
         assert torch.equal(tokens[:, 0], pooled.eval()(images))
-    assert whole.global_pool == "token"
+    assert vit.global_pool == "token"
     assert len(found) == len(prefixes) == 4
-    assert all(torch.equal(wanted, its) for wanted, its in zip(maps, found, strict=True))
+    assert all(torch.equal(wanted, expected) for wanted, expected in zip(maps, found, strict=True))
     assert report == same_account
     assert report.loaded_fraction == 1.0
 
@@ -163,12 +170,12 @@ def test_a_vit_is_the_same_encoder_pooled_and_under_dpt(tmp_path, size):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_vits_positions_are_kept_and_stretched_to_images_of_another_size(tmp_path, form):
     """As timm resamples them for a net that is made for that size: bicubic, with antialiasing."""
-    whole = timm.create_model("test_vit", num_classes=0).eval()
-    whole.load_state_dict(drawn(whole.state_dict()))
-    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    vit = timm.create_model("test_vit", num_classes=0).eval()
+    vit.load_state_dict(drawn(vit.state_dict()))
+    torch.save(vit.state_dict(), tmp_path / "net.pth")
     small = timm.create_model("test_vit", num_classes=0, img_size=96).eval()
-    positions = timm.layers.resample_abs_pos_embed(whole.pos_embed.detach(), [6, 6], num_prefix_tokens=1)
-    small.load_state_dict({**whole.state_dict(), "pos_embed": positions}, strict=True)
+    positions = timm.layers.resample_abs_pos_embed(vit.pos_embed.detach(), [6, 6], num_prefix_tokens=1)
+    small.load_state_dict({**vit.state_dict(), "pos_embed": positions}, strict=True)
     images = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(3))
 
     encoder, report = load_encoder(entry_of("test_vit"), tmp_path / "net.pth", form, 0, image_size=96)
@@ -184,7 +191,7 @@ def test_a_net_that_cannot_stretch_says_at_which_size_it_works(tmp_path):
     whole = timm.create_model("mixer_s32_224").state_dict()
     torch.save(whole, tmp_path / "net.pth")
 
-    with pytest.raises(BenchmarkError, match="these weights work at the size they were trained at alone"):
+    with pytest.raises(BenchmarkError, match="these weights work only at the size they were trained at"):
         load_encoder(entry_of("mixer_s32_224"), tmp_path / "net.pth", "pooled", 0, image_size=64)
 
 
@@ -283,9 +290,9 @@ def test_an_unknown_architecture_is_refused_with_the_nearest_that_timm_has(home,
     with pytest.raises(BenchmarkError) as raised:
         check_architecture(name, home)
 
-    told = str(raised.value)
-    assert told.startswith(f"timm {version('timm')} has no architecture {name!r}: did you mean ")
-    assert meant in told.replace("?", " ").split()
+    message = str(raised.value)
+    assert message.startswith(f"timm {version('timm')} has no architecture {name!r}: did you mean ")
+    assert meant in message.replace("?", " ").split()
 
 
 def test_architectures_are_known_without_torch_once_they_were_listed(home):

@@ -23,12 +23,12 @@ NET = "scratch:test_resnet"
 TINY = ["image_size=32", "max_epochs=4", "min_epochs=1"]
 
 
-def ask(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **asked):
+def run_cells(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), **options):
     """A grid's cells, run in this process, bundle by bundle; the records by key, and the runner."""
-    wish = RunRequest.of(
-        workspace, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **asked}
+    request = RunRequest.of(
+        workspace, models, tasks, settings=[*TINY, *settings], **{"protocol": "linear", "seeds": "1", **options}
     )
-    grid = wish.grid()
+    grid = request.grid()
     cells = grid.cells(read_indexes(grid))
     runner = Runner(workspace=workspace, device=torch.device("cpu"), watch=watch)
     done = {}
@@ -41,7 +41,7 @@ def ask(workspace, tasks="TXC", models=NET, watch=lambda _: None, settings=(), *
 
 @pytest.mark.parametrize("task", ["TXC", "APTOS", "DXC14", "NIHCXR4", "DXC5", "Derm27", "ECC", "PatchCam"])
 def test_every_kind_of_classification_is_judged_on_frozen_features(workspace, tasks, task):
-    records = ask(workspace, task, protocol="linear,logistic,knn").values()
+    records = run_cells(workspace, task, protocol="linear,logistic,knn").values()
 
     index = read_index(tasks[task], workspace.data)
     assert {record.cell.protocol for record in records} == {"linear", "logistic", "knn"}
@@ -57,17 +57,17 @@ def test_a_feature_is_the_evaluated_encoders_of_the_images_centre(workspace, tas
     from PIL import Image
     from torchvision.transforms import v2
 
-    (record,) = ask(workspace).values()
+    (record,) = run_cells(workspace).values()
 
-    held = np.fromfile(next(workspace.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
+    features = np.fromfile(next(workspace.features.glob("TXC/*/features.bin")), dtype=np.float16).reshape(40, -1)
     index = read_index(tasks["TXC"], workspace.data)
     seed = stream(0, Purpose.ENCODER)
     net = build_encoder("test_resnet", "pooled", seed, 32).eval()
-    look = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
-    images = torch.stack([look(Image.open(index.root / name)) for name in index.table["image"]])
+    preprocess = v2.Compose([v2.Resize((37, 37)), v2.CenterCrop(32), v2.PILToTensor()])
+    images = torch.stack([preprocess(Image.open(index.root / name)) for name in index.table["image"]])
     with torch.inference_mode():
         wanted = net(Normalization(record.cell.weights[0].mean, record.cell.weights[0].std)(images))
-    np.testing.assert_allclose(held, wanted, rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(features, wanted, rtol=5e-3, atol=5e-3)
 
 
 def test_features_are_computed_once_for_all_protocols_folds_sizes_and_seeds(workspace):
@@ -78,9 +78,9 @@ def test_features_are_computed_once_for_all_protocols_folds_sizes_and_seeds(work
             computed.append(event["done"])
 
     file = made_encoder(workspace)
-    ask(workspace, models=file, watch=watch, folds=2, subsets="8,F", seeds="2")
+    run_cells(workspace, models=file, watch=watch, folds=2, subsets="8,F", seeds="2")
     assert sum(computed[-1:]) == 40
-    assert len(ask(workspace, models=file, protocol="knn,logistic", watch=computed.append, seeds="2")) == 2
+    assert len(run_cells(workspace, models=file, protocol="knn,logistic", watch=computed.append, seeds="2")) == 2
 
     assert not [event for event in computed if isinstance(event, dict) and event["event"] == "features"]
     assert len(list(workspace.features.glob("*/*"))) == 1
@@ -96,15 +96,15 @@ def made_encoder(workspace, name="own"):
     file = workspace.home / f"{name}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
-    told = {"family": "own", "architecture": "test_resnet", "container": "safetensors", "naming": "timm"}
-    entry = ZooEntry(name=name, source=f"file:{name}.safetensors", licence="own", cite="own", **told)
-    kept = import_weight_file(entry, file, workspace.weights)
-    add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": kept.sha256}))
+    fields = {"family": "own", "architecture": "test_resnet", "container": "safetensors", "naming": "timm"}
+    entry = ZooEntry(name=name, source=f"file:{name}.safetensors", licence="own", cite="own", **fields)
+    file_here = import_weight_file(entry, file, workspace.weights)
+    add_entry(workspace.own_zoo, entry.model_copy(update={"sha256": file_here.sha256}))
     return name
 
 
 def test_fresh_weights_have_features_of_their_own_seed(workspace):
-    records = list(ask(workspace, seeds="2").values())
+    records = list(run_cells(workspace, seeds="2").values())
 
     assert len(list(workspace.features.glob("TXC/*"))) == 2
     assert records[0].scores != records[1].scores or records[0].history != records[1].history
@@ -114,49 +114,49 @@ def test_a_grid_in_pieces_is_the_grid_to_the_bit(workspace, tmp_path):
     from dataclasses import replace
 
     file = made_encoder(workspace)
-    whole = ask(workspace, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
+    complete = run_cells(workspace, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
     elsewhere = replace(workspace, results=tmp_path / "pieces")
-    pieces = ask(elsewhere, models=file, seeds="2,", subsets="F", settings=["learning_rate=0.1"])
-    pieces |= ask(elsewhere, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
+    pieces = run_cells(elsewhere, models=file, seeds="2,", subsets="F", settings=["learning_rate=0.1"])
+    pieces |= run_cells(elsewhere, models=file, seeds="3", subsets="8,F", sweep=["learning_rate=0.001,0.1"])
 
-    assert pieces.keys() == whole.keys()
-    assert len(whole) == 3 * 2 * 2
-    for record in whole.values():
+    assert pieces.keys() == complete.keys()
+    assert len(complete) == 3 * 2 * 2
+    for record in complete.values():
         one, other = (Store(p.results).predictions(record.cell) for p in (workspace, elsewhere))
         assert np.array_equal(one.score, other.score)
 
 
 def test_a_killed_pass_over_the_images_goes_on_where_it_was(workspace):
     """The second run computes what is missing, and ends with the same features."""
-    seen = []
+    counts = []
 
     def cut(event):
         if event["event"] == "features":
-            seen.append(event["done"])
-            if event["done"] >= 32 and len(seen) == 1:
+            counts.append(event["done"])
+            if event["done"] >= 32 and len(counts) == 1:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ask(workspace, watch=cut)
+        run_cells(workspace, watch=cut)
     folder = next(workspace.features.glob("TXC/*"))
-    held = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
+    before = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
     assert np.count_nonzero(np.fromfile(folder / "checksums.bin", dtype=np.uint32)) == 32
 
-    ask(workspace, watch=cut)
+    run_cells(workspace, watch=cut)
 
-    assert seen == [32, 8]
+    assert counts == [32, 8]
     after = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
-    assert np.array_equal(after[held.any(1)], held[held.any(1)])
+    assert np.array_equal(after[before.any(1)], before[before.any(1)])
     assert after.any(1).all()
 
 
 def test_an_images_feature_does_not_depend_on_its_batch(workspace):
     """To the bit, so that subsets and interruptions change nothing."""
     file = made_encoder(workspace)
-    ask(workspace, models=file, subsets="8")
+    run_cells(workspace, models=file, subsets="8")
     folder = next(workspace.features.glob("TXC/*"))
     some = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
-    ask(workspace, models=file)
+    run_cells(workspace, models=file)
 
     every = np.fromfile(folder / "features.bin", dtype=np.float16).reshape(40, -1)
     there = some.any(1)
@@ -170,7 +170,7 @@ def test_the_weights_file_is_as_it_was(workspace, protocol):
     files = [path for path in sorted(workspace.weights.rglob("*")) if path.is_file()]
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
-    ask(workspace, models=f"{one}+{other}" if protocol == "dvme" else one, protocol=protocol)
+    run_cells(workspace, models=f"{one}+{other}" if protocol == "dvme" else one, protocol=protocol)
 
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == before
 
@@ -191,15 +191,15 @@ def test_a_frozen_encoder_under_a_decoder_stays_to_the_last_byte(workspace):
     assert not any(module.training for module in encoder.modules())
     assert any(module.training for module in model.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in encoder.state_dict().items())
-    (record,) = ask(workspace, "PXS", settings=["max_epochs=1"]).values()
+    (record,) = run_cells(workspace, "PXS", settings=["max_epochs=1"]).values()
     assert record.trainable_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def test_a_fusion_keeps_its_attention_and_a_cells_encoders_are_in_order(workspace):
     one, other = made_encoder(workspace, "b"), made_encoder(workspace, "a")
 
-    first = ask(workspace, "APTOS", models=f"{one}+{other}", protocol="dvme", settings=["max_epochs=1"])
-    second = ask(workspace, "APTOS", models=f"{other} + {one}", protocol="dvme", settings=["max_epochs=1"])
+    first = run_cells(workspace, "APTOS", models=f"{one}+{other}", protocol="dvme", settings=["max_epochs=1"])
+    second = run_cells(workspace, "APTOS", models=f"{other} + {one}", protocol="dvme", settings=["max_epochs=1"])
 
     ((key, record),) = first.items()
     assert second.keys() == {key}
@@ -210,7 +210,7 @@ def test_a_fusion_keeps_its_attention_and_a_cells_encoders_are_in_order(workspac
 
 
 def test_the_end_to_end_fusion_trains_all_encoders(workspace):
-    (record,) = ask(
+    (record,) = run_cells(
         workspace, models=f"{NET}+scratch:test_efficientnet", protocol="dvme-finetune", settings=["max_epochs=1"]
     ).values()
 

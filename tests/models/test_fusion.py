@@ -95,10 +95,10 @@ def test_class_tokens_are_the_last_blocks_normalised_and_joined():
 
     tokens = ClassTokens(vit, 2).eval()(images)
 
-    kept = []
-    handles = [block.register_forward_hook(lambda _, __, out: kept.append(out)) for block in vit.blocks[-2:]]
+    outputs = []
+    handles = [block.register_forward_hook(lambda _, __, out: outputs.append(out)) for block in vit.blocks[-2:]]
     vit(images)
-    wanted = torch.cat([vit.norm(out)[:, 0] for out in kept], dim=1)
+    wanted = torch.cat([vit.norm(out)[:, 0] for out in outputs], dim=1)
     for handle in handles:
         handle.remove()
     torch.testing.assert_close(tokens, wanted)

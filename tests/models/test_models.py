@@ -16,13 +16,13 @@ from benchmark.zoo import forms
 def network(architecture, form, seed=1):
     encoder = forms.build_encoder(architecture, form, seed)
     normalization = Normalization(IMAGENET_MEAN, IMAGENET_STD)
-    whole = Classifier(encoder, normalization, 3, seed) if form == "pooled" else Segmenter(encoder, normalization, seed)
+    model = Classifier(encoder, normalization, 3, seed) if form == "pooled" else Segmenter(encoder, normalization, seed)
     with seeded(7):
-        for module in whole.modules():
+        for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):  # as after training: nothing is zero mean and unit variance any more
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 2)
-    return whole.eval()
+    return model.eval()
 
 
 @pytest.mark.parametrize("form", ["pooled", "pyramid"])

@@ -169,8 +169,8 @@ def pycontrast(*, momentum: bool = False, jigsaw: bool = False) -> dict[str, Any
 def blocks_of(net: nn.Module) -> Iterator[tuple[int, int, nn.Module]]:
     """Stage (from 1), place in it, block, of a torchvision ResNet."""
     for stage in range(1, 5):
-        for place, block in enumerate(getattr(net, f"layer{stage}")):
-            yield stage, place, block
+        for position, block in enumerate(getattr(net, f"layer{stage}")):
+            yield stage, position, block
 
 
 def pairs_of(block: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
@@ -195,10 +195,10 @@ def simclr_v2(net: nn.Module) -> Tensors:
             outer.projection.shortcut, outer.projection.bn = block.downsample[0], norm(block.downsample[1])
         outer.net = nn.Sequential(*(part for conv, bn in pairs_of(block) for part in (conv, norm(bn))))
         stages[stage - 1].blocks.append(outer)
-    whole = nn.Module()
-    whole.net = nn.Sequential(nn.Sequential(net.conv1, norm(net.bn1), nn.MaxPool2d(3)), *stages)
-    whole.fc = net.fc
-    return whole.state_dict()
+    net_by_stages = nn.Module()
+    net_by_stages.net = nn.Sequential(nn.Sequential(net.conv1, norm(net.bn1), nn.MaxPool2d(3)), *stages)
+    net_by_stages.fc = net.fc
+    return net_by_stages.state_dict()
 
 
 def haiku(net: nn.Module, around: str = "res_net18/~/") -> tuple[dict[str, dict], dict[str, dict]]:
@@ -206,23 +206,23 @@ def haiku(net: nn.Module, around: str = "res_net18/~/") -> tuple[dict[str, dict]
     params: dict[str, dict] = {}
     state: dict[str, dict] = {}
 
-    def put(place: str, suffix: str, conv: nn.Module, bn: nn.Module, name: str) -> None:
+    def put(block_path: str, suffix: str, conv: nn.Module, bn: nn.Module, name: str) -> None:
         def row(tensor: torch.Tensor) -> np.ndarray:
             return tensor.detach().numpy().reshape(1, 1, 1, -1)
 
-        params[f"{around}{place}{name}conv{suffix}"] = {"w": conv.weight.detach().numpy().transpose(2, 3, 1, 0)}
-        params[f"{around}{place}{name}batchnorm{suffix}"] = {"scale": row(bn.weight), "offset": row(bn.bias)}
+        params[f"{around}{block_path}{name}conv{suffix}"] = {"w": conv.weight.detach().numpy().transpose(2, 3, 1, 0)}
+        params[f"{around}{block_path}{name}batchnorm{suffix}"] = {"scale": row(bn.weight), "offset": row(bn.bias)}
         for kind, tensor in (("mean", bn.running_mean), ("var", bn.running_var)):
-            state[f"{around}{place}{name}batchnorm{suffix}/~/{kind}_ema"] = {
+            state[f"{around}{block_path}{name}batchnorm{suffix}/~/{kind}_ema"] = {
                 "counter": np.array(7, np.int32), "hidden": 2 * row(tensor), "average": row(tensor)
             }  # fmt: skip
 
     for stage, number, block in blocks_of(net):
-        place = f"block_group_{stage - 1}/~/block_{number}/~/"
+        block_path = f"block_group_{stage - 1}/~/block_{number}/~/"
         for count, (conv, bn) in enumerate(pairs_of(block)):
-            put(place, f"_{count}", conv, bn, "")
+            put(block_path, f"_{count}", conv, bn, "")
         if block.downsample is not None:
-            put(place, "", *block.downsample, "shortcut_")
+            put(block_path, "", *block.downsample, "shortcut_")
     put("", "", net.conv1, net.bn1, "initial_")
     return params, state
 
@@ -331,12 +331,12 @@ def lightning(part: str) -> dict[str, Any]:
 def simclr_tf(net: nn.Module) -> Tensors:
     """A torchvision ResNet's own tensors by TensorFlow's names: it numbers layers of a kind as they are made."""
     made = {"conv2d": 0, "batch_normalization": 0}
-    held: Tensors = {}
+    renamed: Tensors = {}
 
     def put(kind: str, tensors: Tensors) -> None:
         number = f"_{made[kind]}" if made[kind] else ""
         made[kind] += 1
-        held.update({f"base_model/{kind}{number}/{what}": tensor for what, tensor in tensors.items()})
+        renamed.update({f"base_model/{kind}{number}/{what}": tensor for what, tensor in tensors.items()})
 
     def convolved(conv: nn.Module, bn: nn.Module) -> None:
         put("conv2d", {"kernel": conv.weight.detach()})
@@ -349,23 +349,25 @@ def simclr_tf(net: nn.Module) -> Tensors:
             convolved(*block.downsample)
         for conv, bn in pairs_of(block):
             convolved(conv, bn)
-    return held
+    return renamed
 
 
 def simclr_tf_file(*, pretrained: bool) -> Tensors:
     """After pre-training, with LARS's slots and the projection; or with a linear classifier on top, as they are given."""
     own = simclr_tf(resnet18())
-    held = {n: t.permute(2, 3, 1, 0).contiguous() if t.ndim == 4 else t for n, t in own.items()}
-    held["global_step"] = torch.tensor(225206)
+    renamed = {n: t.permute(2, 3, 1, 0).contiguous() if t.ndim == 4 else t for n, t in own.items()}
+    renamed["global_step"] = torch.tensor(225206)
     if pretrained:
-        held |= {f"{name}/Momentum": 0 * held[name] for name in held if name.endswith(("gamma", "beta", "2d/kernel"))}
-        held["head_contrastive/nl_0/dense/kernel"] = torch.zeros(WIDTH, 128)
-        held["head_contrastive/nl_0/batch_normalization/gamma"] = torch.ones(128)
-        held["head_contrastive/nl_0/dense/kernel/Momentum"] = torch.zeros(WIDTH, 128)
+        renamed |= {
+            f"{name}/Momentum": 0 * renamed[name] for name in renamed if name.endswith(("gamma", "beta", "2d/kernel"))
+        }
+        renamed["head_contrastive/nl_0/dense/kernel"] = torch.zeros(WIDTH, 128)
+        renamed["head_contrastive/nl_0/batch_normalization/gamma"] = torch.ones(128)
+        renamed["head_contrastive/nl_0/dense/kernel/Momentum"] = torch.zeros(WIDTH, 128)
     else:
-        held["head_supervised/linear_layer/dense/kernel"] = torch.zeros(WIDTH, 10)
-        held["head_supervised/linear_layer/dense/bias"] = torch.zeros(10)
-    return held
+        renamed["head_supervised/linear_layer/dense/kernel"] = torch.zeros(WIDTH, 10)
+        renamed["head_supervised/linear_layer/dense/bias"] = torch.zeros(10)
+    return renamed
 
 
 def open_clip() -> Tensors:
@@ -381,28 +383,28 @@ def open_clip() -> Tensors:
 
 def dinov2_hf(tensors: Tensors) -> Tensors:
     """A timm DINOv2 ViT's tensors by the names of transformers' Dinov2Model."""
-    held: Tensors = {"embeddings.mask_token": torch.zeros(1, tensors["cls_token"].shape[-1])}
+    renamed: Tensors = {"embeddings.mask_token": torch.zeros(1, tensors["cls_token"].shape[-1])}
     plain = {"cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings"}
     layers = {"patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm"}
     for name, tensor in tensors.items():
         if name in plain:
-            held[plain[name]] = tensor
+            renamed[plain[name]] = tensor
         elif not name.startswith("blocks."):
             layer, what = name.rsplit(".", 1)
-            held[f"{layers[layer]}.{what}"] = tensor
+            renamed[f"{layers[layer]}.{what}"] = tensor
         else:
             _, number, layer = name.split(".", 2)
             around = f"encoder.layer.{number}"
             if layer.startswith("attn.qkv."):
                 width = tensor.shape[0] // 3
-                for place, part in enumerate(("query", "key", "value")):
-                    cut = tensor[place * width : (place + 1) * width].clone()
-                    held[f"{around}.attention.attention.{part}.{layer.removeprefix('attn.qkv.')}"] = cut
+                for position, part in enumerate(("query", "key", "value")):
+                    cut = tensor[position * width : (position + 1) * width].clone()
+                    renamed[f"{around}.attention.attention.{part}.{layer.removeprefix('attn.qkv.')}"] = cut
             elif layer.startswith("ls"):
-                held[f"{around}.layer_scale{layer[2]}.lambda1"] = tensor
+                renamed[f"{around}.layer_scale{layer[2]}.lambda1"] = tensor
             else:
-                held[f"{around}.{layer.replace('attn.proj', 'attention.output.dense')}"] = tensor
-    return held
+                renamed[f"{around}.{layer.replace('attn.proj', 'attention.output.dense')}"] = tensor
+    return renamed
 
 
 FORGED: dict[str, dict[str, Callable[[], Any]]] = {

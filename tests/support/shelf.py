@@ -43,7 +43,7 @@ class Shelf:
     tells_length: bool = True
     commit: str = ""
     gate: threading.Event | None = None  # no answer before it is set
-    asked: list[dict[str, str]] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)  # of what was asked, with the method before each
     url: str = ""
 
@@ -53,11 +53,11 @@ class Shelf:
             container="torch", naming="plain", licence="CC0", cite="nobody",
         ).model_copy(update=fields)  # fmt: skip
 
-    def start_of(self, asked: dict[str, str]) -> int:
-        same = not self.knows_if_range or asked.get("If-Range") in {self.etag, self.date} - {""}
-        if not self.knows_range or "Range" not in asked or not same:
+    def start_of(self, requests: dict[str, str]) -> int:
+        same = not self.knows_if_range or requests.get("If-Range") in {self.etag, self.date} - {""}
+        if not self.knows_range or "Range" not in requests or not same:
             return 0
-        return int(asked["Range"].removeprefix("bytes=").removesuffix("-"))
+        return int(requests["Range"].removeprefix("bytes=").removesuffix("-"))
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def serving() -> Iterator[Shelf]:
             self.do_GET()
 
         def do_GET(self):
-            shelf.asked.append(dict(self.headers))
+            shelf.requests.append(dict(self.headers))
             shelf.paths.append(f"{self.command} {self.path}")
             if shelf.gate:
                 shelf.gate.wait(20)
@@ -80,7 +80,7 @@ def serving() -> Iterator[Shelf]:
                     self.send_header(name, value)
                 self.end_headers()
                 return
-            start = shelf.start_of(shelf.asked[-1])
+            start = shelf.start_of(shelf.requests[-1])
             start += shelf.skips if start else 0
             if start >= len(shelf.body):
                 self.send_response(416)

@@ -41,11 +41,11 @@ def header(num_files: int = 1, endian: int = 0, version: bytes = field(1, 1)) ->
     return (field(1, num_files) if num_files else b"") + (field(2, endian) if endian else b"") + field(3, version)
 
 
-def entry(kind: int, shape: tuple[int, ...], place: int, size: int, checksum: int, file: int = 0) -> bytes:
+def entry(kind: int, shape: tuple[int, ...], offset: int, size: int, checksum: int, file: int = 0) -> bytes:
     """Fields that are 0 are left out, as protobuf does."""
     axes = b"".join(field(2, field(1, axis) if axis else b"") for axis in shape)
-    told = b"".join(field(number, value) for number, value in ((3, file), (4, place), (5, size)) if value)
-    return field(1, kind) + field(2, axes) + told + field(6, checksum, 5)
+    located = b"".join(field(number, value) for number, value in ((3, file), (4, offset), (5, size)) if value)
+    return field(1, kind) + field(2, axes) + located + field(6, checksum, 5)
 
 
 def block(pairs: list[tuple[bytes, bytes]], compression: int = 0) -> bytes:
@@ -95,29 +95,29 @@ def bundle(tensors: dict[str, torch.Tensor], stem: str = STEM, num_files: int = 
     for number, name in enumerate(sorted(tensors)):
         tensor, file = tensors[name], number % num_files
         content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
-        told = entry(TYPES[tensor.dtype], tuple(tensor.shape), len(data[file]), len(content), masked(content), file)
-        entries.append((name.encode(), told))
+        value = entry(TYPES[tensor.dtype], tuple(tensor.shape), len(data[file]), len(content), masked(content), file)
+        entries.append((name.encode(), value))
         data[file] += content
     parts = {f"{stem}.data-{number:05}-of-{num_files:05}": content for number, content in enumerate(data)}
     return {f"{stem}.index": table(entries), **parts}
 
 
 def zipped(files: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", packing) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", packing) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def tarred(files: dict[str, bytes], kind: str = "") -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode=f"w:{kind}") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{kind}") as archive:
         for name, content in files.items():
             info = tarfile.TarInfo(f"./{name}")
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def write_zip(content: dict[str, Any], path: Path) -> None:

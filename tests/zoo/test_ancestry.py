@@ -42,7 +42,7 @@ def test_zoo_show_prints_the_tree(cli, workspace):
     add_entry(workspace.own_zoo, ROOT)
     add_entry(workspace.own_zoo, SIMCLR)
 
-    shown = cli("zoo", "show", "simclr")
+    printed = cli("zoo", "show", "simclr")
 
-    assert "made from:\nroot: ROOT; data: ImageNet-1k; license: BSD\n└─ simclr: SIMCLR; data: skin" in shown.out
+    assert "made from:\nroot: ROOT; data: ImageNet-1k; license: BSD\n└─ simclr: SIMCLR; data: skin" in printed.out
     assert "made from" not in cli("zoo", "show", "root").out

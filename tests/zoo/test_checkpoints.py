@@ -47,17 +47,17 @@ WRITINGS = [
 FORMS = ["pooled", "pyramid"]
 
 
-def beside_state_dict(held):
-    return held.keys() - {"state_dict"} if "epoch" in held else []
+def beside_state_dict(content):
+    return content.keys() - {"state_dict"} if "epoch" in content else []
 
 
 # what a forged file's tensors lie beside, by the names that an account tells
 BESIDE = {
     "byol": lambda _: ["step", "rng"],
-    "pycontrast": lambda held: held.keys() - {"model"},
+    "pycontrast": lambda content: content.keys() - {"model"},
     "simclr-v2": lambda _: ["head"],
-    "dino-teacher": lambda held: held.keys() - {"teacher"},
-    "dino-student": lambda held: held.keys() - {"student"},
+    "dino-teacher": lambda content: content.keys() - {"teacher"},
+    "dino-student": lambda content: content.keys() - {"student"},
     "vissl": lambda _: [
         "phase_idx", "loss", "classy_state_dict.hooks", "classy_state_dict.base_model.meta",
         "classy_state_dict.base_model.model.heads",
@@ -72,8 +72,8 @@ def wanted(naming) -> dict[str, torch.Tensor]:
 
 
 def entry_of(naming="plain", container=None, **fields) -> ZooEntry:
-    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
-    return ZooEntry(**{**told, "container": container or container_of(naming), "naming": naming, **fields})
+    defaults = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
+    return ZooEntry(**{**defaults, "container": container or container_of(naming), "naming": naming, **fields})
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_a_forged_file_becomes_the_known_pyramid_with_the_same_account(saved, re
 
     assert_same(wanted(naming), {n: t for n, t in own_names(pyramid, "pyramid").items() if n in wanted(naming)})
     with torch.no_grad():
-        for its, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
-            assert torch.equal(its, found)
+        for expected, found in zip(reference.forward_intermediates(images)[1], pyramid.eval()(images)[1:], strict=True):
+            assert torch.equal(expected, found)
     assert report == read_encoder_tensors(entry_of(naming), path)[1]
 
 
@@ -181,18 +181,18 @@ def test_bottlenecks_and_deeper_nets_are_renamed_to_the_last_tensor(block, layer
     own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("fc.")}
     converted = simclr_v2(net)
     params, state = haiku(net, "byol_net/~/res_net/~/")
-    held = tensors_of({"online_params": params, "online_state": state}, "byol")
+    arrays = tensors_of({"online_params": params, "online_state": state}, "byol")
 
     numbered = simclr_tf(net)
     by_number = rename(list(numbered), "simclr-tf", wanted=own)
     by_simclr = rename(list(converted), "simclr-v2")
-    by_haiku = rename(list(held), "byol")
+    by_haiku = rename(list(arrays), "byol")
 
     assert {n: converted[source].data_ptr() for n, source in by_simclr.names.items()} == {
         n: tensor.data_ptr() for n, tensor in own.items()
     }
     assert by_simclr.dropped == ["fc.weight", "fc.bias"]
-    assert {n: held[source].ctypes.data for n, source in by_haiku.names.items()} == {
+    assert {n: arrays[source].ctypes.data for n, source in by_haiku.names.items()} == {
         n: tensor.data_ptr() for n, tensor in own.items() if not n.endswith("num_batches_tracked")
     }
     assert {name.rsplit(".", 1)[1] for name in by_haiku.dropped} == {"counter", "hidden"}
@@ -442,13 +442,13 @@ def test_fresh_in_the_entry_excuses_by_name_and_lowers_the_share(saved, form):
     tensors = {n: t for n, t in known.items() if not n.startswith("layer4.")}
     entry = entry_of(fresh=("layer4.",))
     weights = {n: t for n, t in known.items() if "running" not in n and "num_batches" not in n}
-    held = sum(t.numel() for n, t in weights.items() if not n.startswith("layer4."))
+    num_loaded = sum(t.numel() for n, t in weights.items() if not n.startswith("layer4."))
 
     encoder, report = load_encoder(entry, saved(tensors), form, seed=5)
 
     assert set(report.random) == {n for n in known.keys() - tensors.keys() if "num_batches" not in n}
     assert report.num_loaded == len(tensors)
-    assert report.loaded_fraction == held / sum(t.numel() for t in weights.values())
+    assert report.loaded_fraction == num_loaded / sum(t.numel() for t in weights.values())
     assert 0.7 < report.loaded_fraction < 0.8
     fresh = own_names(build_encoder(NET, form, seed=5), form)
     wanted = {n: tensors.get(n, fresh[n]) for n in known}
@@ -457,12 +457,12 @@ def test_fresh_in_the_entry_excuses_by_name_and_lowers_the_share(saved, form):
 
 def test_fresh_excuses_nothing_else_and_does_not_keep_out_what_the_file_has(saved):
     tensors = known_encoder()
-    whole = read_encoder_tensors(entry_of(fresh=("layer4.",)), saved(tensors))[1]
+    report = read_encoder_tensors(entry_of(fresh=("layer4.",)), saved(tensors))[1]
     del tensors["layer3.0.conv1.weight"]
 
     message = refusal(entry_of(fresh=("layer4.",)), saved(tensors))
 
-    assert (whole.loaded_fraction, whole.random) == (1.0, [])
+    assert (report.loaded_fraction, report.random) == (1.0, [])
     assert "1 missing, 0 stray" in message
 
 
@@ -528,9 +528,9 @@ def test_query_key_and_value_become_one_again_with_equal_features(saved, vit):
     ],
 )
 def test_a_part_that_lacks_or_does_not_fit_is_told_from_both_sides(saved, vit, change, lines):
-    held = VITS_ALONE["dinov2-hf"](vit)
-    change(held)
+    tensors = VITS_ALONE["dinov2-hf"](vit)
+    change(tensors)
 
-    _, *told = refusal(entry_of("dinov2-hf", "torch", architecture=VIT), saved(held)).splitlines()
+    _, *printed = refusal(entry_of("dinov2-hf", "torch", architecture=VIT), saved(tensors)).splitlines()
 
-    assert told == lines
+    assert printed == lines

@@ -24,8 +24,8 @@ MOCO = next(iter(FORGED["moco"]))
 
 
 def entry_of(naming="moco", **fields) -> ZooEntry:
-    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
-    return ZooEntry(**{**told, "source": "file:net.pth", "container": "torch", "naming": naming, **fields})
+    defaults = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
+    return ZooEntry(**{**defaults, "source": "file:net.pth", "container": "torch", "naming": naming, **fields})
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ def unpacked(monkeypatch):
     """The files that were unpacked from now on, as the module itself does it."""
     files = []
 
-    def told(entry, path):
+    def recorded(entry, path):
         files.append(path.name)
         return read_encoder_tensors(entry, path)
 
-    monkeypatch.setattr(converted, "read_encoder_tensors", told)
+    monkeypatch.setattr(converted, "read_encoder_tensors", recorded)
     return files
 
 
@@ -102,8 +102,8 @@ def test_the_conversion_holds_the_encoder_alone(moco):
     load_converted(entry, file)
 
     size = (file.path.parent / "net.pth.encoder.safetensors").stat().st_size
-    held = sum(t.numel() * t.element_size() for t in known_encoder().values())
-    assert held < size < 1.02 * held
+    size_of_encoder = sum(t.numel() * t.element_size() for t in known_encoder().values())
+    assert size_of_encoder < size < 1.02 * size_of_encoder
 
 
 @pytest.mark.parametrize("changed", [{"fresh": ("layer4.",)}, {"naming": "torchvision"}, {"architecture": DEEPER_NET}])
@@ -203,8 +203,8 @@ def test_what_is_forgotten_is_forgotten_with_its_conversion(moco, weights):
 def test_views_and_shared_memory_are_converted_as_the_tensors_that_they_are(admitted):
     """Safetensors holds neither; torch's files do."""
     tensors = known_encoder()
-    whole = torch.cat([tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"]])
-    tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"] = whole[:64], whole[64:]
+    memory = torch.cat([tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"]])
+    tensors["layer1.0.bn1.weight"], tensors["layer1.0.bn2.weight"] = memory[:64], memory[64:]
     tensors["conv1.weight"] = tensors["conv1.weight"].to(memory_format=torch.channels_last)
     tensors["layer1.0.bn1.bias"] = tensors["layer1.0.bn2.bias"]
     entry = entry_of("plain")
@@ -261,8 +261,8 @@ def test_processes_that_load_at_once_convert_once(admitted, weights):
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(loaded, range(2)))
 
-    told = [run.stdout.split() for run in runs]
-    assert sorted(row[0] for row in told) == ["0", "1"], runs[0].stderr + runs[1].stderr
-    for row in told:
+    rows = [run.stdout.split() for run in runs]
+    assert sorted(row[0] for row in rows) == ["0", "1"], runs[0].stderr + runs[1].stderr
+    for row in rows:
         assert int(row[1]) == report.num_loaded
         assert float(row[2]) == pytest.approx(float(tensors["layer1.0.conv1.weight"].double().sum()), rel=1e-12)

@@ -37,8 +37,8 @@ ARRAYS = {"conv1.weight": np.ones((2, 2), "f4")}
 class Call:
     """Pickled, it is a call that unpickling makes."""
 
-    def __init__(self, function, *told) -> None:
-        self.call = (function, told)
+    def __init__(self, function, *arguments) -> None:
+        self.call = (function, arguments)
 
     def __reduce__(self):
         return self.call
@@ -110,8 +110,8 @@ def written(tmp_path):
 @pytest.mark.parametrize("call", calls("sentinel"))
 def test_a_call_in_a_file_is_refused_by_its_name_and_not_made(tmp_path, written, call, way):
     sentinel = tmp_path / "ran"
-    (container, write), (told, name) = WAYS[way], calls(sentinel)[call]
-    path = written(write(told))
+    (container, write), (unsafe_call, name) = WAYS[way], calls(sentinel)[call]
+    path = written(write(unsafe_call))
 
     message = refusal(path, container)
 
@@ -157,15 +157,15 @@ def test_a_call_that_no_list_knows_is_not_made_either(tmp_path, written, way):
 
 
 def tar_of(*members, kind="gz") -> bytes:
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode=f"w:{kind}") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{kind}") as archive:
         for name, content in members:
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
             info.name = name
             if not isinstance(content, tarfile.TarInfo):
                 info.size = len(content)
             archive.addfile(info, None if isinstance(content, tarfile.TarInfo) else io.BytesIO(content))
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def link_to(target, kind=tarfile.SYMTYPE) -> tarfile.TarInfo:
@@ -300,11 +300,11 @@ def test_a_long_name_in_a_tar_is_no_way_to_fill_the_memory(written, kind):
     """Tarfile reads a member's long name at once, as long as the archive says that it is."""
     info = tarfile.TarInfo("net.pth")
     info.pax_headers = {"comment": "x" * 30_000_000}
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode=f"w:{kind}", format=tarfile.PAX_FORMAT) as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=f"w:{kind}", format=tarfile.PAX_FORMAT) as archive:
         archive.addfile(info, io.BytesIO())
 
-    path = written(held.getvalue())
+    path = written(buffer.getvalue())
     tracemalloc.start()
     said = refusal(path, "torch", member="net.pth")
     _, peak = tracemalloc.get_traced_memory()
@@ -434,9 +434,9 @@ def test_claims_and_nesting_cost_no_time_and_no_memory(tmp_path):
 
     ran = in_new_process(MEASURED, FOLDER=str(tmp_path))
 
-    told = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert len(told) == 2 * len(BOMBS), ran.stderr[-500:]
-    for name, container, message, growth, seconds in told:
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert len(rows) == 2 * len(BOMBS), ran.stderr[-500:]
+    for name, container, message, growth, seconds in rows:
         assert message.startswith(f"{name}: "), (name, container, message)
         assert "\n" not in message
         assert len(message) < 400
@@ -445,22 +445,22 @@ def test_claims_and_nesting_cost_no_time_and_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize("extra", [{}, {"told": Path("x")}], ids=["tensors", "objects beside"])
-@pytest.mark.parametrize("place", [b"K\x04\x85", b"K\x04tQ", b"K\x04t"], ids=["size", "storage", "any"])
+@pytest.mark.parametrize("marker", [b"K\x04\x85", b"K\x04tQ", b"K\x04t"], ids=["size", "storage", "any"])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_tensor_that_claims_more_than_the_file_has_is_refused(written, zipped, place, extra):
+def test_a_tensor_that_claims_more_than_the_file_has_is_refused(written, zipped, marker, extra):
     """In either of torch's formats, by torch or by this reader: nothing behind the file's bytes is read."""
     content = torch_file({"a": torch.ones(4), **extra}, _use_new_zipfile_serialization=zipped)
-    more = place.replace(b"K\x04", b"K\x63")
+    more = marker.replace(b"K\x04", b"K\x63")
     if zipped:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         changed = io.BytesIO()
         with zipfile.ZipFile(changed, "w") as archive:
             for name, member in members.items():
-                archive.writestr(name, member.replace(place, more))
+                archive.writestr(name, member.replace(marker, more))
         path = written(changed.getvalue())
     else:
-        path = written(content.replace(place, more))
+        path = written(content.replace(marker, more))
 
     try:
         assert unpack(path, "torch").tensors["a"].tolist() == [1] * 4

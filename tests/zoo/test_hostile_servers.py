@@ -81,7 +81,7 @@ def test_no_redirection_leaves_http(shelf, weights, url):
     said = refusal(shelf.entry(), weights)
 
     assert said.startswith("net: HTTP 302 ")
-    assert len(shelf.asked) == 1
+    assert len(shelf.requests) == 1
     assert kept(weights) == []
 
 
@@ -148,12 +148,12 @@ def test_a_damaged_pin_is_made_anew_where_the_digest_is_known(shelf, weights, da
     entry = shelf.entry(sha256=sha256(BODY)[:digits])
     file = fetch(entry, weights)
     pin = file.path.with_name("net.pth.pin.json")
-    whole = pin.read_bytes()
+    content = pin.read_bytes()
     pin.write_bytes(damage)
 
     assert find_weight_file(entry, weights) == file
-    assert json.loads(pin.read_bytes()) == json.loads(whole)
-    assert len(shelf.asked) == 1
+    assert json.loads(pin.read_bytes()) == json.loads(content)
+    assert len(shelf.requests) == 1
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: repr(damage[:20]))

@@ -72,8 +72,8 @@ def test_what_names_no_file_is_refused_in_one_line(source, weights):
 def test_a_file_of_the_hub_is_fetched_through_its_client_and_pinned_here(hugging, weights, revision):
     file = fetch(entry_of(SOURCE + revision), weights)
 
-    asked = f"/owner/some-net/resolve/{revision[1:] or 'main'}/files/net.pth"
-    assert [path for path in hugging.paths if "/api/" not in path] == [f"HEAD {asked}", f"GET {asked}"]
+    path = f"/owner/some-net/resolve/{revision[1:] or 'main'}/files/net.pth"
+    assert [path for path in hugging.paths if "/api/" not in path] == [f"HEAD {path}", f"GET {path}"]
     assert file.sha256 == sha256(BODY)
     assert file == find_weight_file(entry_of(SOURCE + revision), weights)
     assert kept(weights) == [file.path.name, f"{file.path.name}.pin.json"]
@@ -86,12 +86,12 @@ def test_what_the_clients_cache_holds_is_not_downloaded_again(hugging, weights):
     del hugging.paths[:]
 
     again = fetch(entry_of(), weights)
-    told = list(hugging.paths)
+    paths = list(hugging.paths)
     delete_weight_file(entry_of(), weights)
     offline = fetch(entry_of(), weights, offline=True)
 
     assert again.sha256 == offline.sha256 == sha256(BODY)
-    assert told == hugging.paths == ["HEAD /owner/some-net/resolve/main/files/net.pth"]
+    assert paths == hugging.paths == ["HEAD /owner/some-net/resolve/main/files/net.pth"]
 
 
 @pytest.mark.usefixtures("hugging")
@@ -151,8 +151,8 @@ def test_a_hub_that_is_not_there_is_named(hugging, weights, monkeypatch):
     from huggingface_hub.utils import _http
 
     monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda _: None, time=time.time))
-    for name, told in (("ENDPOINT", ""), ("HUGGINGFACE_CO_URL_TEMPLATE", "/{repo_id}/{revision}/{filename}")):
-        monkeypatch.setattr(constants, name, "http://127.0.0.1:9" + told)
+    for name, end in (("ENDPOINT", ""), ("HUGGINGFACE_CO_URL_TEMPLATE", "/{repo_id}/{revision}/{filename}")):
+        monkeypatch.setattr(constants, name, "http://127.0.0.1:9" + end)
 
     message = refusal(entry_of(), weights)
 
@@ -184,15 +184,15 @@ def test_the_hubs_own_variables_are_obeyed(shelf, tmp_path):
 
     numbers = count()
     one = fetched(code, "cache", "")
-    asked = list(shelf.paths)
+    path = list(shelf.paths)
     two, three = fetched(code, "cache", "1"), fetched(code, "empty", "1")
     four, five = fetched(offline, "cache", ""), fetched(offline, "empty", "")
 
     assert {run.stdout.strip() for run in (one, two, four)} == {sha256(BODY)}, one.stderr + two.stderr + four.stderr
     assert "HF_HUB_OFFLINE forbids fetching it" in three.stdout, three.stderr
     assert "--offline forbids fetching it" in five.stdout, five.stderr
-    assert shelf.paths == asked
-    assert asked
+    assert shelf.paths == path
+    assert path
 
 
 def test_a_file_brought_by_hand_takes_the_same_place(hugging, weights, tmp_path):

@@ -39,22 +39,29 @@ def by_mae(patches, side):
 
 
 def entry_of(positions) -> ZooEntry:
-    told = {"name": "net", "family": "own", "container": "torch", "naming": "timm", "licence": "CC0", "cite": "nobody"}
-    return ZooEntry(**told, architecture="test_vit", positions=positions)
+    defaults = {
+        "name": "net",
+        "family": "own",
+        "container": "torch",
+        "naming": "timm",
+        "licence": "CC0",
+        "cite": "nobody",
+    }
+    return ZooEntry(**defaults, architecture="test_vit", positions=positions)
 
 
 @pytest.mark.parametrize("form", ["pooled", "pyramid"])
 @pytest.mark.parametrize(("rule", "theirs"), [("bicubic-offset", by_dino), ("bicubic", by_mae)])
 def test_positions_are_interpolated_as_the_authors_do(tmp_path, form, rule, theirs):
     """A net made for the smaller images, with positions by the authors' formula, gives the same."""
-    whole = timm.create_model("test_vit", num_classes=0).eval()
-    whole.load_state_dict(drawn(whole.state_dict()))
-    whole.pos_embed.data.normal_(generator=torch.Generator().manual_seed(1))
-    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    vit = timm.create_model("test_vit", num_classes=0).eval()
+    vit.load_state_dict(drawn(vit.state_dict()))
+    vit.pos_embed.data.normal_(generator=torch.Generator().manual_seed(1))
+    torch.save(vit.state_dict(), tmp_path / "net.pth")
     small = timm.create_model("test_vit", num_classes=0, img_size=16 * NEW).eval()
-    kept = whole.pos_embed.detach()
-    positions = torch.cat([kept[:, :1], theirs(kept[:, 1:], NEW)], dim=1)
-    small.load_state_dict({**whole.state_dict(), "pos_embed": positions}, strict=True)
+    own_positions = vit.pos_embed.detach()
+    positions = torch.cat([own_positions[:, :1], theirs(own_positions[:, 1:], NEW)], dim=1)
+    small.load_state_dict({**vit.state_dict(), "pos_embed": positions}, strict=True)
     images = torch.rand(2, 3, 16 * NEW, 16 * NEW, generator=torch.Generator().manual_seed(3))
 
     encoder, _ = load_encoder(entry_of(rule), tmp_path / "net.pth", form, 0, image_size=16 * NEW)
@@ -69,13 +76,13 @@ def test_positions_are_interpolated_as_the_authors_do(tmp_path, form, rule, thei
 
 
 def test_at_the_size_of_the_file_no_rule_changes_a_number(tmp_path):
-    whole = timm.create_model("test_vit", num_classes=0).eval()
-    torch.save(whole.state_dict(), tmp_path / "net.pth")
+    vit = timm.create_model("test_vit", num_classes=0).eval()
+    torch.save(vit.state_dict(), tmp_path / "net.pth")
     images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(3))
 
     encoder, _ = load_encoder(entry_of("bicubic-offset"), tmp_path / "net.pth", "pooled", 0, image_size=160)
 
-    assert torch.equal(encoder.eval()(images), whole(images))
+    assert torch.equal(encoder.eval()(images), vit(images))
 
 
 def test_a_copy_interpolates_its_own_positions():

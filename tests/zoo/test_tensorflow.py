@@ -62,9 +62,9 @@ def made(index: bytes, data: bytes = b"") -> bytes:
     return zipped({f"{STEM}.index": index, f"{STEM}.data-00000-of-00001": data})
 
 
-def holding(told: bytes, data: bytes = bytes(24)) -> bytes:
+def holding(entry: bytes, data: bytes = bytes(24)) -> bytes:
     """A checkpoint of one entry."""
-    return made(table([(b"", header()), (b"w", told)]), data)
+    return made(table([(b"", header()), (b"w", entry)]), data)
 
 
 def test_without_its_extra_a_checkpoint_is_refused_in_one_line(written, monkeypatch):
@@ -112,14 +112,14 @@ def test_of_several_checkpoints_the_one_that_is_told_is_read(written):
 
 
 def test_a_checkpoint_without_all_of_its_files_is_told_what_lacks(written):
-    whole = bundle(TENSORS, num_files=2)
-    second = whole.pop(f"{STEM}.data-00001-of-00002")
-    path = written(zipped(whole))
+    files = bundle(TENSORS, num_files=2)
+    second = files.pop(f"{STEM}.data-00001-of-00002")
+    path = written(zipped(files))
 
     assert refusal(path) == (
         f"net.zip: {STEM}.index without {STEM}.data-00001-of-00002: pack all files of the checkpoint"
     )
-    assert "without" in refusal(written(zipped({f"{STEM}.index": whole[f"{STEM}.index"]})))
+    assert "without" in refusal(written(zipped({f"{STEM}.index": files[f"{STEM}.index"]})))
     assert "no TensorFlow checkpoint" in refusal(written(zipped({"data": second})))
 
 
@@ -129,10 +129,10 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
     content["base_model/conv2d_20/kernel"] = torch.zeros(1, 1, 2, 5)
     content["base_model/conv2d/kernel"] = torch.zeros(7, 7, 1, 64)
     write("simclr-tf", content, tmp_path / "net.zip")
-    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
+    fields = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
 
     with pytest.raises(BenchmarkError) as raised:
-        read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
+        read_encoder_tensors(ZooEntry(**fields, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
 
     head, *lines = str(raised.value).splitlines()
     assert "1 missing, 1 stray, 1 of another shape" in head
@@ -145,9 +145,11 @@ def test_a_stray_layer_a_missing_one_and_a_misshapen_are_told_from_both_sides(tm
 
 def test_what_is_dropped_is_dropped_by_name(tmp_path):
     write("simclr-tf", FORGED["simclr-tf"]["pretrained"](), tmp_path / "net.zip")
-    told = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
+    fields = {"name": "net", "family": "ssl", "architecture": NET, "licence": "CC0", "cite": "nobody"}
 
-    _, report = read_encoder_tensors(ZooEntry(**told, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip")
+    _, report = read_encoder_tensors(
+        ZooEntry(**fields, container="tensorflow", naming="simclr-tf"), tmp_path / "net.zip"
+    )
 
     assert report.num_loaded == len([name for name in known_encoder() if not name.endswith("num_batches_tracked")])
     others = {name for name in report.dropped if not name.endswith("/Momentum")}
@@ -288,8 +290,8 @@ def test_a_damaged_index_is_read_or_refused_whatever_the_damage(folder, data):
     """Blocks are sealed anew, so that the damage is met behind the checksums."""
     pieces = [(b"", header()), *((name.encode(), entry(1, (2, 3), 0, 0, 5)) for name in ("a", "ab", "b"))]
     content = bytearray(block(pieces)[:-5])
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
-        content[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+        content[position] = data.draw(st.integers(0, 255))
     made_of = sealed(bytes(content))
     path = folder / "net.zip"
     path.write_bytes(made(ended(made_of, [(b"z", varint(0) + varint(len(made_of) - 5))]), bytes(24)))
@@ -301,9 +303,9 @@ def test_a_damaged_index_is_read_or_refused_whatever_the_damage(folder, data):
 
 
 def test_a_member_of_a_zip_is_read_as_one_of_a_tar_is(written):
-    held = io.BytesIO()
-    torch.save({"a": torch.ones(3)}, held)
-    path = written(zipped({"pt/README": b"x", "pt/a.pth": held.getvalue(), "pt/folder/": b""}))
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(3)}, buffer)
+    path = written(zipped({"pt/README": b"x", "pt/a.pth": buffer.getvalue(), "pt/folder/": b""}))
 
     assert torch.equal(unpack(path, "torch", member="pt/a.pth").tensors["a"], torch.ones(3))
     for member, said in (("pt/b", "no member 'pt/b'"), ("pt/folder", "is no regular file"), ("../a", "points out of")):

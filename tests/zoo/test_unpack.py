@@ -151,8 +151,8 @@ def test_a_pickle_gives_its_arrays_by_path_and_nothing_else(tmp_path, protocol):
         "one": np.array(7, np.uint8),
         "none": np.zeros((0, 4), bool),
     }
-    kept = {**arrays, "list": [arrays["rows"], (arrays["one"],)], "same": arrays["rows"]}
-    content = {"kept": kept, "objects": np.array([{"a": 1}], object), "text": "net",
+    inner_content = {**arrays, "list": [arrays["rows"], (arrays["one"],)], "same": arrays["rows"]}
+    content = {"kept": inner_content, "objects": np.array([{"a": 1}], object), "text": "net",
                "other": argparse.Namespace(held=arrays["one"])}  # fmt: skip
     path = written(tmp_path, pickle.dumps(content, protocol=protocol))
 
@@ -344,8 +344,8 @@ def test_a_damaged_file_is_read_or_refused_whatever_the_damage(folder, whole, da
     """Bytes changed and an end cut off: no error of the readers themselves comes through."""
     container, content = WHOLE[whole]
     damaged = bytearray(content)
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
-        damaged[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
+        damaged[position] = data.draw(st.integers(0, 255))
     end = data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))
 
     read_or_refused(folder, container, bytes(damaged[:end]))

@@ -79,7 +79,7 @@ def test_threads_that_fetch_at_once_download_once(shelf, weights):
         shelf.gate.set()
 
     assert {file.sha256 for file in files} == {sha256(BODY)}
-    assert len(shelf.asked) == 1
+    assert len(shelf.requests) == 1
 
 
 def test_processes_that_fetch_at_once_download_once(shelf, weights, tmp_path):
@@ -97,7 +97,7 @@ def test_processes_that_fetch_at_once_download_once(shelf, weights, tmp_path):
         shelf.gate.set()
 
     assert [run.result().stdout.strip() for run in runs] == [sha256(BODY)] * 2, runs[0].result().stderr
-    assert len(shelf.asked) == 1
+    assert len(shelf.requests) == 1
 
 
 FETCHING = """
@@ -121,7 +121,7 @@ def test_a_file_of_the_users_is_copied_and_pinned(shelf, weights, tmp_path):
     assert file == find_weight_file(entry, weights) == verify_weight_file(file) == fetch(entry, weights, offline=True)
     assert own.read_bytes() == BODY
     assert kept(weights) == ["net.pth", "net.pth.pin.json"]
-    assert shelf.asked == []
+    assert shelf.requests == []
 
 
 def test_a_file_of_the_users_with_the_wrong_digest_is_refused_and_not_kept(shelf, weights, tmp_path):
@@ -267,11 +267,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_under_the_final_name(shelf, 
     """With room again, the same call ends well."""
     own = tmp_path / "own.pth"
     own.write_bytes(BODY)
-    told = {"ENTRY": shelf.entry().model_dump_json(), "WEIGHTS": str(weights), "OWN": str(own)}
+    environment = {"ENTRY": shelf.entry().model_dump_json(), "WEIGHTS": str(weights), "OWN": str(own)}
 
     ran = subprocess.run(
         [*small_disk, sys.executable, "-c", FETCHING + SMALL_DISK.replace("WORK", work)],
-        capture_output=True, text=True, check=False, env={**os.environ, **told},
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stderr

@@ -232,9 +232,9 @@ def test_on_a_terminal_the_user_sees_the_proposal_and_decides(cli, workspace, sa
 
 
 def test_what_is_told_in_full_is_not_asked_for(cli, workspace, saved):
-    told = ("--architecture", "mobilenetv2_100", "--naming", "timm")
+    options = ("--architecture", "mobilenetv2_100", "--naming", "timm")
 
-    added = cli("zoo", "add", str(saved(mobilenet())), "--name", "mine", *told)
+    added = cli("zoo", "add", str(saved(mobilenet())), "--name", "mine", *options)
 
     assert added.code == 0
     assert own_entries(workspace)["mine"].container == "torch"
@@ -290,13 +290,13 @@ def test_a_url_is_fetched_first_and_once(cli, workspace, shelf):
 
     refused = cli("zoo", "add", url, "--name", "far")
     added = cli("zoo", "add", url, "--name", "far", "--yes")
-    shown = cli("zoo", "show", "far")
+    printed = cli("zoo", "show", "far")
 
     assert (refused.code, added.code) == (2, 0)
     assert f"benchmark zoo add {url} --name far" in refused.err
-    assert len(shelf.asked) == 1, "what a refused command fetched serves the next"
+    assert len(shelf.requests) == 1, "what a refused command fetched serves the next"
     assert own_entries(workspace)["far"].source == url
-    assert "file: not here" not in shown.text
+    assert "file: not here" not in printed.text
     assert [path.name for path in workspace.weights.iterdir() if any(path.glob("*.pth"))] == ["far"]
 
 
@@ -309,7 +309,7 @@ def test_what_one_url_gave_is_never_taken_for_anothers(cli, workspace, shelf):
 
     added = cli("zoo", "add", f"{shelf.url}/b/net.pth", "--name", "far", "--yes")
 
-    assert (added.code, len(shelf.asked)) == (0, 2)
+    assert (added.code, len(shelf.requests)) == (0, 2)
     assert own_entries(workspace)["far"].naming == "timm", "the second file has a classifier"
 
 
@@ -338,7 +338,7 @@ def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, work
     )
     by_hand = "# mine, do not touch\n" + workspace.own_zoo.read_text()
     workspace.own_zoo.write_text(by_hand)
-    told = (
+    command = (
         "zoo",
         "add",
         str(saved(mobilenet())),
@@ -350,12 +350,12 @@ def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, work
         "timm",
     )
 
-    refused = cli(*told)
+    refused = cli(*command)
     answers("n\n")
-    declined = cli(*told)
+    declined = cli(*command)
     untouched = workspace.own_zoo.read_text()
     answers("y\n")
-    agreed = cli(*told)
+    agreed = cli(*command)
 
     assert (refused.code, declined.code, agreed.code) == (2, 2, 0)
     assert "was written by hand, and comments in it would be lost: --yes" in refused.err
@@ -364,7 +364,7 @@ def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, work
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--naming", "mocco"), "no naming 'mocco': one of plain"),
         (("--container", "zip"), "no container 'zip': one of torch"),
@@ -373,11 +373,11 @@ def test_a_zoo_file_written_by_hand_is_not_written_over_without_asking(cli, work
         (("--name", "swav"), "the zoo has an entry 'swav' already"),
     ],
 )
-def test_a_wrong_request_is_told_before_anything_is_read(cli, saved, arguments, told):
+def test_a_wrong_request_is_told_before_anything_is_read(cli, saved, arguments, message):
     ran = cli("zoo", "add", str(saved({})), "--name", "mine", *arguments)
 
     assert ran.code == 2
-    assert told in ran.text
+    assert message in ran.text
     assert ran.err.count("\n") == 1
 
 
@@ -415,9 +415,9 @@ def test_a_file_of_an_archive_is_told_by_its_path(cli, workspace, tmp_path, save
 
 def test_input_statistics_are_told_in_three_numbers_each(cli, workspace, saved):
     path = str(saved(mobilenet()))
-    told = ("--mean", "0.5307", "0.5307", "0.53", "--std", "0.25", "0.25", "1")
+    options = ("--mean", "0.5307", "0.5307", "0.53", "--std", "0.25", "0.25", "1")
 
-    refused = cli("zoo", "add", path, "--name", "mine", *told)
+    refused = cli("zoo", "add", path, "--name", "mine", *options)
     command = refused.err[refused.err.index("benchmark zoo add") :]
     added = cli(*shlex.split(command)[1:])
 

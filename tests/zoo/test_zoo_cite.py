@@ -16,8 +16,8 @@ GIVEN = "@inproceedings{doe2020,\n  author = {Doe, Jane},\n  title = {Nets & mor
 
 
 def entry_of(name, cite="nobody", **fields):
-    told = {"family": "own", "architecture": "resnet18", "container": "torch", "naming": "timm", "licence": "CC0"}
-    return ZooEntry(name=name, cite=cite, **{**told, **fields})
+    defaults = {"family": "own", "architecture": "resnet18", "container": "torch", "naming": "timm", "licence": "CC0"}
+    return ZooEntry(name=name, cite=cite, **{**defaults, **fields})
 
 
 def cited(*entries, models=None, tasks=()):

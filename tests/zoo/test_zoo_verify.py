@@ -14,8 +14,8 @@ from benchmark.zoo.catalog import InputStatistics, ZooEntry, write_own
 from benchmark.zoo.fetch import import_weight_file
 from benchmark.zoo.inspection import (
     Statistics,
+    compute_fingerprint,
     find_warnings,
-    fingerprint,
     input_size,
     inspect,
     measure_features,
@@ -32,9 +32,9 @@ def small_images(monkeypatch):
 
 
 def entry_of(name="net", architecture=SMALL, **fields) -> ZooEntry:
-    told = {"family": "own", "source": f"file:{name}.pth", "container": "torch", "naming": "timm",
+    defaults = {"family": "own", "source": f"file:{name}.pth", "container": "torch", "naming": "timm",
             "licence": "CC BY-NC 4.0", "cite": "nobody"}  # fmt: skip
-    return ZooEntry(**{**told, "name": name, "architecture": architecture, **fields})
+    return ZooEntry(**{**defaults, "name": name, "architecture": architecture, **fields})
 
 
 def fresh(seed, architecture=SMALL):
@@ -74,15 +74,21 @@ def test_a_trained_net_passes_with_all_that_was_seen(trained, admitted, weights)
     entry = entry_of()
     file = admitted(trained, entry)
 
-    seen = inspect(entry, weights)
+    inspection_result = inspect(entry, weights)
 
-    assert (seen.verdict, seen.reasons) == ("PASS", [])
-    assert (seen.name, seen.licence, seen.file) == ("net", "CC BY-NC 4.0", "net.pth")
-    assert (seen.sha256, seen.digest) == (file.sha256, "pinned on first use")
-    assert seen.report.loaded_fraction == 1.0
-    assert seen.report.dropped == ["fc.weight", "fc.bias"]
-    assert seen.statistics.finite
-    assert seen.statistics.distance > inspection.DISTANCE_MARGIN * seen.statistics.fresh_distance
+    assert (inspection_result.verdict, inspection_result.reasons) == ("PASS", [])
+    assert (inspection_result.name, inspection_result.licence, inspection_result.file) == (
+        "net",
+        "CC BY-NC 4.0",
+        "net.pth",
+    )
+    assert (inspection_result.sha256, inspection_result.digest) == (file.sha256, "pinned on first use")
+    assert inspection_result.report.loaded_fraction == 1.0
+    assert inspection_result.report.dropped == ["fc.weight", "fc.bias"]
+    assert inspection_result.statistics.finite
+    assert (
+        inspection_result.statistics.distance > inspection.DISTANCE_MARGIN * inspection_result.statistics.fresh_distance
+    )
 
 
 @pytest.mark.parametrize("architecture", [SMALL, "test_vit", "test_efficientnet", "test_convnext"])
@@ -92,12 +98,12 @@ def test_a_file_of_fresh_weights_is_doubted_whatever_their_seed(admitted, weight
     entry = entry_of(architecture=architecture)
     admitted(fresh(seed, architecture), entry)
 
-    seen = inspect(entry, weights)
+    inspection_result = inspect(entry, weights)
 
-    assert seen.verdict == "WARN"
-    assert "its features are as a fresh net's" in seen.reasons[0]
-    assert "the file may hold untrained weights" in seen.reasons[0]
-    assert seen.report.loaded_fraction == 1.0
+    assert inspection_result.verdict == "WARN"
+    assert "its features are as a fresh net's" in inspection_result.reasons[0]
+    assert "the file may hold untrained weights" in inspection_result.reasons[0]
+    assert inspection_result.report.loaded_fraction == 1.0
 
 
 def test_features_that_are_the_same_for_every_image_are_doubted(trained, admitted, weights):
@@ -107,11 +113,14 @@ def test_features_that_are_the_same_for_every_image_are_doubted(trained, admitte
         blind.bn1.weight.zero_()
     admitted(blind, entry_of())
 
-    seen = inspect(entry_of(), weights)
+    inspection_result = inspect(entry_of(), weights)
 
-    assert (seen.verdict, seen.reasons) == ("WARN", ["100% of its features are the same for every image"])
-    assert seen.statistics.constant == 1.0
-    assert seen.statistics.distance is None
+    assert (inspection_result.verdict, inspection_result.reasons) == (
+        "WARN",
+        ["100% of its features are the same for every image"],
+    )
+    assert inspection_result.statistics.constant == 1.0
+    assert inspection_result.statistics.distance is None
 
 
 def test_features_that_are_not_finite_are_doubted(trained, admitted, weights):
@@ -121,22 +130,22 @@ def test_features_that_are_not_finite_are_doubted(trained, admitted, weights):
         broken.bn1.running_var[0] = -1.0
     admitted(broken, entry_of())
 
-    seen = inspect(entry_of(), weights)
+    inspection_result = inspect(entry_of(), weights)
 
-    assert (seen.verdict, seen.reasons) == ("WARN", ["its features are not finite"])
-    assert seen.fingerprint is None
-    json.dumps(seen.as_json(), allow_nan=False)
+    assert (inspection_result.verdict, inspection_result.reasons) == ("WARN", ["its features are not finite"])
+    assert inspection_result.fingerprint is None
+    json.dumps(inspection_result.as_json(), allow_nan=False)
 
 
 def test_a_file_that_is_another_net_fails_with_the_account(admitted, weights):
     admitted(fresh(0, "test_efficientnet"), entry_of())
 
-    seen = inspect(entry_of(), weights)
+    inspection_result = inspect(entry_of(), weights)
 
-    assert seen.verdict == "FAIL"
-    assert "does not hold exactly a test_resnet" in seen.reasons[0]
-    assert seen.sha256
-    assert seen.report is seen.fingerprint is None
+    assert inspection_result.verdict == "FAIL"
+    assert "does not hold exactly a test_resnet" in inspection_result.reasons[0]
+    assert inspection_result.sha256
+    assert inspection_result.report is inspection_result.fingerprint is None
 
 
 def test_a_file_that_was_changed_fails(trained, admitted, weights):
@@ -145,16 +154,16 @@ def test_a_file_that_was_changed_fails(trained, admitted, weights):
     content[-3000] ^= 1
     file.path.write_bytes(content)
 
-    seen = inspect(entry_of(), weights)
+    inspection_result = inspect(entry_of(), weights)
 
-    assert seen.verdict == "FAIL"
-    assert "the file was changed" in seen.reasons[0]
+    assert inspection_result.verdict == "FAIL"
+    assert "the file was changed" in inspection_result.reasons[0]
 
 
 def test_what_is_not_here_is_no_failure(weights):
-    seen = inspect(entry_of(), weights)
+    inspection_result = inspect(entry_of(), weights)
 
-    assert (seen.verdict, seen.reasons, seen.sha256) == ("not here", [], None)
+    assert (inspection_result.verdict, inspection_result.reasons, inspection_result.sha256) == ("not here", [], None)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +225,7 @@ def test_phantom_images_differ_and_none_is_flat():
 def test_a_fingerprint_tells_the_numbers_of_the_features():
     features = np.linspace(-1, 3, 160)
 
-    found = fingerprint(features, SIZE)
+    found = compute_fingerprint(features, SIZE)
 
     assert (found.image_size, found.num_features) == (SIZE, 160)
     assert found.mean == pytest.approx(features.mean(), abs=1e-3)
@@ -229,22 +238,22 @@ def test_a_fingerprint_withstands_another_machines_rounding_and_not_other_featur
     """Float32 sums in another order differ by about a part in a million."""
     stream = np.random.default_rng(0)
     features = np.abs(stream.normal(size=512))
-    same = sum(
-        fingerprint(features * (1 + 1e-6 * stream.normal(size=512)), SIZE).hash == fingerprint(features, SIZE).hash
-        for _ in range(50)
-    )
+    own = compute_fingerprint(features, SIZE).hash
+    noisy = (features * (1 + 1e-6 * stream.normal(size=512)) for _ in range(50))
+
+    same = sum(compute_fingerprint(copy, SIZE).hash == own for copy in noisy)
 
     assert same >= 49
-    assert fingerprint(stream.permutation(features), SIZE).hash != fingerprint(features, SIZE).hash
-    assert fingerprint(features * 1.1, SIZE).hash != fingerprint(features, SIZE).hash
+    assert compute_fingerprint(stream.permutation(features), SIZE).hash != own
+    assert compute_fingerprint(features * 1.1, SIZE).hash != own
 
 
 def test_a_mean_of_nothing_but_noise_is_told_as_nothing():
     """Features after a layer norm: their mean is 0 but for rounding, which is no number to compare."""
     features = np.tile([-1.0, 1.0], 100) + 3e-9
 
-    assert fingerprint(features, SIZE).mean == 0
-    assert fingerprint(np.zeros(30), SIZE).sd == 0
+    assert compute_fingerprint(features, SIZE).mean == 0
+    assert compute_fingerprint(np.zeros(30), SIZE).sd == 0
 
 
 @pytest.mark.parametrize(
@@ -297,15 +306,15 @@ KEYS = {"name", "verdict", "reasons", "licence", "source", "architecture", "nami
 def test_the_verb_prints_a_table_and_writes_json_with_the_same_keys_for_all(cli, tmp_path):
     ran = cli("zoo", "verify", "family:own", "--json", str(tmp_path / "seen.json"))
 
-    told = json.loads((tmp_path / "seen.json").read_text())
-    verdicts = {row["name"]: row["verdict"] for row in told["entries"]}
+    written = json.loads((tmp_path / "seen.json").read_text())
+    verdicts = {row["name"]: row["verdict"] for row in written["entries"]}
     assert verdicts == {"good": "PASS", "raw": "WARN", "broken": "FAIL", "lacking": "not here"}
-    assert {frozenset(row) for row in told["entries"]} == {frozenset(KEYS)}
-    assert told["format"] == 2
+    assert {frozenset(row) for row in written["entries"]} == {frozenset(KEYS)}
+    assert written["format"] == 2
     assert ran.code == 1, "a failure"
     for word in ("good", "PASS", "WARN", "FAIL", "not here", "100.0%", "CC BY-NC 4.0", "fingerprints are to 4 digits"):
         assert word in ran.text
-    good = next(row for row in told["entries"] if row["name"] == "good")
+    good = next(row for row in written["entries"] if row["name"] == "good")
     assert good["fingerprint"]["hash"] in ran.text
     assert good["report"]["dropped"] == ["fc.weight", "fc.bias"]
 
