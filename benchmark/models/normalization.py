@@ -1,4 +1,4 @@
-"""What happens to a batch of uint8 images on the device before the encoder: crops, channels, normalization."""
+"""Prepares a batch of uint8 images on the device for the encoder: crops, channels, normalization."""
 
 import torch
 from torch import nn

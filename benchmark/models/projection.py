@@ -1,4 +1,4 @@
-"""An encoder with the projection head of SimCLR: what contrastive training trains, of which the encoder is kept."""
+"""An encoder with the projection head of SimCLR, as contrastive training trains them; only the encoder is used later."""
 
 import torch
 from torch import nn
@@ -24,14 +24,14 @@ def projection_head(width: int, seed: int) -> nn.Sequential:
 
 
 class Projector(nn.Module):
-    """uint8 images -> unit vectors, B x 128: intake, pooled encoder, projection head drawn from `seed`."""
+    """Maps uint8 images to unit vectors, B x 128: normalization, pooled encoder, projection head drawn from `seed`."""
 
-    def __init__(self, encoder: nn.Module, intake: Normalization, seed: int) -> None:
+    def __init__(self, encoder: nn.Module, normalization: Normalization, seed: int) -> None:
         super().__init__()
-        self.intake = intake
+        self.normalization = normalization
         self.encoder = encoder
         self.head = projection_head(feature_width(encoder), seed)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = self.head(self.encoder(self.intake(images)))
+        projected: torch.Tensor = self.head(self.encoder(self.normalization(images)))
         return nn.functional.normalize(projected.float())

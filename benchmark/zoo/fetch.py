@@ -154,9 +154,9 @@ def delete_weight_file(entry: ZooEntry, weights: Path) -> None:
     validator_file(_part(path)).unlink(missing_ok=True)
 
 
-def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, otherwise: str) -> WeightFile:
+def _admit_copy(entry: ZooEntry, file: Path, path: Path, wanted: str, outcome: str) -> WeightFile:
     """Copies the file, rather than linking it: its owner may change or remove it."""
-    _check_digest(entry, sha256_of(file), file, otherwise, wanted)
+    _check_digest(entry, sha256_of(file), file, outcome, wanted)
     copy = path.with_name(path.name + ".copy")  # not `.part`: no download may continue a copy that was cut off
     try:
         with space_for(path, left="nothing half-written was left there"):

@@ -119,10 +119,10 @@ def inspect(entry: ZooEntry, weights: Path) -> Inspection:
         encoder, facts["report"] = load_encoder(entry, file.path, "pooled", FRESH_SEEDS[0], size)
     except BenchmarkError as fault:
         return Inspection(**facts, verdict="FAIL", reasons=[str(fault)])
-    printed, statistics = measure_features(encoder, entry.architecture, entry.input, size)
+    fingerprint, statistics = measure_features(encoder, entry.architecture, entry.input, size)
     reasons = find_warnings(statistics)
     verdict: Verdict = "WARN" if reasons else "PASS"
-    return Inspection(**facts, verdict=verdict, reasons=reasons, fingerprint=printed, statistics=statistics)
+    return Inspection(**facts, verdict=verdict, reasons=reasons, fingerprint=fingerprint, statistics=statistics)
 
 
 def measure_features(
@@ -133,12 +133,12 @@ def measure_features(
     features = _features(encoder, _batch(size), statistics)
     if not (np.isfinite(fixed).all() and np.isfinite(features).all()):
         return None, Statistics(finite=False)
-    printed, constant = fingerprint(fixed, size), _digits(_constant(features).mean())
+    fingerprint, constant = compute_fingerprint(fixed, size), _digits(_constant(features).mean())
     own, fresh = _profile(features), [p for p in _fresh_profiles(architecture, statistics, size) if p is not None]
     if own is None:
-        return printed, Statistics(finite=True, constant=constant)
+        return fingerprint, Statistics(finite=True, constant=constant)
     pairs = list(combinations(fresh, 2))
-    return printed, Statistics(
+    return fingerprint, Statistics(
         finite=True,
         constant=constant,
         size=_digits(own[0]),
@@ -188,7 +188,7 @@ def synthetic_image(seed: int, size: int) -> Floats:
     return np.stack(channels)
 
 
-def fingerprint(features: Floats, size: int) -> Fingerprint:
+def compute_fingerprint(features: Floats, size: int) -> Fingerprint:
     """Returns the fingerprint of one image's features, a vector."""
     means = np.array([piece.mean() for piece in np.array_split(features, min(NUM_PIECES, len(features)))])
     largest = float(np.abs(means).max())

@@ -271,7 +271,7 @@ def _bundle_files(path: Path, member: str) -> list[str]:
     ]
     chosen = [stem for stem in stems if not member or stem == str(PurePosixPath(member))]
     if not chosen:
-        wanted = f"{member}{INDEX}" if member else "NAME.index beside NAME.data-00000-of-00001"
+        wanted = f"{member}{INDEX}" if member else "NAME.index with NAME.data-00000-of-00001"
         size = path.stat().st_size
         raise BenchmarkError(
             f"{path.name}: no TensorFlow checkpoint ({wanted}) in it, only {first_few(sorted(names)) or 'nothing'}: a file "
