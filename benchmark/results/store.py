@@ -33,7 +33,7 @@ from benchmark.cell import Cell
 from benchmark.errors import BenchmarkError
 from benchmark.files import atomic_file, temporary_error_of, write_atomically
 from benchmark.locks import Holder, LeaseTerms, holder_of, is_locked
-from benchmark.results.claims import LEASE_FILE, ClaimedElsewhere, claimed, terms_of
+from benchmark.results.claims import LEASE_FILE, ClaimedElsewhere, claimed, terms_of, write_if_changed
 from benchmark.results.contents import (
     ATTENTION,
     EMBEDDING,
