@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from benchmark.api.compare import Comparison, compare
     from benchmark.api.doctor import Finding, doctor
     from benchmark.api.housekeeping import Cleaning, cache_contents, clean
+    from benchmark.api.listing import ListedModel, list_models, list_tasks
     from benchmark.api.loading import TaskSplits, load_encoder, load_task
     from benchmark.api.progress import Progress
     from benchmark.api.report import Report, figure, report
@@ -31,6 +32,7 @@ __all__ = [
     "Cleaning",
     "Comparison",
     "Finding",
+    "ListedModel",
     "Plan",
     "Progress",
     "Report",
@@ -44,6 +46,8 @@ __all__ = [
     "doctor",
     "figure",
     "init_study",
+    "list_models",
+    "list_tasks",
     "load_encoder",
     "load_results",
     "load_task",
@@ -61,6 +65,7 @@ _MODULES = {
     "Cleaning": "benchmark.api.housekeeping",
     "Comparison": "benchmark.api.compare",
     "Finding": "benchmark.api.doctor",
+    "ListedModel": "benchmark.api.listing",
     "Plan": "benchmark.api.run",
     "Progress": "benchmark.api.progress",
     "Report": "benchmark.api.report",
@@ -74,6 +79,8 @@ _MODULES = {
     "doctor": "benchmark.api.doctor",
     "figure": "benchmark.api.report",
     "init_study": "benchmark.api.study",
+    "list_models": "benchmark.api.listing",
+    "list_tasks": "benchmark.api.listing",
     "load_encoder": "benchmark.api.loading",
     "load_results": "benchmark.api.results",
     "load_task": "benchmark.api.loading",

@@ -5,11 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import timm
 import torch
 from conftest import CHECKOUT
+
+import benchmark as bm
 
 PAGES = sorted((CHECKOUT / "docs").glob("*.md"))
 
@@ -21,6 +24,7 @@ def commands_of(text: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # runs so short may end with equal scores
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "benchmark " in str(commands_of(page.read_text()))], ids=lambda p: p.stem
 )
@@ -41,6 +45,30 @@ def test_every_command_of_a_page_runs_as_it_stands_there(page, cli, tmp_path, mo
         elif words[0] == "benchmark":
             ran = cli(*words[1:])
             assert ran.code == 0, f"{line}\n{ran.text}"
+
+
+@pytest.mark.slow
+def test_the_python_page_runs_from_top_to_bottom_and_shows_every_function(workspace, tmp_path):
+    text = (CHECKOUT / "docs" / "python.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    shown = set(re.findall(r"\bbm\.(\w+)", text))
+    torch.save(timm.create_model("mobilenetv2_100", num_classes=0).state_dict(), tmp_path / "my_encoder.pth")
+    # cells run in processes that import the script, as they do of any script
+    (tmp_path / "page.py").write_text(
+        f"def page():\n{textwrap.indent(code, '    ')}\n\nif __name__ == '__main__':\n    page()"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "BENCHMARK_HOME": str(workspace.home), "BENCHMARK_RESULTS": str(workspace.results),
+             "BENCHMARK_DATA": str(workspace.data), "BENCHMARK_PROJECT": str(workspace.project), "MPLBACKEND": "agg"},
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert "did you mean imagenet" in ran.stdout
+    functions = {name for name in bm.__all__ if name[0].islower()}
+    assert functions <= shown
 
 
 def test_the_documentation_is_built_without_a_warning(tmp_path):
