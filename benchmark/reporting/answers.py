@@ -19,6 +19,7 @@ from benchmark.reporting.format import (
     p_equation,
     score,
 )
+from benchmark.reporting.metric_facts import best_word, directions, is_higher_better, metric_title
 from benchmark.reporting.table_writers import Content, Line, PrintedTable, Span
 from benchmark.reporting.tables import data_sentences, runs_noun
 from benchmark.stats.significance import t_interval, welch_t
@@ -41,12 +42,13 @@ def block_label(row: "pd.Series[Any]") -> str:
 
 
 def _answer(block: pd.DataFrame) -> str:
-    fair = block[~block["overlap"].astype(bool)].sort_values("mean", ascending=False, kind="stable")
+    fair = _best_first(block[~block["overlap"].astype(bool)])
     if fair.empty:
         return "no model here that was not trained on the task's images."
     best, baseline = fair.iloc[0], str(fair["baseline"].iloc[0])
     runs = f"{best['n']} {runs_noun(block)}" if best["n"] > 1 else "one run"
-    text = f"{best['model']} has the highest {best['metric']}, {score(best['mean'], best['sd'])} (× 100, {runs})"
+    best_score = f"{best_word(best['metric'])} {metric_title(best['metric'])}"
+    text = f"{best['model']} has the {best_score}, {score(best['mean'], best['sd'])} (× 100, {runs})"
     if len(fair) == 1:
         return f"{text}; nothing was run that it can be compared with."
     if best["is_baseline"]:
@@ -61,6 +63,12 @@ def _answer(block: pd.DataFrame) -> str:
         return f"{text}; {gap}, without a test.{_limits(fair, best)}"
     sure = "better" if best["p_holm"] < SIGNIFICANT else "not told apart from it"
     return f"{text}; {gap}, {sure} ({p_equation(best['p_holm'])}, Holm){_speed(fair, best)}.{_limits(fair, best)}"
+
+
+def _best_first(block: pd.DataFrame) -> pd.DataFrame:
+    """Returns a block's rows by their mean; of equal ones, those that came first."""
+    ascending = not is_higher_better(block["metric"].iloc[0]) if len(block) else False
+    return block.sort_values("mean", ascending=ascending, kind="stable")
 
 
 def _speed(block: pd.DataFrame, best: "pd.Series[Any]") -> str:
@@ -98,7 +106,7 @@ def results_table(frame: pd.DataFrame, rows: pd.DataFrame) -> PrintedTable:
     overlapping = {(row["block"], row["model"]) for row in rows[rows["overlap"].astype(bool)].to_dict("records")}
     best = {}
     for block, of_block in rows[~rows["overlap"].astype(bool)].groupby("block"):
-        best[block] = of_block.loc[of_block["mean"].idxmax(), "model"]
+        best[block] = _best_first(of_block)["model"].iloc[0]
     ranks = _mean_ranks(rows)
     lines = []
     for model in models:
@@ -126,7 +134,7 @@ def results_table(frame: pd.DataFrame, rows: pd.DataFrame) -> PrintedTable:
     ]
     marks = f"{NOT_DIFFERENT} not different from it (Welch's t, p ≥ {SIGNIFICANT}, not corrected); {UNKNOWN} not run"
     notes = [
-        f"100 × the primary metric: the mean and the 95 % t-interval of its runs (n). Bold: a column's highest; {marks}."
+        f"100 × the primary metric: the mean and the 95 % t-interval of its runs (n). Bold: a column's best; {marks}."
     ]
     if overlapping:
         notes.append(f"{OVERLAP} trained on images of this task before: no fair comparison.")
@@ -149,6 +157,7 @@ def _mean_ranks(rows: pd.DataFrame) -> "dict[str, float] | None":
     unfair = set(rows.loc[rows["overlap"].astype(bool), "model"])
     means = (
         rows[~rows["model"].isin(unfair)]
+        .assign(mean=rows["mean"] * directions(rows["metric"]))
         .pivot_table(index="model", columns="block", values="mean", sort=False)
         .dropna(axis="columns")
     )

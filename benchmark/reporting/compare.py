@@ -17,6 +17,7 @@ import pandas as pd
 
 from benchmark.errors import BenchmarkError
 from benchmark.reporting.format import SIGNIFICANT
+from benchmark.reporting.metric_facts import direction
 from benchmark.reporting.replicates import Load
 from benchmark.results.record import RunRecord
 from benchmark.scoring.resampling import difference_of
@@ -148,5 +149,5 @@ def _verdict(row: dict[str, Any]) -> str:
     if math.isnan(row["p_holm"]):
         return "not tested"
     if row["p_holm"] < SIGNIFICANT:
-        return "better" if row["difference"] > 0 else "worse"
+        return "better" if row["difference"] * direction(row["metric"]) > 0 else "worse"
     return "equivalent" if row["p_equivalent"] < SIGNIFICANT else "undecided"

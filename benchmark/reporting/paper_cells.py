@@ -21,6 +21,7 @@ from benchmark.reporting.against_paper import compare_with_printed, printed_mome
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import SIGNIFICANT, known
 from benchmark.reporting.frame import Changes, cell_changes, members_of
+from benchmark.reporting.metric_facts import direction
 from benchmark.reporting.paper_tables import EPOCHS, PARAMETERS, READINGS, CellRequest, TableLayout
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import independent_t, sample_sd, t_from_moments
@@ -136,7 +137,7 @@ def _chosen_blocks(layout: TableLayout, candidates: pd.DataFrame) -> dict[BlockR
 def _ours(
     request: CellRequest, runs_of: Mapping[Any, pd.DataFrame], block: str, data: ReportData, *, phantom: bool
 ) -> tuple[dict[str, Any], dict[str, Values]]:
-    """Returns what was run for a cell, and the values of its runs by reading; of several models, the one with the highest
+    """Returns what was run for a cell, and the values of its runs by reading; of several models, the one with the best
     mean. `runs_of`: by block and entry.
     """
     ours: dict[str, Any] = {"model": request.models[0] if len(request.models) == 1 else "", "state": NOT_RUN}
@@ -152,7 +153,8 @@ def _ours(
             continue
         values = _values(request.metric, [data.records[key] for key in runs["key"]])
         first = next(iter(values.values()))
-        if first.size and (not best or first.mean() > next(iter(best.values())).mean()):
+        sign = direction(request.metric)
+        if first.size and (not best or sign * first.mean() > sign * next(iter(best.values())).mean()):
             best = values
             ours |= {"model": model, "state": RUN, "overlap": bool(runs["overlap"].any()), "keys": tuple(runs["key"])}
             columns = ("block", "setting", "data", "num_images", "num_published")

@@ -14,6 +14,7 @@ import pandas as pd
 from benchmark.cell import Cell
 from benchmark.recipe import Recipe
 from benchmark.reporting.format import score
+from benchmark.reporting.metric_facts import directions, metric_title
 from benchmark.reporting.table_writers import Line, PrintedTable, Span
 from benchmark.reporting.tables import data_sentence, marked_model, size_sentence, what_varies
 from benchmark.results.record import RunRecord
@@ -54,7 +55,7 @@ def sweeps_of(frame: pd.DataFrame, records: Mapping[str, RunRecord]) -> list[Swe
 
 def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows of `summary` that a sweep is made of, with a column per field, by model and value; `chosen`: the
-    value with the highest mean validation score of the model (of equal ones the first), where there is one.
+    value with the best mean validation score of the model (of equal ones the first), where there is one.
     """
     of_sweep = rows[rows["block"].isin(sweep.values)].copy()
     for number, name in enumerate(sweep.fields):
@@ -65,7 +66,8 @@ def sweep_rows(sweep: Sweep, rows: pd.DataFrame) -> pd.DataFrame:
     of_sweep["order"] = of_sweep["block"].map(order)
     models = {model: number for number, model in enumerate(dict.fromkeys(of_sweep["model"]))}
     of_sweep = of_sweep.sort_values(["model", "order"], key=lambda of: of.map(models) if of.name == "model" else of)
-    best = of_sweep.dropna(subset="validation").groupby("model", sort=False)["validation"].idxmax()
+    goodness = (of_sweep["validation"] * directions(of_sweep["metric"])).dropna()
+    best = goodness.groupby(of_sweep["model"], sort=False).idxmax()
     return of_sweep.assign(chosen=of_sweep.index.isin(best)).drop(columns="order").reset_index(drop=True)
 
 
@@ -95,7 +97,7 @@ def _caption(sweep: Sweep, table: pd.DataFrame) -> str:
     sentences = [
         f"{first['task']}: {first['title']}, {first['protocol']}, a sweep of {' and '.join(sweep.fields)}.",
         data_sentence(first),
-        f"100 × {first['metric']}, mean ± sd over n runs (n - 1 in the sd).",
+        f"100 × {metric_title(first['metric'])}, mean ± sd over n runs (n - 1 in the sd).",
         size_sentence(first),
         (
             "✓ the value that the mean validation score chooses for the model. To take the best of the test column would be "

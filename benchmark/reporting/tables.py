@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from benchmark.reporting.format import OVERLAP, difference, interval, mean_sd, p_value, score, starred_p
 from benchmark.reporting.frame import SCRATCH
+from benchmark.reporting.metric_facts import metric_title
 from benchmark.reporting.table_writers import Line, PrintedTable, Span
 from benchmark.stats import significance
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
@@ -181,7 +182,7 @@ def caption(rows: pd.DataFrame) -> str:
     sentences = [
         ", ".join(about) + ".",
         data_sentence(first),
-        f"100 × {first['metric']}, mean ± sd over n {runs_noun(rows)} (n - 1 in the sd).",
+        f"100 × {metric_title(first['metric'])}, mean ± sd over n {runs_noun(rows)} (n - 1 in the sd).",
         size_sentence(first),
         what_varies(rows),
         f"Difference from {first['baseline']} with its 95 % interval and {TESTS[first['test']].words} (* p < 0.05).",

@@ -38,7 +38,7 @@ def test_the_sentence_names_the_best_the_difference_and_how_sure_it_is(tasks):
 
     test = stats.ttest_ind(scores("TXC", 0), scores("TXC", 1), equal_var=False)
     gap = scores("TXC", 0).mean() - scores("TXC", 1).mean()
-    assert "swav has the highest auc" in answers["TXC"]
+    assert "swav has the highest AUC" in answers["TXC"]
     assert f"{difference(gap, *test.confidence_interval())} points against imagenet" in answers["TXC"]
     assert f"better ({p_equation(test.pvalue)}, Holm)" in answers["TXC"]
     assert "best epoch 3.0, of the baseline 3.0" in answers["TXC"]

@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 
 from benchmark.reporting.figures.selection import Selection
 from benchmark.reporting.figures.style import BLACK, COLORS, LINES, MARKERS, PALE, VERDICTS, legend_entry
+from benchmark.reporting.metric_facts import directions
 
 MAX_COLORED = 7
 BASELINE = VERDICTS["baseline"][1]
@@ -31,7 +32,8 @@ def line_styles(shown: Selection, models: Sequence[str], baseline: str) -> dict[
     """Returns each model's style: the baseline is black. Models are ranked by the mean, over blocks, of the rank of their mean
     score.
     """
-    means = shown.frame.groupby(["block", "model"])["score"].mean()
+    goodness = shown.frame["score"].astype(float) * directions(shown.frame["metric"])
+    means = goodness.groupby([shown.frame["block"], shown.frame["model"]]).mean()
     ranks = means.groupby("block").rank(ascending=False).groupby("model").mean()
     best = sorted((model for model in models if model != baseline), key=lambda model: (ranks[model], model))
     first = [baseline] if baseline in models else []

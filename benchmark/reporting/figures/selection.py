@@ -11,6 +11,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.specs import Correction, FigureSpec
 from benchmark.reporting.format import OVERLAP, SIGNIFICANT
+from benchmark.reporting.metric_facts import directions
 from benchmark.reporting.tables import DEFAULT_TEST, TESTS, data_sentences, summary, what_varies
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 from benchmark.text import first_few, plural
@@ -77,14 +78,16 @@ def _position(name: str, names: Sequence[str]) -> int:
 
 def tested(selection: Selection, baseline: str, correction: Correction) -> pd.DataFrame:
     """Returns `summary` of the selection, with `p_adjusted`: corrected over the tests of each block; and `verdict`:
-    `baseline`, `above`, `below` (p_adjusted < 0.05) or `alike`, which is also that of what could not be tested.
+    `baseline`, `better`, `worse` (p_adjusted < 0.05) or `alike`, which is also that of what could not be tested.
     """
     correct, _ = CORRECTIONS[correction]
     rows = summary(selection.frame, baseline).reset_index(drop=True)
     rows["p_adjusted"] = rows.groupby("block")["p"].transform(lambda p: pd.Series(correct(p), p.index))
     differs = rows["p_adjusted"] < SIGNIFICANT
     rows["verdict"] = np.select(
-        [rows["is_baseline"], differs & (rows["difference"] > 0), differs], ["baseline", "above", "below"], "alike"
+        [rows["is_baseline"], differs & (rows["difference"] * directions(rows["metric"]) > 0), differs],
+        ["baseline", "better", "worse"],
+        "alike",
     )
     return rows
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.style
 import numpy as np
@@ -21,6 +21,7 @@ from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 
 from benchmark.reporting.format import UNKNOWN
+from benchmark.reporting.metric_facts import limits
 from benchmark.text import printable, shortened
 
 PHANTOM = "phantom images: no clinical meaning"
@@ -38,7 +39,7 @@ COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 3)), (0, (3, 1, 1, 1, 1, 1)), "-.")
 # how a model stands to the baseline: color and marker
-VERDICTS = {"baseline": (BLACK, "D"), "above": (BLUE, "^"), "below": (VERMILION, "v"), "alike": (GRAY, "o")}
+VERDICTS = {"baseline": (BLACK, "D"), "better": (BLUE, "^"), "worse": (VERMILION, "v"), "alike": (GRAY, "o")}
 SIZE = 8.0  # points
 DPI = 150
 LINE_HEIGHT = SIZE * 1.45 / 72
@@ -237,6 +238,27 @@ def mark_missing(axes: Axes, positions: Sequence[float]) -> None:
     for position in positions:
         options: Any = {"ha": "center", "va": "center", "bbox": paper, "zorder": 4}
         axes.text(0.5, position, UNKNOWN, transform=axes.get_yaxis_transform(), **options)
+
+
+def share_axis(panels: Sequence[Axes], groups: Sequence[Any], columns: int, axis: Literal["x", "y"]) -> None:
+    """Gives panels of one group that stand in one row of panels the same limits."""
+    together: dict[Any, list[Axes]] = {}
+    for number, (panel, group) in enumerate(zip(panels, groups, strict=True)):
+        together.setdefault((number // columns, group), []).append(panel)
+    for row in together.values():
+        limits_of = [panel.get_xlim() if axis == "x" else panel.get_ylim() for panel in row]
+        low, high = min(low for low, _ in limits_of), max(high for _, high in limits_of)
+        for panel in row:
+            (panel.set_xlim if axis == "x" else panel.set_ylim)(low, high)
+
+
+def keep_in_range(axes: Axes, metric: str) -> None:
+    """Ends the horizontal axis where the scores of the metric end."""
+    low, high = axes.get_xlim()
+    lowest, highest = limits(metric)
+    axes.set_xlim(
+        low if lowest is None else max(low, 100 * lowest), high if highest is None else min(high, 100 * highest)
+    )
 
 
 def ticks_that_fit(positions: Sequence[float], labels: Sequence[str], inches: Callable[[float], float]) -> list[int]:

@@ -10,6 +10,7 @@ from benchmark.recipe import Recipe
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import known, rounded
 from benchmark.reporting.groups import groups_of
+from benchmark.reporting.metric_facts import metric_title
 from benchmark.results.record import RunRecord
 from benchmark.stats.significance import sample_sd
 
@@ -110,7 +111,8 @@ def _facts(row: pd.Series, record: RunRecord) -> dict[str, Any]:
     own = Recipe().model_dump()
     recipe = record.cell.recipe.model_dump(mode="json")
     return {
-        **{name: row[name] for name in ("task", "title", "data", "data_digest", "protocol", "setting", "metric")},
+        **{name: row[name] for name in ("task", "title", "data", "data_digest", "protocol", "setting")},
+        "metric": metric_title(row["metric"]),
         "examples": record.num_examples,
         "recipe": {name: value for name, value in recipe.items() if value is not None or own[name] is not None},
     }

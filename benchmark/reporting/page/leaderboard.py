@@ -9,6 +9,7 @@ import pandas as pd
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import rounded
 from benchmark.reporting.frame import SCRATCH
+from benchmark.reporting.metric_facts import is_higher_better
 from benchmark.zoo.catalog import ZooEntry
 
 
@@ -18,7 +19,8 @@ def leaderboard(data: ReportData, rows: pd.DataFrame) -> list[dict[Any, Any]]:
     """
     lines = []
     for _, block in rows.groupby("block", sort=False):
-        for row in block.sort_values("mean", ascending=False, kind="stable").to_dict("records"):
+        ascending = not is_higher_better(block["metric"].iloc[0])
+        for row in block.sort_values("mean", ascending=ascending, kind="stable").to_dict("records"):
             members = data.members[row["model"]]
             title = data.entries[members[0]].title if members[0] in data.entries else ""
             p_of = {"none": rounded(row["p"]), "holm": rounded(row["p_holm"]), "bh": rounded(row["p_bh"])}

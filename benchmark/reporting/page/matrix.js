@@ -7,7 +7,7 @@ function drawMatrix(details) {
   const { test, correction } = Object.fromEntries(new FormData(find('#choices')));
   const block = details.dataset.block, drawnAs = `${test} ${correction}`;
   if (details.dataset.drawn === drawnAs) return;
-  const { models, mean, n, family, p } = data().pairs[block], values = p[test][correction], size = models.length;
+  const { models, direction, mean, n, family, p } = data().pairs[block], values = p[test][correction], size = models.length;
   const at = (one, two) => {
     const [low, high] = one < two ? [one, two] : [two, one];
     return values[low * size - (low * (low + 1)) / 2 + high - low - 1];
@@ -16,10 +16,10 @@ function drawMatrix(details) {
     models.map((other, two) => {
       if (one === two) return make('td', { class: 'self', 'aria-label': 'itself' });
       const pairP = at(one, two), gain = mean[one] - mean[two], sure = isKnown(pairP) && pairP < SIGNIFICANT;
-      const verdict = sure ? (gain > 0 ? 'better' : 'worse') : null;
+      const verdict = sure ? (gain * direction > 0 ? 'better' : 'worse') : null;
       const short = pText(pairP);
       return make('td', { class: verdict, title: `${model} − ${other}: ${signed(gain)}, p ${pValue(pairP)}` },
-        (verdict ? (gain > 0 ? '▲ ' : '▼ ') : '') + short);
+        ({ better: '▲ ', worse: '▼ ' }[verdict] ?? '') + short);
     })));
   const caption = `p of ${TESTS[test]}, ${CORRECTIONS[correction]}. The family: ${family} tests, all pairs of models in this table with at least two runs each. Row minus column.`;
   const region = make('div', { class: 'scroll tall', role: 'region', tabindex: 0, 'aria-label': `Tests, ${find('summary', details).textContent.trim()}` },

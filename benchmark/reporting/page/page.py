@@ -23,6 +23,7 @@ from benchmark.reporting.answers import block_answers
 from benchmark.reporting.commands import commands_of
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.style import FigureFiles
+from benchmark.reporting.metric_facts import metric_title
 from benchmark.reporting.page import overview
 from benchmark.reporting.page.cells import cells
 from benchmark.reporting.page.inline_svg import inline_svg
@@ -102,5 +103,5 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(format=formats, address=address, inline_svg=inline_svg)
+    environment.globals.update(format=formats, address=address, inline_svg=inline_svg, metric_title=metric_title)
     return environment

@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmark.reporting.format import rounded
+from benchmark.reporting.metric_facts import direction
 from benchmark.stats.multiplicity import benjamini_hochberg, holm
 
 Array = NDArray[np.float64]
 
 
 def pairs(frame: pd.DataFrame, models: list[str]) -> dict[str, dict[str, Any]]:
-    """Block -> `models` (in the order of `models`), `mean`, `n`, `family` (the number of tests), and `p` of each test
-    and correction, as the pairs above the diagonal, row by row.
+    """Returns block -> `models` (in the order of `models`), `direction` (-1 where the lower mean is the better one), `mean`,
+    `n`, `family` (the number of tests), and `p` of each test and correction, as the pairs above the diagonal, row by row.
 
-    The same numbers as `measures.significance` gives pair by pair, taken for all pairs of a block at once.
+    These are the numbers that `stats.significance` gives pair by pair, computed for all pairs of a block at once.
     """
     found = {}
     for block, runs in frame[frame["score"].notna()].groupby("block", sort=False):
@@ -30,6 +31,7 @@ def pairs(frame: pd.DataFrame, models: list[str]) -> dict[str, dict[str, Any]]:
         }
         found[str(block)] = {
             "models": names,
+            "direction": direction(runs["metric"].iloc[0]),
             "mean": [round(float(scores[m].mean()), 8) for m in names],
             "n": [len(scores[m]) for m in names],
             "family": int(np.isfinite(tests["student"]).sum()),
@@ -45,8 +47,8 @@ TESTS = ("student", "welch")
 
 
 def p_of_pairs(scores: list[Array], *, equal_variances: bool) -> Array:
-    """Two-sided p of the independent t-test of each pair (i < j), row by row; NaN where a side has under two values or
-    neither varies.
+    """Returns the two-sided p of the independent t-test of each pair (i < j), row by row; NaN where a side has under two
+    values or neither varies.
     """
     first, second = np.triu_indices(len(scores), 1)
     n = np.array([len(values) for values in scores], dtype=float)

@@ -8,6 +8,7 @@ import pandas as pd
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import OVERLAP, SIGNIFICANT, UNKNOWN, known, score
 from benchmark.reporting.frame import frame_of
+from benchmark.reporting.metric_facts import direction, directions
 from benchmark.reporting.page.leaderboard import address, family_name, in_zoo_order, members_in
 
 
@@ -15,7 +16,7 @@ from benchmark.reporting.page.leaderboard import address, family_name, in_zoo_or
 class MatrixCell:
     """A model in a block. `state`: done, partial, failed, missing, overlap (not run: the weights were trained on the task's
     images), unscored or none; `runs`: how many are done of those requested; `verdict`: better or worse than the baseline
-    at p < 0.05, or nothing; `best`: the column's highest mean; `hint`: what the state or verdict means.
+    at p < 0.05, or nothing; `best`: the column's best mean; `hint`: what the state or verdict means.
     """
 
     state: str
@@ -56,7 +57,7 @@ def results_matrix(data: ReportData, rows: pd.DataFrame) -> ResultsMatrix:
     results = {(row["block"], row["model"]): row for row in rows.to_dict("records")}
     num_runs = runs.groupby(["block", "model", "failed"]).size().to_dict()
     most_runs = runs.groupby(["block", "model"]).size().groupby("block").max().to_dict()
-    highest = rows.groupby("block")["mean"].max().to_dict() if len(rows) else {}
+    best = (rows["mean"] * directions(rows["metric"])).groupby(rows["block"]).max().to_dict() if len(rows) else {}
     matrix = []
     for model in in_zoo_order([*runs["model"], *(model for _, model in data.requested_runs)], data):
         cells = []
@@ -68,25 +69,25 @@ def results_matrix(data: ReportData, rows: pd.DataFrame) -> ResultsMatrix:
             if result is None:
                 cells.append(_without_score(data, column, model, (done, failed, requested)))
             else:
-                cells.append(_with_score(result, highest[column.block], (done, failed, requested)))
+                cells.append(_with_score(result, best[column.block], (done, failed, requested)))
         matrix.append((model, family_name(members_in(data, model), data.entries), cells))
     incomplete = sum(cell.state in ("partial", "failed", "missing") for *_, cells in matrix for cell in cells)
     return ResultsMatrix(columns=columns, rows=matrix, num_incomplete=incomplete)
 
 
-def _with_score(row: dict[Any, Any], highest: float, counts: tuple[int, int, int]) -> MatrixCell:
+def _with_score(row: dict[Any, Any], best: float, counts: tuple[int, int, int]) -> MatrixCell:
     done, failed, requested = counts
     p, gain = known(row["p"]), known(row["difference"])
     verdict = ""
     if p is not None and gain is not None and p < SIGNIFICANT and not row["overlap"]:
-        verdict = "better" if gain > 0 else "worse"
+        verdict = "better" if gain * direction(row["metric"]) > 0 else "worse"
     return MatrixCell(
         state="failed" if failed else "done" if done >= requested else "partial",
         text=f"{score(row['mean'])} {OVERLAP}" if row["overlap"] else score(row["mean"]),
         runs=_runs_text(*counts),
         href=address(row["block"], row["model"]),
         verdict=verdict,
-        best=row["mean"] == highest,
+        best=row["mean"] * direction(row["metric"]) == best,
         hint=f"{verdict} than {row['baseline']}, p < {SIGNIFICANT}, not corrected" if verdict else "",
     )
 

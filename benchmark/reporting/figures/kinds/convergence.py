@@ -17,7 +17,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.line_styles import LineStyle, legend_of, line_styles
 from benchmark.reporting.figures.quality import curves, histories, median_with_censored, reached
-from benchmark.reporting.figures.selection import caption_of, runs_text, select_runs
+from benchmark.reporting.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.reporting.figures.specs import Band, FigureKind, FigureSpec
 from benchmark.reporting.figures.style import (
     COLORS,
@@ -29,9 +29,12 @@ from benchmark.reporting.figures.style import (
     legend_entry,
     mark_missing,
     offsets_about_zero,
+    share_axis,
     title_of,
+    wrapped,
     wrapped_row_labels,
 )
+from benchmark.reporting.metric_facts import is_higher_better, metric_title
 from benchmark.text import first_few, plural
 
 WIDTH, HEIGHT = 2.8, 2.2
@@ -67,9 +70,9 @@ def plot_convergence(data: ReportData, spec: Convergence) -> Plot:
     blocks = [name for name in selection.blocks if name in set(table["block"])]
     models = tuple(model for model in selection.models if model in set(table["model"]))
     styles = line_styles(selection, models, data.baseline)
-    figure, panels, _ = grid_of_panels(
+    figure, panels, columns = grid_of_panels(
         [title_of(selection.block(name), WIDTH) for name in blocks],
-        PanelSize(width=WIDTH, height=HEIGHT, before=0.6, after=0.2),
+        PanelSize(width=WIDTH, height=HEIGHT, before=0.75, after=0.1),
         legend=legend_of(styles),
     )
     scale = 1 if spec.of == "loss" else 100
@@ -83,7 +86,10 @@ def plot_convergence(data: ReportData, spec: Convergence) -> Plot:
         panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.set_xlabel("epoch")
         metric = selection.block(name)["metric"].iloc[0]
-        panel.set_ylabel("validation loss" if spec.of == "loss" else f"100 × validation {metric}")
+        panel.set_ylabel(
+            "validation loss" if spec.of == "loss" else wrapped(f"100 × validation {metric_title(metric)}", HEIGHT)
+        )
+    share_axis(panels, [selection.block(name)["task"].iloc[0] for name in blocks], columns, "y")
     band = "mean ± sd" if spec.band == "sd" else "95 % interval of the mean (Student's t)"
     counts = runs_text(runs.groupby(["block", "model"])["key"].nunique().tolist())
     sentence = (
@@ -144,6 +150,7 @@ def plot_time_to_quality(data: ReportData, spec: TimeToQuality) -> Plot:
     runs = histories(selection, data.records, "score")
     if runs.empty:
         raise BenchmarkError("no record has its validation score by epoch")
+    runs = runs[runs["block"].isin(_blocks_where_higher_is_better(selection))]
     table = reached(runs, data.records, data.baseline, spec.percentages)
     if table.empty:
         raise BenchmarkError(f"no task has validation scores of the baseline {data.baseline}: nothing to reach")
@@ -174,10 +181,16 @@ def plot_time_to_quality(data: ReportData, spec: TimeToQuality) -> Plot:
     )
     for name, panel in zip(blocks, panels, strict=True):
         _draw_reached(panel, timed[timed["block"] == name], selection.models, marks, unit)
+    share_axis(panels, [selection.block(name)["task"].iloc[0] for name in blocks], columns, "x")
     label_rows(panels, labels, columns)
     return Plot(
         figure=figure, table=table, caption=caption_of(selection, spec, *_sentences(spec, table, timed, data.baseline))
     )
+
+
+def _blocks_where_higher_is_better(selection: Selection) -> list[str]:
+    """Returns the blocks whose metric has shares to reach: 90 % of the lowest error is no goal."""
+    return [name for name in selection.blocks if is_higher_better(selection.block(name)["metric"].iloc[0])]
 
 
 def _draw_reached(

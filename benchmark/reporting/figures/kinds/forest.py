@@ -20,11 +20,13 @@ from benchmark.reporting.figures.style import (
     label_rows,
     legend_entry,
     mark_missing,
+    share_axis,
     title_of,
     wrapped,
     wrapped_row_labels,
 )
 from benchmark.reporting.format import OVERLAP
+from benchmark.reporting.metric_facts import metric_title
 
 WIDTH = 1.2
 FACTS = ["block", "task", "setting", "data", "metric", "model", "baseline", "n"]
@@ -52,7 +54,7 @@ def plot_forest(data: ReportData, spec: Forest) -> Plot:
         )
     blocks = tuple(name for name in selection.blocks if name in set(compared["block"]))
     labels, left, lines = wrapped_row_labels(others)
-    words = {"above": "above", "below": "below", "alike": "not different from"}
+    words = {"better": "better than", "worse": "worse than", "alike": "not different from"}
     legend = [
         legend_entry(
             f"{words[name]} {data.baseline}",
@@ -74,6 +76,7 @@ def plot_forest(data: ReportData, spec: Forest) -> Plot:
     )
     for name, panel in zip(blocks, panels, strict=True):
         _draw(panel, others, rows[rows["block"] == name].set_index("model"))
+    share_axis(panels, [None] * len(panels), columns, "x")
     label_rows(panels, labels, columns)
     counts = runs_text(rows["n"].tolist())
     sentence = f"Mean minus that of {data.baseline} with its 95 % interval, over {counts} of each model."
@@ -102,7 +105,7 @@ def _draw(axes: Axes, models: tuple[str, ...], rows: pd.DataFrame) -> None:
         annotate_row(axes, row_of[model], OVERLAP)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
-    axes.set_xlabel(f"Δ 100 ×\n{wrapped(str(rows['metric'].iloc[0]), WIDTH)}")
+    axes.set_xlabel(f"Δ 100 ×\n{wrapped(metric_title(rows['metric'].iloc[0]), WIDTH)}")
 
 
 def _table(selection: Selection, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:

@@ -15,7 +15,8 @@ from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.line_styles import LineStyle, legend_of, line_styles
 from benchmark.reporting.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.reporting.figures.specs import Band, FigureKind, FigureSpec
-from benchmark.reporting.figures.style import PanelSize, Plot, grid_of_panels, ticks_that_fit, title_of
+from benchmark.reporting.figures.style import PanelSize, Plot, grid_of_panels, ticks_that_fit, title_of, wrapped
+from benchmark.reporting.metric_facts import metric_title
 from benchmark.stats.significance import sample_sd, t_interval
 
 WIDTH, HEIGHT = 2.7, 2.2
@@ -62,7 +63,7 @@ def plot_label_efficiency(data: ReportData, spec: LabelEfficiency) -> Plot:
             if model in set(lines["model"]):
                 _draw(panel, lines[lines["model"] == model], styles[model], offset * STAGGER)
         _scale(panel, lines, spec)
-        panel.set_ylabel(f"100 × {lines['metric'].iloc[0]}")
+        panel.set_ylabel(wrapped(f"100 × {metric_title(lines['metric'].iloc[0])}", HEIGHT))
     bars = "mean ± sd" if spec.band == "sd" else "the mean with its 95 % interval (Student's t)"
     sentence = (
         f"Score against {_axis(spec)}, on a logarithmic scale: {bars} of {runs_text(table['n'].tolist())} a size."

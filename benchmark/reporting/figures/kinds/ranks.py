@@ -30,6 +30,7 @@ from benchmark.reporting.figures.style import (
     wrapped_row_labels,
 )
 from benchmark.reporting.format import OVERLAP
+from benchmark.reporting.metric_facts import direction
 from benchmark.stats.ranking import cliques, critical_distance, friedman, mean_ranks, mean_ranks_of_runs
 from benchmark.text import first_few
 
@@ -59,7 +60,8 @@ class MeanRanks(Ranks):
 
 @dataclass(frozen=True, kw_only=True)
 class ResultMatrix:
-    """`scores` runs x models x tasks, NaN where a model has fewer runs; `left_out`: what was left out, for the caption;
+    """`scores` runs x models x tasks, negative where the lower
+    of two is the better one; NaN where a model has fewer runs; `left_out`: what was left out, for the caption;
     `overlapping`: models whose weights were trained on images of a task.
     """
 
@@ -98,7 +100,7 @@ def _grid(data: ReportData, spec: Ranks) -> tuple[Selection, ResultMatrix]:
         raise BenchmarkError(f"ranks need two models on two tasks, found {len(models)} on {len(tasks)}{gone}")
     scores = np.full((int(num_runs.max().max()), len(models), len(tasks)), np.nan)
     for (model, task), runs in used.groupby(["model", "task"]):
-        values = runs.sort_values(["seed", "fold"])["score"].to_numpy()
+        values = direction(runs["metric"].iloc[0]) * runs.sort_values(["seed", "fold"])["score"].to_numpy()
         scores[: len(values), models.index(str(model)), tasks.index(str(task))] = values
     overlapping = frozenset(used.loc[used["overlap"].astype(bool), "model"])
     left_out = f"Left out, since cells of it are missing: {', '.join(lacking)}." if lacking else ""

@@ -22,10 +22,13 @@ from benchmark.reporting.figures.style import (
     legend_entry,
     mark_missing,
     offsets_about_zero,
+    share_axis,
     title_of,
+    wrapped,
     wrapped_row_labels,
 )
 from benchmark.reporting.format import OVERLAP
+from benchmark.reporting.metric_facts import metric_title
 
 COLUMNS = ["block", "task", "setting", "data", "metric", "model", "seed", "fold", "score", "mean", "sd", "n"]
 TESTED = ["difference", "low", "high", "p", "p_adjusted", "overlap"]
@@ -50,8 +53,8 @@ def plot_seeds(data: ReportData, spec: Seeds) -> Plot:
     printed = _printed(data, selection, spec.published)
     labels, left, lines = wrapped_row_labels(selection.models)
     row = max(0.3 if len(printed) else 0.21, 0.06 + 0.14 * lines)
-    words = {"baseline": f"runs of the baseline {data.baseline}", "above": "runs of a model above it (*)"}
-    words |= {"below": "runs of a model below it (*)", "alike": "runs of a model not told apart from it"}
+    words = {"baseline": f"runs of the baseline {data.baseline}", "better": "runs of a better model (*)"}
+    words |= {"worse": "runs of a worse model (*)", "alike": "runs of a model not told apart from it"}
     if rows["p"].isna().all():
         words["alike"] = "runs"
     legend = [
@@ -71,6 +74,7 @@ def plot_seeds(data: ReportData, spec: Seeds) -> Plot:
     for name, panel in zip(selection.blocks, panels, strict=True):
         of_block = printed[printed["block"] == name].set_index("model") if len(printed) else None
         _draw(panel, selection, name, rows[rows["block"] == name].set_index("model"), of_block)
+    share_axis(panels, [selection.block(name)["task"].iloc[0] for name in selection.blocks], columns, "x")
     label_rows(panels, labels, columns)
     return Plot(figure=figure, table=_table(selection, rows, printed), caption=_caption(selection, spec, rows, printed))
 
@@ -104,12 +108,12 @@ def _draw(axes: Axes, selection: Selection, name: str, rows: pd.DataFrame, print
         axes.errorbar(x, y, xerr=100 * printed["published_sd"], elinewidth=0.7, capsize=2, **options)
     mark_missing(axes, [row_of[model] for model in selection.models if model not in rows.index])
     for row in rows.itertuples():
-        marks = ("*" if row.verdict in ("above", "below") else "") + (OVERLAP if row.overlap else "")
+        marks = ("*" if row.verdict in ("better", "worse") else "") + (OVERLAP if row.overlap else "")
         if marks:
             annotate_row(axes, row_of[str(row.Index)], marks)
     axes.margins(x=0.06)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
-    axes.set_xlabel(f"100 × {runs['metric'].iloc[0]}")
+    axes.set_xlabel(wrapped(f"100 × {metric_title(runs['metric'].iloc[0])}", WIDTH))
 
 
 def _printed(data: ReportData, selection: Selection, wanted: PublishedTable | None) -> pd.DataFrame:

@@ -20,10 +20,12 @@ from benchmark.reporting.figures.style import (
     Plot,
     annotate_row,
     grid_of_panels,
+    keep_in_range,
     label_rows,
     legend_entry,
     mark_missing,
     offsets_about_zero,
+    share_axis,
     title_of,
     width_of,
     wrapped,
@@ -31,6 +33,7 @@ from benchmark.reporting.figures.style import (
 )
 from benchmark.reporting.format import OVERLAP
 from benchmark.reporting.groups import groups_of
+from benchmark.reporting.metric_facts import metric_title
 
 WIDTH = 2.3
 FACTS = ["block", "task", "data", "model", "group", "value", "metric", "num_examples", "n", "mean", "sd", "low", "high"]
@@ -76,6 +79,7 @@ def plot_subgroups(data: ReportData, spec: Subgroups) -> Plot:
     )
     for (block, group), panel in zip(pairs, panels, strict=True):
         _draw(panel, selection, block, table[(table["block"] == block) & (table["group"] == group)])
+    share_axis(panels, [selection.block(block)["task"].iloc[0] for block, _ in pairs], columns, "x")
     label_rows(panels, labels, columns)
     sentence = (
         f"Score of each subgroup's test images: the mean of {runs_text(table['n'].tolist())} with its 95 % interval "
@@ -106,8 +110,10 @@ def _draw(axes: Axes, selection: Selection, name: str, table: pd.DataFrame) -> N
     for model in block.loc[block["overlap"].astype(bool), "model"].unique():
         annotate_row(axes, row_of[model], OVERLAP)
     axes.margins(x=0.06)
+    metric = block["metric"].iloc[0]
+    keep_in_range(axes, metric)
     axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
-    axes.set_xlabel(f"100 × {block['metric'].iloc[0]}")
+    axes.set_xlabel(wrapped(f"100 × {metric_title(metric)}", WIDTH))
     texts = [wrapped(label, WIDTH - 0.3) for _, label in handles]
     columns = max(1, int((WIDTH + 0.2) / (max(map(width_of, texts)) + 0.3)))
     beneath = 0.42 * DPI / axes.bbox.height  # inches: clear of the axis's own label

@@ -16,6 +16,7 @@ from benchmark.reporting.figures.line_styles import LineStyle, legend_of, line_s
 from benchmark.reporting.figures.selection import Selection, caption_of, runs_text, select_runs
 from benchmark.reporting.figures.specs import FigureKind, FigureSpec
 from benchmark.reporting.figures.style import PanelSize, Plot, grid_of_panels, legend_entry, title_of, wrapped
+from benchmark.reporting.metric_facts import metric_title
 from benchmark.reporting.sweeps import Sweep, sweep_rows, sweeps_of, value_text
 from benchmark.reporting.tables import summary
 
@@ -149,7 +150,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, field: str, styles: dict[str, 
     axes.margins(x=0.08, y=0.12)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(field)
-    axes.set_ylabel(f"100 × {table['metric'].iloc[0]}")
+    axes.set_ylabel(wrapped(f"100 × {metric_title(table['metric'].iloc[0])}", HEIGHT))
 
 
 def _draw_map(axes: Axes, table: pd.DataFrame, fields: tuple[str, ...]) -> None:
