@@ -33,10 +33,12 @@ from benchmark.results.claims import ClaimedElsewhere
 from benchmark.results.record import RunRecord
 from benchmark.results.store import Store
 from benchmark.scheduler.contended import ContendedCells
-from benchmark.scheduler.worker import ORPHAN_SECONDS, work
+from benchmark.scheduler.worker import work
 from benchmark.workspace import Workspace
 
 MAX_DEATHS = 2
+# from SIGTERM to SIGKILL: a training writes its state between two steps, so that a slow step must end first
+TERMINATION_SECONDS = 30.0
 
 
 @dataclass
@@ -220,10 +222,10 @@ class LocalScheduler:
         self.tell({"event": kind, "key": cell.key, "reason": reason, "scores": scores})
 
     def _dismiss(self) -> None:
-        """Ends the workers: each writes the state of its training first, if that takes no longer than ORPHAN_SECONDS."""
+        """Ends the workers: each has TERMINATION_SECONDS to write the state of its training."""
         for worker in self._crew:
             worker.process.terminate()
-        deadline = time.monotonic() + ORPHAN_SECONDS
+        deadline = time.monotonic() + TERMINATION_SECONDS
         for worker in self._crew:
             worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
