@@ -25,20 +25,36 @@ def work(
     number: int,
     num_workers: int,
     retry_failed: bool,  # noqa: FBT001 - pickled to a new process
+    keep_weights: bool = False,  # noqa: FBT001, FBT002 - as above
 ) -> None:
     """Runs the groups of cells that come through the connection until it closes.
 
     SIGTERM ends the process: a training's state is written first, leases are released.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the scheduler ends this one
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _end_at_once)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     with warnings_hidden():
-        _run_groups(connection, workspace, device, number, num_workers, retry_failed=retry_failed)
+        _run_groups(
+            connection,
+            workspace,
+            device,
+            number,
+            num_workers,
+            retry_failed=retry_failed,
+            keep_weights=keep_weights,
+        )
 
 
 def _run_groups(
-    connection: Connection, workspace: Workspace, device: str, number: int, num_workers: int, *, retry_failed: bool
+    connection: Connection,
+    workspace: Workspace,
+    device: str,
+    number: int,
+    num_workers: int,
+    *,
+    retry_failed: bool,
+    keep_weights: bool,
 ) -> None:
     import torch
 
@@ -58,7 +74,7 @@ def _run_groups(
     cores = usable_cores()
     torch.set_num_threads(THREADS)
     threads = min(8, max(1, cores.count // num_workers)) if chosen.type == "cuda" else 1
-    runner = Runner(workspace=workspace, device=chosen, threads=threads, watch=report)
+    runner = Runner(workspace=workspace, device=chosen, threads=threads, watch=report, keep_weights=keep_weights)
     report({"event": EventKind.READY, "num_gpus": num_gpus, "device": str(chosen), "cores": str(cores)})
     while True:
         try:
@@ -67,6 +83,7 @@ def _run_groups(
             return
         report({"event": EventKind.STARTED, "key": cells[0].key, "together": len(cells)})
         unreported = {cell.key for cell in cells}
+        signal.signal(signal.SIGTERM, _terminate)
         try:
             for cell, record in runner.run_together(cells, retry_failed=retry_failed):
                 unreported.discard(cell.key)
@@ -83,6 +100,14 @@ def _run_groups(
                 report({"event": EventKind.PENDING, "key": key, "reason": str(error) or type(error).__name__})
             if isinstance(error, DeviceLost):
                 return  # a new process may use the device again
+        signal.signal(signal.SIGTERM, _end_at_once)
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends a process that imports or waits: there is no state to write. An exception would be lost where Python calls this
+    inside of a weak reference's callback, as imports have them.
+    """
+    os._exit(TERMINATED)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -21,5 +21,5 @@ def test_every_cell_of_a_notebook_runs(path, tmp_path):
         MPLBACKEND="agg",
     )
 
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
