@@ -225,7 +225,7 @@ def test_a_block_that_inflates_to_more_than_its_size_is_refused(stored, monkeypa
         ({"shape": (10,), "dtype": h5py.string_dtype()}, "wanted at most 4,194,304 numbers"),
         (
             {"shape": (4_000_000,), "dtype": "u1", "chunks": (1000,)},
-            "tells of 4,000,000 bytes, which the file does not have",
+            "declares 4,000,000 bytes, which the file does not have",
         ),
     ],
 )

@@ -227,6 +227,7 @@ KERMANY_PATIENTS = {
 }  # fmt: skip
 # task, change, an example, what its row says
 ROWS = [
+    ("DXC14", several(), "00000001_000.png", {"age": "63", "image": "images/00000001_000.png"}),
     ("DXC14", older_names, "00000001_000.png", {"age": "063", "image": "images_001/images/00000001_000.png"}),
     *(("TXC", content(READING, reading.encode()), "CHNCXR_0001_1", {"sex": sex, "age": age}) for reading, sex, age in (
         ("male 45yrs\nsecondary PTB in the right upper field", "M", "45"), ("Female, 30 Yrs\n", "F", "30"),
