@@ -69,11 +69,10 @@ def report(
 
     >>> bm.report(tasks="TXC", baseline="imagenet").folder  # doctest: +SKIP
     """
-    from benchmark.reporting.answers import block_answers
     from benchmark.reporting.bibliography import bibliography
     from benchmark.reporting.frame import model_notes
     from benchmark.reporting.replicates import with_replicates, with_replicates_of_single_runs
-    from benchmark.reporting.report_files import paper_report, printed_tables, whole_report
+    from benchmark.reporting.report_files import paper_report, printed_tables, report_answers, whole_report
     from benchmark.reporting.tables import summary
     from benchmark.results.store import Store
     from benchmark.scoring.rescore import is_outdated, outdated_note
@@ -119,7 +118,7 @@ def report(
         folder=_write(store, output, title, files),
         files=[*files],
         tables=printed_tables(data, rows),
-        answers=block_answers(rows),
+        answers=report_answers(data, rows),
         rows=rows,
         notes=notes,
         suite=plan,

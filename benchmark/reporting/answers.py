@@ -20,7 +20,7 @@ from benchmark.reporting.format import (
     score,
 )
 from benchmark.reporting.metric_facts import best_word, directions, is_higher_better, metric_title
-from benchmark.reporting.table_writers import Content, Line, PrintedTable, Span
+from benchmark.reporting.table_writers import Content, Line, PrintedTable, Span, frame_csv
 from benchmark.reporting.tables import data_sentences, runs_noun
 from benchmark.stats.significance import t_interval, welch_t
 
@@ -148,6 +148,25 @@ def results_table(frame: pd.DataFrame, rows: pd.DataFrame) -> PrintedTable:
         lines=tuple(lines),
         notes=tuple(notes + data_sentences(rows)),
     )
+
+
+def matrix_csv(frame: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Returns models × blocks as CSV, a line for each model and block: mean, 95 % t-interval, n, whether it is the best of
+    the block, and the model's mean rank; scores in 0..1, what is not known empty.
+    """
+    scored = frame[frame["score"].notna()]
+    runs = {name: of["score"].to_numpy(float) for name, of in scored.groupby(["block", "model"])}
+    ranks = _mean_ranks(rows) or {}
+    lines = []
+    for block, of_block in rows.groupby("block", sort=False):
+        fair = _best_first(of_block[~of_block["overlap"].astype(bool)])
+        for row in of_block.to_dict("records"):
+            low, high = t_interval(runs[block, row["model"]])
+            facts = {name: row[name] for name in ("model", "task", "protocol", "setting", "data", "metric", "mean")}
+            is_best = len(fair) > 0 and row["model"] == fair["model"].iloc[0]
+            facts |= {"low": low, "high": high, "n": row["n"], "best": is_best, "overlap": row["overlap"]}
+            lines.append({**facts, "mean_rank": ranks.get(row["model"])})
+    return frame_csv(pd.DataFrame(lines))
 
 
 def _mean_ranks(rows: pd.DataFrame) -> "dict[str, float] | None":

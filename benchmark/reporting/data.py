@@ -22,6 +22,7 @@ from benchmark.results.predictions import Predictions
 from benchmark.results.record import RunRecord
 from benchmark.results.store import Store
 from benchmark.tasks.registry import known_tasks
+from benchmark.tasks.shift import with_shifts
 from benchmark.tasks.spec import TaskSpec
 from benchmark.workspace import Workspace
 from benchmark.zoo.catalog import ZooEntry, default_models, read_catalog
@@ -150,6 +151,7 @@ def read_report_data(workspace: Workspace, suite: Suite | None = None) -> Report
     store = Store(workspace.results)
     listed, unread = store.records()
     records = {record.key: record for record in listed}
+    tasks = with_shifts(tasks, (record.cell for record in listed))
     return ReportData(
         frame=frame_of(listed, tasks, {entry.name: entry.family for entry in entries.values()}),
         records=records,

@@ -13,13 +13,15 @@ import pandas as pd
 
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.suite import Suite
-from benchmark.reporting.answers import block_answers, results_table
+from benchmark.reporting.answers import block_answers, matrix_csv, results_table
+from benchmark.reporting.commands import commands_of
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.groups import groups_of
 from benchmark.reporting.paper_cells import table_numbers
 from benchmark.reporting.paper_grids import csv_of, paper_table
 from benchmark.reporting.paper_tables import layout_of, tables_named
-from benchmark.reporting.sweeps import sweep_table, sweeps_of
+from benchmark.reporting.recipes import name_recipes
+from benchmark.reporting.sweeps import join_sweeps, sweep_table, sweeps_of
 from benchmark.reporting.table_writers import PrintedTable, frame_csv, latex_of, markdown_of
 from benchmark.reporting.tables import block_tables
 
@@ -48,19 +50,59 @@ class PaperReport:
     not_drawn: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """What a reader sees: `data` and `rows` with each sweep as one block and with recipes by their names, which `recipes`
+    explains; `sweeps`: the tables of all their values.
+    """
+
+    data: ReportData
+    rows: pd.DataFrame
+    recipes: list[str]
+    sweeps: list[PrintedTable]
+
+
+def _shown(data: ReportData, rows: pd.DataFrame) -> _Shown:
+    sweeps = [sweep_table(sweep, rows) for sweep in sweeps_of(data.frame, data.records)]
+    joined_data, joined = join_sweeps(data, rows)
+    named, recipes = name_recipes(joined_data)
+    settings = named.frame.drop_duplicates("block").set_index("block")["setting"]
+    joined = joined.assign(setting=joined["block"].map(settings))
+    return _Shown(data=named, rows=joined, recipes=recipes, sweeps=sweeps)
+
+
+def report_answers(data: ReportData, rows: pd.DataFrame) -> list[str]:
+    """Returns what the report answers first: a sentence or two for each task and setting, then the names of recipes."""
+    shown = _shown(data, rows)
+    return [*block_answers(shown.rows), *shown.recipes]
+
+
 def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bibtex: str) -> Files:
     """Returns report.html and all that it shows, as files by name. `rows`: of `summary`; `notes`: lines below the table."""
     from benchmark.reporting.figures.registry import draw, figure_specs
     from benchmark.reporting.page.page import page
 
-    figures = {}
+    shown, figures = _shown(data, rows), {}
     for name, spec in figure_specs(USUAL_FIGURES).items():
         with suppress(BenchmarkError):  # there is no data for it: one model, no epochs, no subgroups
-            figures[name] = draw(data, spec)
+            figures[name] = draw(data if spec.kind == "sweep" else shown.data, spec)
     tables = printed_tables(data, rows)
-    answers = "".join(f"{answer}\n\n" for answer in block_answers(rows))
+    answers = "".join(f"{answer}\n\n" for answer in report_answers(data, rows))
+    matrix = results_table(shown.data.frame, shown.rows)
+    html = page(
+        shown.data,
+        shown.rows,
+        figures=figures,
+        bibtex=bibtex,
+        latex=latex_of(*tables),
+        recipes=shown.recipes,
+        sweeps=shown.sweeps,
+        matrix_table=matrix,
+        commands=commands_of(data.frame, data.records, data.tasks),
+    )
     files = {
-        "report.html": page(data, rows, figures=figures, bibtex=bibtex, latex=latex_of(*tables)),
+        "report.html": html,
+        "matrix.csv": matrix_csv(shown.data.frame, shown.rows).encode(),
         "table.md": (answers + markdown_of(*tables) + "".join(f"\n{line}\n" for line in notes)).encode(),
         "table.tex": latex_of(*tables).encode(),
         "table.csv": frame_csv(rows).encode(),
@@ -77,10 +119,10 @@ def printed_tables(data: ReportData, rows: pd.DataFrame) -> list[PrintedTable]:
     """Returns the tables to print: all models on all tasks, where there is more than one; then one for each sweep, and one for
     each block that belongs to no sweep.
     """
-    sweeps = sweeps_of(data.frame, data.records)
-    swept = {block for sweep in sweeps for block in sweep.values}
-    tables = [*(sweep_table(sweep, rows) for sweep in sweeps), *block_tables(rows[~rows["block"].isin(swept)])]
-    return [results_table(data.frame, rows), *tables] if len(tables) > 1 else tables
+    shown = _shown(data, rows)
+    swept = {block for sweep in sweeps_of(data.frame, data.records) for block in sweep.values}
+    tables = [*shown.sweeps, *block_tables(shown.rows[shown.rows["block"].isin(set(rows["block"]) - swept)])]
+    return [results_table(shown.data.frame, shown.rows), *tables] if len(tables) > 1 else tables
 
 
 def paper_report(data: ReportData, suite: Suite, tables: list[str], figures: list[str]) -> PaperReport:

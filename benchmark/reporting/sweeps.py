@@ -6,17 +6,19 @@ chooses. `--search` goes further: it chooses for each seed, and tests the chosen
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from benchmark.cell import Cell
+from benchmark.files import digest_of
 from benchmark.recipe import Recipe
+from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import score
 from benchmark.reporting.metric_facts import directions, metric_title
 from benchmark.reporting.table_writers import Line, PrintedTable, Span
-from benchmark.reporting.tables import data_sentence, marked_model, size_sentence, what_varies
+from benchmark.reporting.tables import data_sentence, marked_model, size_sentence, summary, what_varies
 from benchmark.results.record import RunRecord
 
 MAX_FIELDS = 2
@@ -90,6 +92,44 @@ def sweep_table(sweep: Sweep, rows: pd.DataFrame) -> PrintedTable:
     return PrintedTable(
         title=_caption(sweep, table), stub=("model",), columns=tuple((name,) for name in columns), lines=tuple(lines)
     )
+
+
+def join_sweeps(data: ReportData, rows: pd.DataFrame) -> tuple[ReportData, pd.DataFrame]:
+    """Returns the data and the rows of `summary` with each sweep as one block, in which each model has the runs of the value
+    that its validation score chooses. A sweep without validation scores stays as it is.
+    """
+    frame, joined_blocks = data.frame, []
+    for sweep in sweeps_of(frame, data.records):
+        table = sweep_rows(sweep, rows)
+        chosen = table[table["chosen"]]
+        if set(chosen["model"]) != set(table["model"]):
+            continue
+        block = f"sweep-{digest_of(sorted(sweep.values))[:8]}"
+        text = f"{' and '.join(sweep.fields)} chosen on validation of {len(sweep.values)}"
+        pairs = set(zip(chosen["block"], chosen["model"], strict=True))
+        in_sweep = frame["block"].isin(sweep.values)
+        is_chosen = pd.Series([pair in pairs for pair in zip(frame["block"], frame["model"], strict=True)], frame.index)
+        settings = [
+            ", ".join(filter(None, [text, _without(setting, sweep.fields)]))
+            for setting in frame.loc[in_sweep, "setting"]
+        ]
+        frame = frame.assign(block=frame["block"].mask(in_sweep, block))
+        frame.loc[in_sweep, "setting"] = settings
+        frame.loc[in_sweep, "recipe_setting"] = ""
+        frame = frame[~in_sweep | is_chosen]
+        joined_blocks.append(block)
+    if not joined_blocks:
+        return data, rows
+    of_sweeps = summary(frame[frame["block"].isin(joined_blocks)], data.baseline, rows["test"].iloc[0])
+    joined = pd.concat([rows[rows["block"].isin(frame["block"])], of_sweeps], ignore_index=True)
+    order = {block: number for number, block in enumerate(dict.fromkeys(frame["block"]))}
+    joined = joined.sort_values("block", key=lambda blocks: blocks.map(order), kind="stable", ignore_index=True)
+    return replace(data, frame=frame.reset_index(drop=True)), joined
+
+
+def _without(setting: str, fields: tuple[str, ...]) -> str:
+    """Returns a setting without the fields of a sweep."""
+    return ", ".join(part for part in setting.split(", ") if part.partition("=")[0] not in fields)
 
 
 def _caption(sweep: Sweep, table: pd.DataFrame) -> str:

@@ -1,13 +1,18 @@
 """What a report answers first: the sentence agrees with the numbers, the one table with the records."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_record
 from scipy import stats
 
-from benchmark.reporting.answers import block_answers, results_table
+from benchmark.reporting.answers import block_answers, matrix_csv, results_table
+from benchmark.reporting.data import ReportData
 from benchmark.reporting.format import NOT_DIFFERENT, OVERLAP, difference, p_equation
 from benchmark.reporting.frame import frame_of
+from benchmark.reporting.recipes import name_recipes
+from benchmark.reporting.sweeps import join_sweeps
 from benchmark.reporting.table_writers import latex_of, markdown_of
 from benchmark.reporting.tables import summary
 
@@ -87,3 +92,48 @@ def test_all_models_on_all_tasks_are_one_table_with_ties_and_ranks(tasks):
     ranks = means.rank(ascending=False).mean(axis=1)
     lines = {line.heads[0]: line.cells[-1][0].text for line in table.lines}
     assert {model: float(rank) for model, rank in lines.items()} == pytest.approx(ranks.to_dict())
+
+
+def test_a_sweep_is_one_block_with_the_value_that_validation_chooses(tasks):
+    records = []
+    for rate, scores_of_validation in (
+        (1e-4, {"swav": 0.80, "imagenet": 0.90}),
+        (1e-3, {"swav": 0.85, "imagenet": 0.70}),
+    ):
+        for weights in (SWAV, IMAGENET):
+            for seed in range(3):
+                cell = made_up_cell(weights, seed)
+                cell = cell.model_copy(update={"recipe": cell.recipe.model_copy(update={"learning_rate": rate})})
+                validation = {"auc": scores_of_validation[weights.name]}
+                records.append(made_up_record(cell, 0.5 + 100 * rate + seed / 100, validation=validation))
+    data = ReportData(
+        frame=frame_of(records, tasks), records={r.key: r for r in records}, baseline="imagenet", tasks=tasks
+    )
+
+    joined, rows = join_sweeps(data, summary(data.frame, "imagenet"))
+
+    (answer,) = block_answers(rows)
+    assert rows["block"].nunique() == 1
+    assert rows.set_index("model")["mean"].to_dict() == pytest.approx({"swav": 0.61, "imagenet": 0.52})
+    assert set(joined.frame["setting"]) == {"learning_rate chosen on validation of 2"}
+    assert "swav has the highest AUC" in answer
+    lines = matrix_csv(joined.frame, rows).splitlines()
+    assert lines[0].startswith("model,task,protocol,setting,data,metric,mean,low,high,n,best,overlap,mean_rank")
+    assert len(lines) == 3
+
+
+def test_recipes_are_spelled_out_once_and_named_everywhere_else(tasks):
+    records = [made_up_record(made_up_cell(SWAV), 0.9)]
+    for changes in ({"image_size": 96}, {"image_size": 96, "learning_rate": 0.5}):
+        cell = made_up_cell(SWAV, subset=50)
+        cell = cell.model_copy(update={"recipe": cell.recipe.model_copy(update=changes)})
+        records.append(made_up_record(cell, 0.9))
+    data = ReportData(frame=frame_of(records, tasks), records={r.key: r for r in records}, tasks=tasks)
+
+    named, lines = name_recipes(data)
+
+    assert len(lines) == 3
+    assert {line for line in lines if "learning_rate=0.5" in line} == {line for line in lines if line.count("=") == 2}
+    assert set(named.frame["setting"]) == {"", "recipe A, 50 training images", "recipe B, 50 training images"}
+    alone = replace(data, frame=data.frame[data.frame["setting"] == ""])
+    assert name_recipes(alone) == (alone, [])

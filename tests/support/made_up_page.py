@@ -9,6 +9,8 @@ from conftest import CHECKOUT
 
 from benchmark.cell import Cell, Weights
 from benchmark.experiment.suite import Suite, read_suites
+from benchmark.reporting.answers import results_table
+from benchmark.reporting.commands import commands_of
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.style import FigureFiles
 from benchmark.reporting.frame import frame_of
@@ -127,4 +129,6 @@ def made_up_study(
 def made_up_page(data: ReportData, rows: pd.DataFrame, bibtex: str = "@misc{one,\n  note = {A citation}\n}") -> str:
     """The page of a study, with a figure."""
     figures = {"seeds": FigureFiles(png=b"", svg=SVG, csv=b"", caption="Every run.")}
-    return page(data, rows, figures=figures, bibtex=bibtex).decode()
+    commands = commands_of(data.frame, data.records, data.tasks)
+    matrix = results_table(data.frame, rows)
+    return page(data, rows, figures=figures, bibtex=bibtex, commands=commands, matrix_table=matrix).decode()

@@ -105,7 +105,7 @@ function cellBody(block, model, cell) {
     runTable(runs),
     cell.labels.length ? folded('Scores by label', labelTable(cell)) : '',
     cell.groups.length ? folded('Scores by subgroup', groupTable(block, cell)) : '',
-    folded('Recipe', facts('All hyper-parameters', Object.entries(block.recipe))),
+    folded('Recipe', facts('All hyper-parameters', Object.entries(data().recipes[cell.recipe]))),
     folded('Weights', cell.weights.map((weights) => facts(`File of ${weights.name}`, Object.entries(weights))),
       distinct(runs, 'account', accounts, (account, whose) => facts(`Account${whose}`, account.map(share)))),
     folded('Environment', distinct(runs, 'environment', environments, (environment, whose) => facts(`Environment${whose}`, Object.entries(environment)))),

@@ -57,7 +57,7 @@ def cells(data: ReportData, rows: pd.DataFrame) -> dict[str, Any]:
     """Returns `run`: the names of a run's fields; `blocks` -> facts and `cells` -> model -> runs, labels, groups; and the lists
     that runs point into. Scores have six decimals, losses four significant digits; an unknown number is null.
     """
-    environments, accounts, notes = _Distinct(), _Distinct(), _Distinct()
+    environments, accounts, notes, recipes = _Distinct(), _Distinct(), _Distinct(), _Distinct()
     groups: dict[tuple[str, str], list[list[Any]]] = {}
     for row in groups_of(data.frame, data.frame_records).to_dict("records"):
         groups.setdefault((row["block"], row["model"]), []).append(_group(row))
@@ -73,6 +73,7 @@ def cells(data: ReportData, rows: pd.DataFrame) -> dict[str, Any]:
         blocks[block]["cells"][model] = {
             "weights": [weights.model_dump(mode="json", exclude_none=True) for weights in records[0].cell.weights],
             "overlap": bool(runs["overlap"].any()),
+            "recipe": recipes.position(_recipe(records[0])),
             "summary": {name: rounded(row.get(name), 8) for name in SUMMARY} | {"by": row.get("replicates_by", "")},
             "labels": _labels(records),
             "groups": groups.get((block, model), []),
@@ -104,18 +105,22 @@ def cells(data: ReportData, rows: pd.DataFrame) -> dict[str, Any]:
         "environments": environments.values,
         "accounts": accounts.values,
         "notes": notes.values,
+        "recipes": recipes.values,
     }
 
 
 def _facts(row: pd.Series, record: RunRecord) -> dict[str, Any]:
-    own = Recipe().model_dump()
-    recipe = record.cell.recipe.model_dump(mode="json")
     return {
         **{name: row[name] for name in ("task", "title", "data", "data_digest", "protocol", "setting")},
         "metric": metric_title(row["metric"]),
         "examples": record.num_examples,
-        "recipe": {name: value for name, value in recipe.items() if value is not None or own[name] is not None},
     }
+
+
+def _recipe(record: RunRecord) -> dict[str, Any]:
+    own = Recipe().model_dump()
+    recipe = record.cell.recipe.model_dump(mode="json")
+    return {name: value for name, value in recipe.items() if value is not None or own[name] is not None}
 
 
 def _curves(history: list[dict[str, float]], metric: str) -> Iterator[list[float | None] | int]:

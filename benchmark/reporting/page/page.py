@@ -7,7 +7,7 @@ lets the page's own script run and nothing else.
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from benchmark import __version__
 from benchmark.reporting import format as formats
 from benchmark.reporting.against_paper import compare_with_papers
 from benchmark.reporting.answers import block_answers
-from benchmark.reporting.commands import commands_of
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.figures.style import FigureFiles
 from benchmark.reporting.metric_facts import metric_title
@@ -30,6 +29,7 @@ from benchmark.reporting.page.inline_svg import inline_svg
 from benchmark.reporting.page.leaderboard import address, in_zoo_order, leaderboard
 from benchmark.reporting.page.pairs import pairs
 from benchmark.reporting.page.results_matrix import results_matrix
+from benchmark.reporting.table_writers import PrintedTable
 from benchmark.reporting.tables import TESTS
 
 HERE = Path(__file__).parent
@@ -37,10 +37,20 @@ SCRIPTS = ("draw.js", "cell.js", "matrix.js", "report.js")
 
 
 def page(
-    data: ReportData, rows: pd.DataFrame, *, figures: Mapping[str, FigureFiles], bibtex: str = "", latex: str = ""
+    data: ReportData,
+    rows: pd.DataFrame,
+    *,
+    figures: Mapping[str, FigureFiles],
+    commands: Sequence[str],
+    matrix_table: PrintedTable,
+    sweeps: Sequence[PrintedTable] = (),
+    recipes: Sequence[str] = (),
+    bibtex: str = "",
+    latex: str = "",
 ) -> bytes:
-    """Returns the page as UTF-8. `rows`: of `summary`; `figures`: by name; `bibtex`: the citations of what was run;
-    `latex`: the tables, to be copied.
+    """Returns the page as UTF-8. `rows`: of `summary`; `figures`: by name; `commands`: make the results again;
+    `matrix_table`: of `results_table`; `sweeps`: their tables; `recipes`: a line for each named recipe; `bibtex`: the
+    citations of what was run; `latex`: the tables, to be copied.
 
     Raises ValueError for a frame without rows.
     """
@@ -75,7 +85,10 @@ def page(
             blocks=rows.drop_duplicates("block").to_dict("records"),
             test=test,
             figures=figures,
-            commands=commands_of(data.frame, data.records, data.tasks),
+            commands=commands,
+            matrix_table=matrix_table,
+            sweeps=sweeps,
+            recipes=recipes,
             bibtex=bibtex,
             latex=latex,
             style=Markup(_file("report.css")),  # noqa: S704 - our own file

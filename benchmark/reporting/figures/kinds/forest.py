@@ -12,6 +12,7 @@ from benchmark.reporting.figures.selection import Selection, caption_of, runs_te
 from benchmark.reporting.figures.specs import Correction, FigureKind, FigureSpec
 from benchmark.reporting.figures.style import (
     BLACK,
+    LINE_HEIGHT,
     VERDICTS,
     PanelSize,
     Plot,
@@ -68,9 +69,11 @@ def plot_forest(data: ReportData, spec: Forest) -> Plot:
     ]
     if compared["low"].isna().any():
         legend.append(legend_entry("too few runs for an interval", marker="o", markerfacecolor="white", markersize=4))
+    num_lines = max(_axis_label(metric).count("\n") + 1 for metric in set(rows["metric"]))
+    beneath = 0.35 + LINE_HEIGHT * num_lines
     figure, panels, columns = grid_of_panels(
         [title_of(selection.block(name), WIDTH) for name in blocks],
-        PanelSize(width=WIDTH, height=max(0.2, 0.06 + 0.14 * lines) * max(len(labels), 2), after=0.22, beneath=0.6),
+        PanelSize(width=WIDTH, height=max(0.2, 0.06 + 0.14 * lines) * max(len(labels), 2), after=0.22, beneath=beneath),
         left=left,
         legend=legend,
     )
@@ -105,7 +108,11 @@ def _draw(axes: Axes, models: tuple[str, ...], rows: pd.DataFrame) -> None:
         annotate_row(axes, row_of[model], OVERLAP)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
-    axes.set_xlabel(f"Δ 100 ×\n{wrapped(metric_title(rows['metric'].iloc[0]), WIDTH)}")
+    axes.set_xlabel(_axis_label(rows["metric"].iloc[0]))
+
+
+def _axis_label(metric: str) -> str:
+    return f"Δ 100 ×\n{wrapped(metric_title(metric), WIDTH)}"
 
 
 def _table(selection: Selection, rows: pd.DataFrame, blocks: tuple[str, ...], models: tuple[str, ...]) -> pd.DataFrame:
