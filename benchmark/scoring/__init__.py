@@ -1,1 +1,1 @@
-"""Predictions -> scores: metrics, how a task is scored, intervals over test sets."""
+"""Computes scores from predictions: metrics, how a task is scored, intervals over test sets."""

@@ -1,4 +1,4 @@
-"""Predictions -> scores, at any time and without a model: what a record says of its cell."""
+"""Computes scores from stored predictions, at any time and without a model: the scores that a record holds."""
 
 import math
 from collections.abc import Container
@@ -38,24 +38,24 @@ def scores_of(
         if names is not None and metric.name not in names:
             continue
         if predictions.has_masks:
-            values = metric.statistic(predictions, rules).whole()[0]
+            values = metric.statistic(predictions, rules).observed()[0]
             for reference, value in zip(columns, values, strict=True):
                 overall[metric.name if reference == columns[0] else f"{metric.name}:{reference}"] = _known(value)
         elif metric.label_name:
             of_labels = metric.statistic(predictions, rules)
-            for label, value in zip(columns, of_labels.whole()[0], strict=True):
+            for label, value in zip(columns, of_labels.observed()[0], strict=True):
                 per_label[label][metric.label_name] = _known(value)
-            overall[metric.name] = _known(of_labels.mean_over(scored).whole()[0])
+            overall[metric.name] = _known(of_labels.mean_over(scored).observed()[0])
         else:
-            overall[metric.name] = _known(metric.statistic(predictions, rules, scored).mean_over().whole()[0])
+            overall[metric.name] = _known(metric.statistic(predictions, rules, scored).mean_over().observed()[0])
     return overall, per_label
 
 
 def group_scores(predictions: Predictions, rules: ScoringRules) -> dict[str, dict[str, Scores]]:
-    """Returns, for each group and each of its values, the scores of the images that have it, and `num`, how many images
-    (cases, where cases are scored) these are.
+    """Returns, for each group and each value in it, the scores of the images with that value, and `num`, the number of
+    these images (cases, where cases are scored).
 
-    Ages are put together in bands of twenty years. A group of one value, or of more than twelve, is none.
+    Ages are joined into bands of twenty years. A group with one value, or with more than twelve, is left out.
     """
     judged, alone = _judged(predictions, rules)
     scores: dict[str, dict[str, Scores]] = {}
@@ -72,19 +72,19 @@ def group_scores(predictions: Predictions, rules: ScoringRules) -> dict[str, dic
 
 
 def unscored(per_label: dict[str, Scores]) -> list[str]:
-    """Returns the labels without an AUC, since the test split has one class of them only."""
+    """Returns the labels without an AUC: the test split has only positives of them, or only negatives."""
     return [label for label, scores in per_label.items() if scores["auc"] is None]
 
 
 def _judged(predictions: Predictions, rules: ScoringRules) -> tuple[Predictions, ScoringRules]:
-    """Returns the predictions of the cases, where cases are scored, and the rules that these still need."""
+    """Returns the predictions of cases, where cases are scored, and the rules that remain to be applied."""
     if rules.case is None or predictions.has_masks:
         return predictions, rules
     return by_case(predictions, rules.case), replace(rules, case=None)
 
 
 def _band(age: str) -> str:
-    """Returns `40-59` for 45, and nothing for what is no age."""
+    """Returns `40-59` for 45, and an empty text for what is no age."""
     digits = age.partition(".")[0]
     if not digits.isdecimal():
         return ""
@@ -93,4 +93,5 @@ def _band(age: str) -> str:
 
 
 def _known(value: float) -> float | None:
+    """Returns None for NaN, which JSON does not have."""
     return None if math.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""What metrics are computed of: a test set's images, its cases, or its exams."""
+"""The examples that metrics are computed on: the images of a test set, its cases, or its exams."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,10 @@ from benchmark.tasks.spec import ScoringRules
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """N images, cases or exams. `truth` and `score` as in Predictions; `patients`: N, None where they are not known;
-    `validation`: the same model's on the validation split, where thresholds are chosen.
+    """N images, cases or exams of a test set.
+
+    `truth` and `score` are as in Predictions; `patients` has N names, or is None where they are not known; `validation`
+    holds the same model's examples of the validation split, on which thresholds are chosen.
     """
 
     ids: NDArray[np.str_]
@@ -29,37 +31,38 @@ class Examples:
 
     @property
     def classes(self) -> NDArray[np.intp]:
-        """Returns the class of each example, of exclusive classes; -1 where it is not known."""
+        """Returns the number of the class of each example (for exclusive classes); -1 where it is not known."""
         return np.where(self.labeled, self.truth.argmax(axis=1), -1)
 
 
 def examples_of(predictions: Predictions, rules: ScoringRules) -> Examples:
-    """Returns the images, or the cases where the task scores those."""
+    """Returns the images, or the cases where the task scores cases."""
     scored = by_case(predictions, rules.case) if rules.case and not predictions.has_masks else predictions
     return _as_they_are(scored)
 
 
 def by_case(predictions: Predictions, case: str) -> Predictions:
-    """Returns each case as one example: its score is the mean of its images', its truth and groups are its first image's.
+    """Returns each case as one example: the score is the mean over the images, truth and groups are those of the first image.
 
-    Images without any label (unreadable ones) are left out, and so are cases that have no others.
+    Images without any label (unreadable ones) are left out, and so are cases that have no other images.
     """
     labeled = predictions.rows(np.flatnonzero(~np.isnan(predictions.truth).all(axis=1)))
-    names, first, place = np.unique(labeled.groups[case], return_index=True, return_inverse=True)
+    names, first, number = np.unique(labeled.groups[case], return_index=True, return_inverse=True)
     total = np.zeros((len(names), labeled.score.shape[1]))
-    np.add.at(total, place, labeled.score)
+    np.add.at(total, number, labeled.score)
     return Predictions(
         kind=labeled.kind,
         ids=names,
         groups={name: values[first] for name, values in labeled.groups.items()},
         columns=labeled.columns,
         truth=labeled.truth[first],
-        score=total / np.bincount(place)[:, None],
+        score=total / np.bincount(number)[:, None],
         validation=None if labeled.validation is None else by_case(labeled.validation, case),
     )
 
 
 def _as_they_are(predictions: Predictions) -> Examples:
+    """Returns the images (or cases that `by_case` has joined) without a change."""
     return Examples(
         ids=predictions.ids,
         patients=predictions.groups.get("patient"),
@@ -71,19 +74,19 @@ def _as_they_are(predictions: Predictions) -> Examples:
 
 
 def exams_of(predictions: Predictions, exam: str, slices: int) -> Examples:
-    """Returns each exam as one example: positive where any of its images is, its score the mean of its `slices` highest."""
+    """Returns each exam as one example: positive where any image is, with the mean of the `slices` highest scores."""
     labeled = np.flatnonzero(~np.isnan(predictions.truth[:, 0]))
     truth, score = predictions.truth[labeled, 0], predictions.score[labeled, 0]
-    names, first, place = np.unique(predictions.groups[exam][labeled], return_index=True, return_inverse=True)
+    names, first, number = np.unique(predictions.groups[exam][labeled], return_index=True, return_inverse=True)
     positive = np.zeros(len(names))
-    np.maximum.at(positive, place, truth)
+    np.maximum.at(positive, number, truth)
     patients = predictions.groups.get("patient")
     return Examples(
         ids=names,
         patients=None if patients is None else patients[labeled][first],
         columns=predictions.columns,
         truth=positive[:, None],
-        score=top_mean(score, place, slices)[:, None],
+        score=top_mean(score, number, slices)[:, None],
     )
 
 

@@ -1,8 +1,8 @@
-"""Predictions -> a metric's interval, and the difference of two models, over replicates of the test set.
+"""Computes intervals of a metric, and of the difference of two models, over replicates of the test set.
 
-What is drawn is what is scored: images, the cases or exams that a task scores, or the patients whom these belong to. A
-metric is the one that gives the score (`benchmark.scoring.metrics`), computed of how often each example was drawn. A
-label that a replicate has one class of is left out of that replicate's mean.
+The units that are drawn are what the task scores (images, cases or exams), or the patients to whom these belong. The
+metrics are those that give the scores (`benchmark.scoring.metrics`), computed from how often each example was drawn. A
+label of which a replicate has one class only is left out of that replicate's mean.
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ def difference_of(
     seed: int = 0,
     kind: Kind = "percentile",
 ) -> Bootstrapped:
-    """The first model's metric minus the second's, each on the same replicates of the test set they share.
+    """Returns the first model's metric minus the second's, both on the same replicates of one test set.
 
-    A side may be several runs (seeds) of one model: their mean metric is compared. `metric`: a name of
-    `benchmark.scoring.metrics`, `auc:LABEL`, or a Dice with `:reference` behind it. `by`: patients are drawn with all
-    that is theirs, or images (cases, exams, where the task judges those) by themselves. Raises BenchmarkError where the test
+    A side may be several runs (seeds) of one model: their mean metric is compared. `metric` is a name of
+    `benchmark.scoring.metrics`, `auc:LABEL`, or a Dice with `:reference` behind it. `by` says what is drawn: patients with
+    all their images, or single images (cases or exams, where the task scores those). Raises BenchmarkError where the test
     images or their labels differ, or the predictions do not have the metric.
     """
     sides = [_aligned(side) for side in (predictions_a, predictions_b)]
@@ -63,15 +63,16 @@ def band_of(
     seed: int = 0,
     kind: Kind = "percentile",
 ) -> tuple[float, float, float]:
-    """Returns one model's metric (of several runs: the mean of theirs) and the ends of its 95 % interval; as
-    `difference_of` otherwise.
+    """Returns one model's metric (the mean over its runs, where there are several) and the ends of the 95 % interval.
+
+    The arguments are those of `difference_of`.
     """
     judged = _resampled(_aligned(predictions), rules, metric)
     units = judged.units(by)
-    value = float(judged.statistic.whole()[0])
-    found = bootstrap.replicated(judged.statistic, units, replicates, seed)
-    jackknife = judged.statistic.left_out(bootstrap.numbered(units)) if kind == "bca" else None
-    return (value, *bootstrap.interval(value, found, kind, jackknife=jackknife))
+    value = float(judged.statistic.observed()[0])
+    values = bootstrap.replicated(judged.statistic, units, replicates, seed)
+    jackknife = judged.statistic.jackknife(bootstrap.numbered(units)) if kind == "bca" else None
+    return (value, *bootstrap.interval(value, values, kind, jackknife=jackknife))
 
 
 def sd_over_test_sets(
@@ -79,12 +80,12 @@ def sd_over_test_sets(
 ) -> float:
     """Returns the sd of a model's metric, the mean over its runs, over 1,000 replicates of the test set."""
     judged = _resampled(_aligned(predictions), rules, metric)
-    found = bootstrap.replicated(judged.statistic, judged.units(by), bootstrap.REPLICATES, seed)
-    return float(np.nanstd(found, ddof=1))
+    values = bootstrap.replicated(judged.statistic, judged.units(by), bootstrap.REPLICATES, seed)
+    return float(np.nanstd(values, ddof=1))
 
 
 def _aligned(side: Predictions | Sequence[Predictions]) -> list[Predictions]:
-    """Runs in the order of their ids, so that a file's own order changes no replicate."""
+    """Returns the runs, each sorted by image, so that the order within a file changes no replicate."""
     runs = [side] if isinstance(side, Predictions) else list(side)
     if not runs:
         raise BenchmarkError("no predictions to resample: wanted one run or more on each side")
@@ -92,11 +93,12 @@ def _aligned(side: Predictions | Sequence[Predictions]) -> list[Predictions]:
 
 
 def _check_same(one: Predictions, two: Predictions, groups: list[str]) -> None:
+    """Raises BenchmarkError where two runs differ in images, labels, truth or these groups."""
     if not np.array_equal(one.ids, two.ids):
         only = [np.setdiff1d(a, b) for a, b in ((one.ids, two.ids), (two.ids, one.ids))]
-        found = [f"{plural(len(ids), 'image')} in one alone ({first_few(ids)})" for ids in only if len(ids)]
-        told = ", ".join(found) or "the same names, not equally often"
-        raise BenchmarkError(f"not the same test images: {told}: compare cells of one task, data, split and fold")
+        extra = [f"{plural(len(ids), 'image')} in one alone ({first_few(ids)})" for ids in only if len(ids)]
+        reason = ", ".join(extra) or "the same names, not equally often"
+        raise BenchmarkError(f"not the same test images: {reason}: compare cells of one task, data, split and fold")
     if one.columns != two.columns:
         raise BenchmarkError(
             f"not the same labels: {first_few(one.columns)} and {first_few(two.columns)}: compare cells of one task"
@@ -115,7 +117,7 @@ def _check_same(one: Predictions, two: Predictions, groups: list[str]) -> None:
 
 @dataclass(frozen=True)
 class _Resampled:
-    """A metric of one model, and what is drawn: `ids` N, `patients` N (None where they are not known)."""
+    """A metric of one model, and the names of the units that are drawn: `ids` N, `patients` N or None."""
 
     statistic: Statistic
     ids: NDArray[np.str_]
@@ -134,7 +136,7 @@ class _Resampled:
 
 
 def _resampled(runs: list[Predictions], rules: ScoringRules, metric: str) -> _Resampled:
-    """Returns the metric's mean over the runs."""
+    """Returns the mean of the metric over the runs."""
     sides = [_resampled_run(run, rules, metric) for run in runs]
     statistic = bootstrap.mean_statistic([side.statistic for side in sides]) if len(sides) > 1 else sides[0].statistic
     return replace(sides[0], statistic=statistic)

@@ -1,7 +1,7 @@
 """Statistics of results: arrays in, numbers out, for reports and for use from Python as `bm.stats`.
 
 Scores are arrays of runs x tasks (several models: runs x models x tasks), higher is better; NaN stands for a run that is
-missing. Each function is imported when it is first used, since scipy takes its time.
+missing. Each function is imported when it is first used, because scipy is slow to import.
 """
 
 import importlib

@@ -1,8 +1,9 @@
 """Bootstrap of a test set, by image or by patient: intervals of a metric, and of the difference of two models.
 
-A replicate is how often each example was drawn (`counts`), and a metric is asked of those counts: nothing is copied,
-and two models are compared on the same replicates. The intervals tell what another test set from the same source could
-have given; that another training could have given another model is not in them. Efron and Tibshirani 1993.
+A replicate is stored as how often each example was drawn (`counts`), and a metric is computed from these counts: no
+example is copied, and two models are compared on the same replicates. The intervals cover what another test set from the
+same source could have given; they do not cover that another training could have given another model. Efron and
+Tibshirani 1993.
 """
 
 import math
@@ -26,38 +27,40 @@ CONFIDENCE = 0.95
 class Statistic:
     """A metric of a test set, ready to be computed for resamples of it.
 
-    `replicated`: counts R x N -> R values; `left_out`: the number 0 … M - 1 of each example's unit -> M values, each
-    without one unit; `whole`: nothing -> the one value of the test set itself. A statistic of several labels gives R x
-    labels. NaN where a value is not defined.
+    `replicated` takes counts, R x N, and returns R values. `jackknife` takes the number 0 … M - 1 of each example's unit
+    and returns M values, each without one unit. `observed` returns the one value of the test set itself. A statistic of
+    several labels returns R x labels (M x labels, 1 x labels). A value that is not defined is NaN.
     """
 
     replicated: Callable[[NDArray[Any]], Floats]
-    left_out: Callable[[Positions], Floats]
-    whole: Callable[[], Floats]
+    jackknife: Callable[[Positions], Floats]
+    observed: Callable[[], Floats]
 
     def __sub__(self, other: "Statistic") -> "Statistic":
         """Returns the difference of two models on the same test set."""
         return Statistic(
             lambda counts: self.replicated(counts) - other.replicated(counts),
-            lambda unit: self.left_out(unit) - other.left_out(unit),
-            lambda: self.whole() - other.whole(),
+            lambda unit: self.jackknife(unit) - other.jackknife(unit),
+            lambda: self.observed() - other.observed(),
         )
 
     def mean_over(self, columns: Sequence[int] | None = None) -> "Statistic":
-        """Returns the mean over some labels (None: all), of each replicate over those that it has a value of."""
+        """Returns the mean over some labels (None: all); in each replicate, over the labels that have a value there."""
         at: Any = slice(None) if columns is None else list(columns)
         return Statistic(
             lambda counts: mean_of_known(self.replicated(counts)[:, at]),
-            lambda unit: mean_of_known(self.left_out(unit)[:, at]),
-            lambda: mean_of_known(self.whole()[:, at]),
+            lambda unit: mean_of_known(self.jackknife(unit)[:, at]),
+            lambda: mean_of_known(self.observed()[:, at]),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrapped:
-    """`difference`: first minus second on the test set itself; `low`, `high`: its 95 % interval; `p`: two-sided, by
-    inverting the interval; `replicates`: the R differences, NaN where a replicate has none; `units`: how many images,
-    cases, exams or patients were resampled.
+    """The difference of two models on one test set.
+
+    `difference` is first minus second on the test set itself, `low` and `high` are the ends of the 95 % interval, `p` is
+    two-sided, by inverting the interval; `replicates` are the R differences, NaN where a replicate has none; `units` is
+    how many images, cases, exams or patients were resampled.
     """
 
     difference: float
@@ -69,10 +72,10 @@ class Bootstrapped:
 
 
 def resampled(units: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Iterator[NDArray[np.uint16]]:
-    """How often each of N examples is drawn, as chunks of replicates x N, `replicates` rows in all.
+    """Yields how often each of N examples is drawn, in chunks of replicates x N, `replicates` rows in all.
 
-    `units`: N names; the examples of one name (a patient's images) are drawn together, as many names as there are. Each
-    seed has replicates of its own, the same ones at each call.
+    `units` are N names. The examples of one name (a patient's images) are drawn together; each replicate draws as many
+    names as there are. The same seed gives the same replicates at each call, another seed gives others.
     """
     unit = numbered(units)
     num, rng = int(unit.max(initial=-1)) + 1, np.random.default_rng(seed)
@@ -85,12 +88,12 @@ def resampled(units: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> 
 
 
 def numbered(units: ArrayLike) -> Positions:
-    """Names -> numbers 0 … M - 1, in the order of the names."""
+    """Returns the number 0 … M - 1 of each name, in the sorted order of the names."""
     return np.unique(np.asarray(units), return_inverse=True)[1].reshape(-1)
 
 
 def auc_statistic(truth: ArrayLike, score: ArrayLike) -> Statistic:
-    """Returns the AUC of each label, of N x labels (or N); NaN for a label that a replicate has one class of."""
+    """Returns the AUC of each label, of N x labels (or N); NaN for a label of which a replicate has one class only."""
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
     truth, score = truth.reshape(len(truth), -1), score.reshape(len(score), -1)
     of_counts = auc_of_counts(truth, score)
@@ -99,8 +102,10 @@ def auc_statistic(truth: ArrayLike, score: ArrayLike) -> Statistic:
 
 
 def curves_statistic(truth: ArrayLike, score: ArrayLike, curve: Curve, *, micro: bool = False) -> Statistic:
-    """Returns a statistic of each label's ranking, of N x labels: `curve` makes of truth and score (N) a function of counts
-    N x R. `micro`: all pairs of example and label are ranked together, as one label.
+    """Returns a statistic of each label's ranking; truth and score are N x labels.
+
+    `curve` takes the truth and the score of one label (N) and returns a function of counts N x R. With `micro`, all pairs
+    of example and label are ranked together, as one label.
     """
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
     num, labels = truth.shape
@@ -113,19 +118,19 @@ def curves_statistic(truth: ArrayLike, score: ArrayLike, curve: Curve, *, micro:
             by_example = np.repeat(by_example, labels, axis=0)
         return np.stack([of_label(by_example) for of_label in curves], axis=1)
 
-    def left_out(unit: Positions) -> Floats:
+    def jackknife(unit: Positions) -> Floats:
         last, rows = int(unit.max(initial=-1)) + 1, max(1, CHUNK // max(1, num * (labels if micro else 1)))
         chunks = [np.arange(start, min(start + rows, last)) for start in range(0, last, rows)]
         return np.concatenate([of_counts(unit != which[:, None]) for which in chunks])
 
-    return Statistic(of_counts, left_out, lambda: of_counts(np.ones((1, num), dtype=np.uint16)))
+    return Statistic(of_counts, jackknife, lambda: of_counts(np.ones((1, num), dtype=np.uint16)))
 
 
 def sums_statistic(statistics: ArrayLike, value: Callable[[Floats], Floats]) -> Statistic:
-    """Returns a statistic of sums over the examples: `statistics` N x labels x F, NaN for an example that does not count;
-    `value` makes R x labels of the sums R x labels x F.
+    """Returns a statistic that is computed from sums over the examples.
 
-    Accuracies, kappas and Dice are such: of hits, of a confusion matrix, of pixels.
+    `statistics` is N x labels x F, NaN for an example that does not count; `value` takes the sums, R x labels x F, and
+    returns R x labels. Accuracy (sums of hits), kappa (of a confusion matrix) and Dice (of pixels) are such statistics.
     """
     given = np.asarray(statistics, dtype=float)
     num, *shape = given.shape
@@ -135,24 +140,24 @@ def sums_statistic(statistics: ArrayLike, value: Callable[[Floats], Floats]) -> 
     def of_sums(sums: Floats) -> Floats:
         return value(sums.reshape(-1, *shape))
 
-    def left_out(unit: Positions) -> Floats:
+    def jackknife(unit: Positions) -> Floats:
         of_units = np.zeros((int(unit.max(initial=-1)) + 1, filled.shape[1]))
         np.add.at(of_units, unit, filled)
         return of_sums(filled.sum(axis=0) - of_units)
 
-    def whole() -> Floats:
-        # the examples that count, one after the other: to the last digit the sum that a mean over them has
+    def observed() -> Floats:
+        # one after the other, only the examples that count: equal to the last digit to the sum in a mean over them
         return of_sums(np.array([column[~np.isnan(column)].sum() for column in columns.T]))
 
-    return Statistic(lambda counts: of_sums(counts.astype(float) @ filled), left_out, whole)
+    return Statistic(lambda counts: of_sums(counts.astype(float) @ filled), jackknife, observed)
 
 
 def mean_statistic(statistics: Sequence[Statistic]) -> Statistic:
-    """Returns the mean of several models' (a model's runs), each on the same replicate."""
+    """Returns the mean of several statistics (those of a model's runs), each on the same replicate."""
     return Statistic(
         lambda counts: np.mean([of.replicated(counts) for of in statistics], axis=0),
-        lambda unit: np.mean([of.left_out(unit) for of in statistics], axis=0),
-        lambda: np.mean([of.whole() for of in statistics], axis=0),
+        lambda unit: np.mean([of.jackknife(unit) for of in statistics], axis=0),
+        lambda: np.mean([of.observed() for of in statistics], axis=0),
     )
 
 
@@ -165,26 +170,27 @@ def bootstrap_difference(
     seed: int = 0,
     kind: Kind = "percentile",
 ) -> Bootstrapped:
-    """First minus second on the same replicates of the N examples that `units` names. Replicates without a value are
-    left out of the interval and of p.
+    """Returns first minus second on the same replicates; `units` are the N names that are drawn (see `resampled`).
+
+    Replicates without a value are left out of the interval and of p.
     """
     of_both, unit = first - second, numbered(units)
-    difference = float(of_both.whole()[0])
-    found = replicated(of_both, units, replicates, seed)
-    jackknife = of_both.left_out(unit) if kind == "bca" else None
-    low, high = interval(difference, found, kind, jackknife=jackknife)
+    difference = float(of_both.observed()[0])
+    differences = replicated(of_both, units, replicates, seed)
+    jackknife = of_both.jackknife(unit) if kind == "bca" else None
+    low, high = interval(difference, differences, kind, jackknife=jackknife)
     return Bootstrapped(
         difference=difference,
         low=low,
         high=high,
-        p=p_of_zero(difference, found, kind, jackknife=jackknife),
-        replicates=found,
+        p=p_of_zero(difference, differences, kind, jackknife=jackknife),
+        replicates=differences,
         units=len(np.unique(unit)),
     )
 
 
 def replicated(statistic: Statistic, units: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """The statistic's R values."""
+    """Returns the statistic's values of R replicates."""
     return np.concatenate([statistic.replicated(counts) for counts in resampled(units, replicates, seed)])
 
 
@@ -193,14 +199,14 @@ def bca_interval(values: ArrayLike, *, replicates: int = REPLICATES, seed: int =
     out; NaN where they do not vary.
     """
     known = _known(values)
+    if len(known) < 2 or np.ptp(known) == 0:
+        return math.nan, math.nan
     mean = sums_statistic(
         np.stack([known, np.ones_like(known)], axis=1)[:, None], lambda sums: sums[..., 0] / sums[..., 1]
     ).mean_over()
-    if len(known) < 2:
-        return math.nan, math.nan
     units = np.arange(len(known))
-    found = replicated(mean, units, replicates, seed)
-    return interval(float(known.mean()), found, "bca", jackknife=mean.left_out(units))
+    means = replicated(mean, units, replicates, seed)
+    return interval(float(known.mean()), means, "bca", jackknife=mean.jackknife(units))
 
 
 def interval(
@@ -211,11 +217,11 @@ def interval(
     jackknife: ArrayLike | None = None,
     confidence: float = CONFIDENCE,
 ) -> tuple[float, float]:
-    """The interval that the replicates give, NaN among them left out.
+    """Returns the ends of the replicates' interval; NaN among the replicates is left out.
 
-    `percentile`: their quantiles. `bca` (bias-corrected and accelerated, Efron 1987) corrects which quantiles those
-    are; it needs `jackknife`, the statistic without each unit, and is NaN where all replicates lie on one side of the
-    estimate. Raises ValueError for `bca` without it.
+    `percentile` takes the replicates' quantiles. `bca` (bias-corrected and accelerated, Efron 1987) corrects which
+    quantiles are taken; it needs `jackknife`, the statistic without each unit, and raises ValueError without it. Its ends
+    are NaN where all replicates lie on one side of the estimate.
     """
     known = _known(replicates)
     if not len(known) or math.isnan(estimate):
@@ -234,18 +240,18 @@ def interval(
 def p_of_zero(
     estimate: float, replicates: ArrayLike, kind: Kind = "percentile", *, jackknife: ArrayLike | None = None
 ) -> float:
-    """Two-sided p of no difference: twice the level at which the interval's nearer end reaches zero.
+    """Returns the two-sided p of no difference: twice the level at which the interval's nearer end reaches zero.
 
-    For percentiles: twice the smaller of the shares of replicates at or below zero and at or above it, the sample
-    itself counted with either, (b + 1) / (R + 1), so that p is never 0. For `bca` that share is moved as the interval's
-    ends are.
+    For percentiles this is twice the smaller of two shares of replicates, those at or below zero and those at or above it.
+    The sample itself is counted in both, (b + 1) / (R + 1), so that p is never 0. For `bca` the share is moved as the
+    ends of the interval are.
     """
     known = _known(replicates)
     if not len(known) or math.isnan(estimate):
         return math.nan
-    most = len(known) / (len(known) + 1)
-    below = min(most, (int((known <= 0).sum()) + 1) / (len(known) + 1))
-    above = min(most, (int((known >= 0).sum()) + 1) / (len(known) + 1))
+    largest = len(known) / (len(known) + 1)
+    below = min(largest, (int((known <= 0).sum()) + 1) / (len(known) + 1))
+    above = min(largest, (int((known >= 0).sum()) + 1) / (len(known) + 1))
     if kind == "bca":
         bias, acceleration = _correction(estimate, known, jackknife)
         moved = stats.norm.ppf([below, 1 - above]) - bias
@@ -257,7 +263,7 @@ def p_of_zero(
 
 
 def mean_of_known(values: Floats) -> Floats:
-    """Returns each row's mean over what is no NaN; NaN where all is."""
+    """Returns the mean of each row without its NaN; NaN for a row that has nothing else."""
     values = np.ascontiguousarray(values)
     means = values.mean(axis=1) if values.shape[1] else np.full(len(values), np.nan)
     for row in np.flatnonzero(np.isnan(means)):
@@ -267,14 +273,14 @@ def mean_of_known(values: Floats) -> Floats:
 
 
 def _correction(estimate: float, known: Floats, jackknife: ArrayLike | None) -> tuple[float, float]:
-    """BCa's bias (ties counting half) and acceleration (0 where leaving units out changes nothing)."""
+    """Returns BCa's bias (ties count half) and acceleration (0 where leaving units out changes nothing)."""
     if jackknife is None:
         raise ValueError("bca: wanted `jackknife`, the statistic without each unit")
     share = ((known < estimate).mean() + (known <= estimate).mean()) / 2
     if not 0 < share < 1:
         return math.nan, math.nan
-    leave = _known(jackknife)
-    away = leave.mean() - leave if len(leave) else leave
+    left_out = _known(jackknife)
+    away = left_out.mean() - left_out if len(left_out) else left_out
     spread = float((away**2).sum())
     acceleration = float((away**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
     return float(stats.norm.ppf(share)), acceleration

@@ -1,7 +1,7 @@
-"""Corrections for the number of tests: the family is the p that are given, and the caller says which they are.
+"""Corrections of p values for the number of tests.
 
-Arrays of any shape, the family being all of it. NaN (a test that could not be made) stays NaN and is not counted.
-Raises ValueError for a p outside of 0..1.
+The family is all values of the array that the caller gives, of any shape. NaN (a test that could not be made) stays NaN
+and is not counted. Both functions raise ValueError for a p value outside of 0..1.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from scipy import stats
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p that keep the chance of any false finding: the k-th smallest of m times m - k + 1, never falling.
+    """Returns p values adjusted so that the chance of any false finding stays below the level.
 
-    Holm 1979, step-down.
+    Holm 1979, step-down: the k-th smallest of m is multiplied by m - k + 1, and none is below the one before.
     """
     adjusted, known = _family(p)
     family = adjusted[known]
@@ -24,7 +24,10 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p that keep the share of false findings among the findings. Benjamini and Hochberg 1995, step-up."""
+    """Returns p values adjusted so that the expected share of false findings among all findings stays below the level.
+
+    Benjamini and Hochberg 1995, step-up.
+    """
     adjusted, known = _family(p)
     if known.any():
         adjusted[known] = stats.false_discovery_control(adjusted[known], method="bh")
@@ -32,8 +35,9 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def _family(p: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    found = np.array(p, dtype=float)
-    known = ~np.isnan(found)
-    if ((found[known] < 0) | (found[known] > 1)).any():
-        raise ValueError("p: wanted 0..1")
-    return found, known
+    """Returns a copy of the p values, and which of them are known."""
+    values = np.array(p, dtype=float)
+    known = ~np.isnan(values)
+    if ((values[known] < 0) | (values[known] > 1)).any():
+        raise ValueError("p: wanted values in 0..1")
+    return values, known

@@ -1,6 +1,6 @@
-"""AUC of many resampled test sets at once: the scores are sorted once, each replicate is sums of its counts.
+"""AUC of many resampled test sets at once: the scores are sorted once, and each replicate sums its counts.
 
-Mann and Whitney's statistic with weights, ties counting half: what scikit-learn gives with `sample_weight`.
+The AUC is Mann and Whitney's statistic with weights, ties count half: the value of scikit-learn with `sample_weight`.
 """
 
 import math
@@ -17,9 +17,9 @@ CHUNK = 2**22  # replicates x examples at a time: some 100 MB
 
 
 def auc(truth: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
+    """Returns the area under the ROC curve: the chance that a positive scores above a negative; ties count half.
 
-    `truth` N of 0, 1 or NaN (left out), `score` N. NaN where one class is absent. Mann and Whitney's statistic.
+    `truth` N of 0, 1 or NaN (left out), `score` N. NaN where one class is absent.
     """
     truth, score = np.asarray(truth, dtype=float), np.asarray(score, dtype=float)
     known = ~np.isnan(truth)
@@ -32,7 +32,7 @@ def auc(truth: ArrayLike, score: ArrayLike) -> float:
 
 
 def auc_of_counts(truth: ArrayLike, score: ArrayLike) -> Callable[[NDArray[Any]], Floats]:
-    """What makes counts R x N into AUCs R x labels, the sorting done."""
+    """Returns a function from counts, R x N, to AUCs, R x labels. The scores are sorted here, once."""
     truth, score = np.asarray(truth, dtype=float), np.asarray(score)
     of_labels = [weighted_auc(t, s) for t, s in zip(_columns(truth), _columns(score), strict=True)]
 
@@ -44,15 +44,16 @@ def auc_of_counts(truth: ArrayLike, score: ArrayLike) -> Callable[[NDArray[Any]]
 
 
 def jackknife_auc(truth: ArrayLike, score: ArrayLike, unit: Positions) -> Floats:
-    """AUC without each unit: M x labels (M for one-dimensional `truth`), exact, by ranks. `unit`: N numbers 0 … M - 1.
+    """Returns the exact AUC without each unit, M x labels (M for one-dimensional `truth`). `unit`: N numbers 0 … M - 1.
 
-    Without a unit there are fewer pairs: those of its examples, of which the pairs within it are counted twice.
+    From the pairs that are in order, those of the unit's examples are subtracted; pairs within the unit, which that
+    subtracts twice, are added once.
     """
     truth, score, unit = np.asarray(truth, dtype=float), np.asarray(score), np.asarray(unit)
     num = int(unit.max(initial=-1)) + 1
     columns = zip(_columns(truth), _columns(score), strict=True)
-    found = np.stack([_auc_without_each(t, s, unit, num) for t, s in columns], axis=1)
-    return found[:, 0] if truth.ndim == 1 else found
+    aucs = np.stack([_auc_without_each(t, s, unit, num) for t, s in columns], axis=1)
+    return aucs[:, 0] if truth.ndim == 1 else aucs
 
 
 def _columns(values: NDArray[Any]) -> NDArray[Any]:
@@ -60,10 +61,10 @@ def _columns(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def weighted_auc(truth: Floats, score: NDArray[Any]) -> OfCounts:
-    """Counts N x R -> R AUCs of one label. The scores are sorted here, once.
+    """Returns a function from counts, N x R, to R AUCs of one label. The scores are sorted here, once.
 
-    Pairs are counted from the rarer class: the other's examples between two of its scores are summed first, by a sparse
-    matrix of ones, so that what is cumulated is short where a finding is rare.
+    Pairs are counted from the rarer class. The examples of the other class between two of its scores are summed first, by
+    a sparse matrix of ones, so that the cumulative sum is short where a finding is rare.
     """
     known = ~np.isnan(truth)
     if np.isnan(score[known]).any():
@@ -90,7 +91,7 @@ def weighted_auc(truth: Floats, score: NDArray[Any]) -> OfCounts:
 
 
 def _summing(order: Positions, ends: Positions, num: int) -> Any:
-    """The matrix whose row k sums the examples order[ends[k]] … order[ends[k + 1] - 1], of `num` in all."""
+    """Returns the sparse matrix whose row k sums the examples order[ends[k]] … order[ends[k + 1] - 1], of `num` in all."""
     ones = np.ones(len(order), dtype=np.int32)
     return sparse.csr_matrix((ones, order, ends), shape=(len(ends) - 1, num))
 

@@ -1,6 +1,6 @@
 """Average precision, and the sensitivity at a specificity, of many resampled test sets at once.
 
-The scores are sorted once; each replicate is sums of its counts along the thresholds, as scikit-learn has them with
+The scores are sorted once, and each replicate sums its counts along the thresholds: the values of scikit-learn with
 `sample_weight`.
 """
 
@@ -42,18 +42,18 @@ def weighted_sensitivity(truth: Floats, score: NDArray[Any], *, specificity_perc
 
     def of(counts: NDArray[Any]) -> Floats:
         positives, negatives = reached(counts)
-        # in whole numbers: 0.1 of 30 negatives are 3
+        # in integers, which do not round: 0.1 of 30 negatives are 3
         allowed = 100 * negatives <= (100 - specificity_percent) * negatives[-1]
-        found = np.where(allowed, positives, 0).max(axis=0)
+        highest = np.where(allowed, positives, 0).max(axis=0)
         total = positives[-1]
-        return np.where((total > 0) & (negatives[-1] > 0), found / np.maximum(total, 1), np.nan)
+        return np.where((total > 0) & (negatives[-1] > 0), highest / np.maximum(total, 1), np.nan)
 
     return of
 
 
 def _reached(truth: Floats, score: NDArray[Any]) -> Any:
-    """Returns what makes of counts N x R the positives and the negatives at or above each threshold, thresholds x R each,
-    from the highest score to the lowest.
+    """Returns a function from counts, N x R, to the numbers of positives and of negatives at or above each threshold,
+    thresholds x R each, from the highest score to the lowest.
     """
     known = np.flatnonzero(~np.isnan(truth))
     if not len(known) or np.isnan(score[known]).any():

@@ -1,7 +1,7 @@
-"""Tests of a difference between two sets of runs, its size, and what n runs could show.
+"""Tests of a difference between two sets of runs, the size of that difference, and what n runs can detect.
 
-Two-sided tests at the caller's level, 95 % intervals, sds with n - 1. What cannot be told is NaN: a side of fewer than
-two runs, runs that do not vary, a NaN among the runs. Values are scores in 0..1, or whatever the caller has.
+Tests are two-sided, intervals are of 95 %, sds have n - 1 in the denominator. A result is NaN where it is not defined: a
+side has fewer than two runs, the runs do not vary, or one is NaN. Values are scores in 0..1, or in the caller's unit.
 """
 
 import math
@@ -18,8 +18,8 @@ DECIMALS = 12  # values are equal up to these: the differences 0.3 - 0.2 and 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """`mean`: first minus second; `low`, `high`: its 95 % t-interval; `p`: two-sided. NaN where a side has under two
-    values, or neither varies.
+    """`mean` is first minus second, `low` and `high` are the ends of the 95 % t-interval, `p` is two-sided. NaN where a
+    side has fewer than two values, or neither varies.
     """
 
     mean: float
@@ -29,17 +29,17 @@ class Difference:
 
 
 def independent_t(first: ArrayLike, second: ArrayLike) -> Difference:
-    """Student's two-sample t-test with equal variances: the test of the first paper (section 2, control 6)."""
+    """Returns Student's two-sample t-test with equal variances: the test of the first paper (section 2, control 6)."""
     return _two_samples(first, second, equal_variances=True)
 
 
 def welch_t(first: ArrayLike, second: ArrayLike) -> Difference:
-    """Welch's two-sample t-test: the variances may differ, the degrees of freedom are Satterthwaite's."""
+    """Returns Welch's two-sample t-test: the variances may differ, the degrees of freedom are Satterthwaite's."""
     return _two_samples(first, second, equal_variances=False)
 
 
 def paired_t(first: ArrayLike, second: ArrayLike) -> Difference:
-    """Student's t-test of the differences of pairs (the same seed, the same order). NaN where those do not vary.
+    """Returns Student's t-test of the differences of pairs (of the same seeds, in the same order). NaN where they do not vary.
 
     Raises ValueError where the sides are not of one length.
     """
@@ -53,11 +53,11 @@ def paired_t(first: ArrayLike, second: ArrayLike) -> Difference:
 
 
 def wilcoxon(first: ArrayLike, second: ArrayLike) -> Difference:
-    """Wilcoxon's signed-rank test of pairs. `mean` is their mean difference, which the test is not about; no interval.
+    """Returns Wilcoxon's signed-rank test of pairs, without an interval; `mean` is the pairs' mean difference.
 
-    Pairs without a difference are left out, as by default in scipy. Exact up to 50 pairs, ties or not (all signs of the
-    ranks that there are); beyond, scipy's normal approximation. NaN where no two pairs differ. Raises ValueError where
-    the sides are not of one length.
+    Pairs without a difference are left out, as by default in scipy. Up to 50 pairs the test is exact, with or without ties
+    (all signs of the ranks are counted); beyond, it is scipy's normal approximation. NaN where fewer than two pairs differ.
+    Raises ValueError where the sides are not of one length.
     """
     differences = _paired(first, second)
     mean = _mean(differences)
@@ -66,7 +66,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> Difference:
         return Difference(mean=mean)
     if len(unequal) > MAX_EXACT:
         return Difference(mean=mean, p=float(stats.wilcoxon(unequal, method="asymptotic").pvalue))
-    # scipy is exact with ties up to 13 pairs only, and which it takes has changed between its versions
+    # with ties, scipy is exact up to 13 pairs only, and this limit has changed between versions
     ranks = np.rint(2 * stats.rankdata(np.abs(unequal))).astype(int)  # twice: midranks are halves
     chance = np.ones(1)
     for rank in ranks:
@@ -78,7 +78,7 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> Difference:
 def t_from_moments(
     mean1: float, sd1: float, n1: int, mean2: float, sd2: float, n2: int, *, equal_variances: bool = True
 ) -> Difference:
-    """The two-sample t-test of what a paper prints: means, sds (ddof 1) and numbers of runs. Student's, or Welch's.
+    """Returns the two-sample t-test, Student's or Welch's, of what a paper prints: means, sds (ddof 1), numbers of runs.
 
     NaN where a sd is not known or both are 0. Raises ValueError for a negative sd.
     """
@@ -100,7 +100,7 @@ def t_from_moments(
 
 
 def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of the mean of runs by Student's t: at ten runs 2.262 standard errors to each side, not 1.96."""
+    """Returns the interval of the mean of runs by Student's t: at ten runs 2.262 standard errors to each side, not 1.96."""
     values = np.asarray(values, dtype=float)
     if not _varies(values):
         return math.nan, math.nan
@@ -109,19 +109,19 @@ def t_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float
 
 
 def hedges_g(first: ArrayLike, second: ArrayLike) -> float:
-    """The difference of two independent sets of runs in pooled sds, without the bias of few runs.
+    """Returns the difference of two independent sets of runs in pooled sds, without the bias of few runs.
 
     Hedges 1981: Cohen's d times Γ(m/2) / (√(m/2) Γ((m - 1)/2)), m degrees of freedom; exact, not 1 - 3/(4m - 1).
     """
-    t, freedom, scale = _standardised(first, second)
+    t, freedom, scale = _standardized(first, second)
     return t * scale * _unbiasing(freedom)
 
 
 def hedges_g_interval(first: ArrayLike, second: ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of `hedges_g`: the noncentral t-distributions of which the t that was found is a quantile, times the
-    same correction.
+    """Returns the interval of `hedges_g`: the noncentrality parameters for which the observed t is the upper or the lower
+    quantile, times the same correction.
     """
-    t, freedom, scale = _standardised(first, second)
+    t, freedom, scale = _standardized(first, second)
     if math.isnan(t):
         return math.nan, math.nan
     tails = np.array([(1 + confidence) / 2, (1 - confidence) / 2])
@@ -130,10 +130,10 @@ def hedges_g_interval(first: ArrayLike, second: ArrayLike, confidence: float = C
 
 
 def tost(first: ArrayLike, second: ArrayLike, margin: float, *, equal_variances: bool = True) -> float:
-    """Returns the p of equivalence: below it, that the means of two independent sets of runs differ by `margin` or more is
-    rejected.
+    """Returns the p of equivalence: where it is small, the means of two independent sets of runs differ by less than
+    `margin`.
 
-    Two one-sided t-tests (Schuirmann 1987), Student's or Welch's, the larger p. Raises ValueError for a margin that is
+    It is the larger p of two one-sided t-tests (Schuirmann 1987), Student's or Welch's. Raises ValueError for a margin that is
     not above 0.
     """
     if not margin > 0:
@@ -147,7 +147,7 @@ def tost(first: ArrayLike, second: ArrayLike, margin: float, *, equal_variances:
 
 
 def smallest_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The difference, in sds of the runs, that a two-sided Student's t-test of n against n runs finds with that power.
+    """Returns the difference, in sds of the runs, that Student's two-sided t-test of n against n runs detects with `power`.
 
     NaN for fewer than two runs. Raises ValueError unless 0 < alpha < power < 1.
     """
@@ -169,7 +169,7 @@ def smallest_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float
 
 
 def sample_sd(values: ArrayLike) -> float:
-    """Standard deviation with n - 1 in the denominator; NaN for fewer than two values."""
+    """Returns the standard deviation with n - 1 in the denominator; NaN for fewer than two values."""
     values = np.asarray(values, dtype=float)
     return float(values.std(ddof=1)) if values.size > 1 else math.nan
 
@@ -191,8 +191,8 @@ def _paired(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     return np.round(one - two, DECIMALS)
 
 
-def _standardised(first: ArrayLike, second: ArrayLike) -> tuple[float, int, float]:
-    """Student's t, its degrees of freedom, and what makes Cohen's d of it."""
+def _standardized(first: ArrayLike, second: ArrayLike) -> tuple[float, int, float]:
+    """Returns Student's t, the degrees of freedom, and the factor from t to Cohen's d."""
     one, two = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     freedom = len(one) + len(two) - 2
     if not _testable(one, two):
@@ -211,7 +211,7 @@ def _testable(one: NDArray[np.float64], two: NDArray[np.float64]) -> bool:
 
 
 def _varies(values: NDArray[np.float64]) -> bool:
-    """Beyond rounding; NaN counts as varying, so that what is made of it is NaN."""
+    """Returns whether values differ by more than rounding; NaN counts as varying, so that the results are NaN too."""
     return len(values) > 1 and not np.ptp(values) <= 10.0**-DECIMALS
 
 

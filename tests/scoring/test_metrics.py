@@ -271,9 +271,9 @@ def test_every_metric_resamples_as_it_scores(kind, name):
     expected = [score(one, rows) - score(two, rows) for rows in copies]
     assert found.replicates == pytest.approx(expected, abs=1e-9, nan_ok=True)
     assert found.difference == score(one, np.arange(40)) - score(two, np.arange(40))
-    left_out = METRICS[name].statistic(one, ScoringRules()).mean_over().left_out(np.arange(40))
+    jackknife = METRICS[name].statistic(one, ScoringRules()).mean_over().jackknife(np.arange(40))
     stay = [np.delete(np.arange(40), number) for number in range(40)]
-    assert left_out == pytest.approx([score(one, rows) for rows in stay], abs=1e-9, nan_ok=True)
+    assert jackknife == pytest.approx([score(one, rows) for rows in stay], abs=1e-9, nan_ok=True)
 
 
 def test_a_kinds_metrics_are_all_in_the_table():

@@ -1,4 +1,4 @@
-"""Resampled test sets against scikit-learn with weights, scipy's bootstrap, and the judge asked of copied images."""
+"""Resampled test sets against scikit-learn with weights, scipy's bootstrap, and the scores of copied images."""
 
 import math
 
@@ -192,7 +192,7 @@ def test_intervals_are_scipys_of_its_own_replicates(kind):
         random_state=np.random.default_rng(1),
     )
     of_both = auc_statistic(truth, one) - auc_statistic(truth, two)
-    leave = of_both.left_out(np.arange(60))
+    leave = of_both.jackknife(np.arange(60))
 
     estimate = difference(truth, one, two)
     found = interval(estimate, scipys.bootstrap_distribution, kind, jackknife=leave)
@@ -233,7 +233,7 @@ def test_p_is_small_where_the_interval_leaves_zero_out(kind, seed):
 
     found = bootstrap_difference(auc_statistic(truth, one), auc_statistic(truth, two), np.arange(60), kind=kind)
     of_both = auc_statistic(truth, one) - auc_statistic(truth, two)
-    leave = of_both.left_out(np.arange(60))
+    leave = of_both.jackknife(np.arange(60))
     # the interval at the level of p has an end at zero, up to a replicate's width
     low, high = interval(found.difference, found.replicates, kind, jackknife=leave, confidence=1 - found.p)
 
@@ -330,13 +330,14 @@ def test_a_replicates_metric_is_the_score_of_the_copied_images(kind, metric, col
 def test_the_jackknife_is_the_score_of_the_patients_that_stay(kind, metric, columns):
     from benchmark.scoring import resampling
 
-    held = predicted(kind, columns=columns)
-    patients, judging = held.groups["patient"], ScoringRules(unscored=("Other",))
+    predictions = predicted(kind, columns=columns)
+    patients, judging = predictions.groups["patient"], ScoringRules(unscored=("Other",))
 
-    found = resampling._resampled([held], judging, metric).statistic.left_out(numbered(patients))
+    found = resampling._resampled([predictions], judging, metric).statistic.jackknife(numbered(patients))
 
     expected = [
-        score_of(held.rows(np.flatnonzero(patients != patient)), judging, metric) for patient in np.unique(patients)
+        score_of(predictions.rows(np.flatnonzero(patients != patient)), judging, metric)
+        for patient in np.unique(patients)
     ]
     assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
@@ -379,13 +380,13 @@ def test_runs_of_a_model_are_compared_by_their_mean_on_the_same_replicates():
 
 
 def test_one_models_band_holds_its_score():
-    held = predicted("ordinal", columns=("0", "1", "2"))
+    predictions = predicted("ordinal", columns=("0", "1", "2"))
 
     for kind in ("percentile", "bca"):
-        value, low, high = band_of(held, ScoringRules(), "accuracy", kind=kind)
-        assert value == pytest.approx(scores_of(held)[0]["accuracy"])
+        value, low, high = band_of(predictions, ScoringRules(), "accuracy", kind=kind)
+        assert value == pytest.approx(scores_of(predictions)[0]["accuracy"])
         assert low < value < high
-    labeled_rows = held.rows(np.arange(39))
+    labeled_rows = predictions.rows(np.arange(39))
     hits = labeled_rows.truth.argmax(1) == labeled_rows.score.argmax(1)
     _, low, high = band_of(labeled_rows, ScoringRules(), "accuracy", by="image", replicates=4000)
     scipys = stats.bootstrap((hits,), np.mean, method="percentile", random_state=np.random.default_rng(0))
@@ -426,9 +427,9 @@ def faults():
     yield [], one, "mean_auc", "no predictions"
 
 
-@pytest.mark.parametrize(("one", "two", "metric", "told"), list(faults()))
-def test_what_cannot_be_compared_is_told_in_one_line(one, two, metric, told):
-    with pytest.raises(BenchmarkError, match=told) as caught:
+@pytest.mark.parametrize(("one", "two", "metric", "message"), list(faults()))
+def test_what_cannot_be_compared_is_refused_in_one_line(one, two, metric, message):
+    with pytest.raises(BenchmarkError, match=message) as caught:
         difference_of(one, two, ScoringRules(), metric)
 
     assert "\n" not in str(caught.value)
@@ -441,8 +442,8 @@ def test_units_of_another_name_are_refused():
         difference_of(one, one, ScoringRules(), "mean_auc", by="hospital")
 
 
-def test_the_whole_test_set_is_the_replicate_that_draws_each_once():
+def test_the_observed_test_set_is_the_replicate_that_draws_each_once():
     truth, one, _ = labeled()
 
-    assert auc_statistic(truth, one).whole()[0] == pytest.approx(auc(truth[:, 0], one[:, 0]))
+    assert auc_statistic(truth, one).observed()[0] == pytest.approx(auc(truth[:, 0], one[:, 0]))
     assert replicated(auc_statistic(truth, one), np.arange(60), 7).shape == (7,)

@@ -79,7 +79,7 @@ def test_the_distance_and_the_p_of_pairs_agree():
 
 
 def test_mean_ranks_by_hand():
-    """Best is 1; ties share; the task that a model lacks is left out and told."""
+    """Best is 1; ties share; the task that a model lacks is left out and returned."""
     means = [[0.9, 0.8, 0.1, 0.5], [0.7, 0.8, 0.2, math.nan], [0.8, 0.6, 0.3, 0.9]]
 
     ranks, without = mean_ranks(means)
@@ -111,7 +111,7 @@ def test_friedman_of_too_little_is_nan(means):
 
 
 @given(st.lists(st.floats(1, 9), min_size=1, max_size=9), st.floats(0.1, 8))
-def test_cliques_are_the_largest_groups_that_cannot_be_told_apart(ranks, distance):
+def test_cliques_are_the_largest_groups_that_do_not_differ(ranks, distance):
     found = [frozenset(group) for group in cliques(ranks, distance)]
     values = np.array(ranks)
     order = np.argsort(values, kind="stable")
@@ -127,11 +127,11 @@ def test_models_that_all_differ_are_in_no_clique():
 
 
 def test_mean_ranks_over_runs_are_those_of_the_means_within_their_interval():
-    held = scores(3)
+    values = scores(3)
 
-    found = mean_ranks_of_runs(held, seed=1)
+    found = mean_ranks_of_runs(values, seed=1)
 
-    assert found.value == pytest.approx(mean_ranks(held.mean(axis=0))[0])
+    assert found.value == pytest.approx(mean_ranks(values.mean(axis=0))[0])
     assert (found.low <= found.value).all()
     assert (found.value <= found.high).all()
     assert (found.low < found.high).any()
@@ -139,16 +139,16 @@ def test_mean_ranks_over_runs_are_those_of_the_means_within_their_interval():
 
 def test_intervals_over_runs_are_those_of_a_plain_loop():
     """Each model's runs drawn anew in each task, one replicate after the other."""
-    held, rng = scores(4, runs=6, models=3, tasks=4), np.random.default_rng(5)
+    values, rng = scores(4, runs=6, models=3, tasks=4), np.random.default_rng(5)
     looped = []
     for _ in range(4000):
-        drawn = np.empty_like(held)
+        drawn = np.empty_like(values)
         for model in range(3):
             for task in range(4):
-                drawn[:, model, task] = rng.choice(held[:, model, task], 6)
+                drawn[:, model, task] = rng.choice(values[:, model, task], 6)
         looped.append(drawn.transpose(1, 0, 2).reshape(3, -1))
 
-    found = iqm_of_runs(held, replicates=4000)
+    found = iqm_of_runs(values, replicates=4000)
 
     low, high = np.quantile(stats.trim_mean(looped, 0.25, axis=2), [0.025, 0.975], axis=0)
     assert found.low == pytest.approx(low, abs=0.06 * (high - low).max())
@@ -156,17 +156,17 @@ def test_intervals_over_runs_are_those_of_a_plain_loop():
 
 
 def test_fewer_runs_of_one_model_and_a_task_that_one_lacks():
-    held = scores(6)
-    held[3:, 1, :] = math.nan  # model 1 has three runs
-    held[:, 2, 5] = math.nan  # model 2 lacks task 5
+    values = scores(6)
+    values[3:, 1, :] = math.nan  # model 1 has three runs
+    values[:, 2, 5] = math.nan  # model 2 lacks task 5
 
-    ranked, middle = mean_ranks_of_runs(held), iqm_of_runs(held)
+    ranked, middle = mean_ranks_of_runs(values), iqm_of_runs(values)
 
-    kept = np.delete(held, 5, axis=2)
+    complete = np.delete(values, 5, axis=2)
     assert ranked.left_out == middle.left_out == (5,)
-    assert ranked.value == pytest.approx(mean_ranks(np.nanmean(kept, axis=0))[0])
-    assert middle.value[1] == pytest.approx(stats.trim_mean(kept[:3, 1].ravel(), 0.25))
-    assert middle.value[0] == pytest.approx(stats.trim_mean(kept[:, 0].ravel(), 0.25))
+    assert ranked.value == pytest.approx(mean_ranks(np.nanmean(complete, axis=0))[0])
+    assert middle.value[1] == pytest.approx(stats.trim_mean(complete[:3, 1].ravel(), 0.25))
+    assert middle.value[0] == pytest.approx(stats.trim_mean(complete[:, 0].ravel(), 0.25))
     assert (middle.low <= middle.value).all()
 
 
@@ -225,15 +225,15 @@ def test_the_interval_of_improvement_is_that_of_a_plain_loop():
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "interval_of",
     [
         lambda seed: mean_ranks_of_runs(scores(12), seed=seed),
         lambda seed: iqm_of_runs(scores(12), seed=seed),
         lambda seed: probability_of_improvement(scores(12)[:, 0], scores(12)[:, 1], seed=seed),
     ],
 )
-def test_the_same_seed_gives_the_same_interval_another_another(asked):
-    one, again, other = asked(1), asked(1), asked(2)
+def test_the_same_seed_gives_the_same_interval_another_seed_another_one(interval_of):
+    one, again, other = interval_of(1), interval_of(1), interval_of(2)
 
     assert (np.array([one.low, one.high]) == np.array([again.low, again.high])).all()
     assert (np.array([one.low, one.high]) != np.array([other.low, other.high])).any()

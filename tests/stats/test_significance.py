@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import effectsize_smd
@@ -58,7 +58,7 @@ def test_printed_moments_give_what_the_runs_give(seed, n1, n2, equal):
     assert (found.low, found.high) == pytest.approx(compared.tconfint_diff(usevar=usevar), rel=1e-6)
 
 
-def test_the_papers_printed_numbers_are_not_told_apart():
+def test_two_printed_means_within_their_noise_do_not_differ():
     """By hand: 88.0 ± 1 and 88.5 ± 1 of ten runs each: t = -0.5 / sqrt(2 / 10) = -1.118, below 2.101 at 18 degrees."""
     found = t_from_moments(88.0, 1.0, 10, 88.5, 1.0, 10)
 
@@ -233,18 +233,17 @@ def test_one_run_shows_nothing():
         smallest_effect(10, power=1.0)
 
 
-@settings(max_examples=20, deadline=None)  # statsmodels takes 0.1 s for Holm's
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.sets(st.integers(0, 30), max_size=5))
-def test_corrections_are_statsmodels_of_the_tests_that_were_made(p, unmade):
-    family = np.array(p)
-    family[[place for place in unmade if place < len(p)]] = np.nan
+@pytest.mark.parametrize("num", [1, 2, 5, 30])
+def test_corrections_are_statsmodels_of_the_tests_that_were_made(num):
+    """With ties, and with every fifth test missing."""
+    family = np.random.default_rng(num).random(num).round(1)
+    family[4::5] = np.nan
     known = ~np.isnan(family)
 
     for ours, theirs in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
         found = ours(family)
         assert np.isnan(found[~known]).all()
-        if known.any():
-            assert found[known] == pytest.approx(multipletests(family[known], method=theirs)[1], abs=1e-12)
+        assert found[known] == pytest.approx(multipletests(family[known], method=theirs)[1], abs=1e-12)
 
 
 def test_corrections_by_hand():

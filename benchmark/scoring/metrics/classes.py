@@ -45,7 +45,7 @@ def _confusion(examples: Examples, grade: Callable[[NDArray[np.floating]], NDArr
 
 
 def _quadratic_kappa(sums: Floats) -> Floats:
-    """Cohen's kappa with quadratic weights (Cohen 1968); NaN where both gradings are one and the same grade throughout."""
+    """Returns Cohen's kappa with quadratic weights (Cohen 1968); NaN where both give all examples one and the same grade."""
     grades = math.isqrt(sums.shape[2])
     table = sums.reshape(-1, grades, grades)
     distance = (np.arange(grades)[:, None] - np.arange(grades)) ** 2

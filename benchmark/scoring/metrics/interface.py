@@ -1,10 +1,11 @@
-"""What a metric is, and what it is computed of.
+"""What a metric is, and what it is computed from.
 
-A metric has one value for each label (segmentation: for each reference). Its score is that of the test set itself, its
-bootstrap replicates those of resampled test sets, and both come from the same definition:
+A metric has one value for each label (in segmentation, for each reference). Its score on the test set and its values on
+resampled test sets come from the same definition, which is one of these:
 
 - `Sums`: statistics of each example, and the value of their sums (accuracy: hits and examples; kappa: a confusion matrix).
-- `Ranks`: what is no sum, but depends on the order of the scores (AUC), by how often each example was drawn.
+- `Ranks`: a function of the order of the scores and of how often each example was drawn (average precision).
+- `Auc`: the area under the ROC curve.
 """
 
 from collections.abc import Callable
@@ -35,8 +36,10 @@ MASKS = frozenset(KINDS) - CLASSIFICATION
 
 @dataclass(frozen=True)
 class Sums:
-    """`statistics`: N x labels x F of the examples, NaN for an example that does not count; `value`: sums R x labels x F
-    -> R x labels, NaN where it is not defined. Statistics with one label in place of all are of the examples together.
+    """A metric that is computed from sums over the examples.
+
+    `statistics` returns N x labels x F, NaN for an example that does not count. `value` takes the sums, R x labels x F, and
+    returns R x labels, NaN where the value is not defined. Statistics N x 1 x F are of all labels together.
     """
 
     statistics: Callable[[Examples], NDArray[Any]]
@@ -52,8 +55,10 @@ class Sums:
 
 @dataclass(frozen=True)
 class Ranks:
-    """`curve`: truth N and score N of one label -> a function of counts N x R that gives R values. `micro`: the pairs of
-    example and label are ranked together.
+    """A metric of the order of the scores.
+
+    `curve` takes truth N and score N of one label, and returns a function from counts N x R to R values. With `micro` all
+    pairs of example and label are ranked together.
     """
 
     curve: Curve
@@ -68,7 +73,7 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Auc:
-    """The area under the ROC curve of each label: as Ranks, with an exact and quick jackknife."""
+    """The area under the ROC curve of each label, which has an exact and quick jackknife."""
 
     def statistic(self, examples: Examples, columns: list[int]) -> "Statistic":
         """Returns the metric of these labels, R x labels for any counts R x N of the examples."""
@@ -83,12 +88,12 @@ def _always(_: Predictions, __: ScoringRules) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric, whose score is the mean over the labels that a task scores (segmentation: that of each reference).
+    """One metric; its score is the mean over the labels that a task scores (segmentation: one score for each reference).
 
-    `kinds`: of tasks that it is computed for, and there where `applies` says so. `label_name`: how the record names its
-    value for one label; empty where labels have none. `version` is raised when its definition changes, so that records
-    are judged anew. `unit`: `share` for a number in 0..1, shown in percent; `number` otherwise. `exam_slices`: exams
-    are judged, by the mean of as many of their highest scores.
+    `kinds` are the kinds of task that the metric is computed for, where `applies` agrees. `label_name` is the name of one
+    label's value in a record, empty where labels have none. `version` must be raised when the definition changes, so that
+    records are scored anew. `unit` is `share` for a number in 0..1 that is printed in percent, else `number`. With
+    `exam_slices`, exams are scored, each by the mean of so many of its highest scores.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Metrics of the probabilities themselves: Brier score, calibration, and F1 at a threshold chosen on validation.
 
-The expected calibration error is that of Guo et al. 2017, section 2, with its 15 bins of equal width: of exclusive classes
-the confidence in the most probable one against the accuracy, of a label its probability against its share of positives.
+The expected calibration error is that of Guo et al. 2017, section 2, with 15 bins of equal width. For exclusive classes it
+compares the confidence in the most probable class with the accuracy; for a label, the probability with the share of
+positives.
 """
 
 from typing import Any
@@ -24,13 +25,13 @@ def _brier_of_labels(examples: Examples) -> Floats:
 
 
 def _brier_of_classes(examples: Examples) -> Floats:
-    """Brier 1950: the squares are summed over the classes, so the value lies in 0..2."""
+    """Returns the statistics of Brier 1950: the squares are summed over the classes, so the score lies in 0..2."""
     error = ((examples.score.astype(float) - examples.truth) ** 2).sum(axis=1)
     return np.stack([error, np.where(np.isnan(error), np.nan, 1.0)], axis=1)[:, None]
 
 
 def _binned(confidence: NDArray[Any], correct: NDArray[Any]) -> Floats:
-    """N x labels -> N x labels x (BINS + 1): what is correct minus the confidence, in its bin; and one for the example."""
+    """Returns N x labels x (BINS + 1): correct minus confidence in the bin of the confidence, 0 in the others; and a 1."""
     known = ~np.isnan(correct)
     bins = np.clip(np.ceil(confidence.astype(float) * BINS) - 1, 0, BINS - 1)  # open to the left, as in the paper
     gap = np.where(known, correct - confidence, 0.0)
@@ -56,12 +57,12 @@ def best_threshold(truth: NDArray[Any], score: NDArray[Any]) -> float:
     where no example is positive. `truth` N of 0, 1 or NaN (left out).
     """
     known = ~np.isnan(truth)
-    thresholds, place = np.unique(score[known], return_inverse=True)
+    thresholds, number = np.unique(score[known], return_inverse=True)
     positive = truth[known] == 1
     if not positive.any():
         return np.nan
-    hits = np.cumsum(np.bincount(place, positive)[::-1])[::-1]
-    called = np.cumsum(np.bincount(place)[::-1])[::-1]
+    hits = np.cumsum(np.bincount(number, positive)[::-1])[::-1]
+    called = np.cumsum(np.bincount(number)[::-1])[::-1]
     return float(thresholds[np.argmax(2 * hits / (called + positive.sum()))])
 
 

@@ -13,7 +13,7 @@ MULTIPLE = CLASSES | MULTILABEL
 
 
 def _auc(truth: Floats, score: NDArray[Any]) -> OfCounts:
-    from benchmark.stats.resampled_auc import weighted_auc  # scipy takes its time
+    from benchmark.stats.resampled_auc import weighted_auc  # scipy is slow to import
 
     return weighted_auc(truth, score)
 

@@ -10,7 +10,7 @@ from benchmark.tasks.spec import ScoringRules
 METRICS: dict[str, Metric] = {
     metric.name: metric for family in (ranking, classes, masks, probabilities) for metric in family.METRICS
 }
-# what a record was judged by: another metric, or another version of one, makes another digest; the cell's key knows none
+# stored in each record: another metric, or another version of one, makes another digest; it is no part of the cell's key
 JUDGING = digest_of({name: metric.version for name, metric in METRICS.items()})[:16]
 
 
