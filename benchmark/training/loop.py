@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.recipe import Recipe
 from benchmark.training.optimizers import Schedule
 from benchmark.training.signals import StopSignals
-from benchmark.training.state import StateFile
+from benchmark.training.state import StateFile, progress_of, restore
 
 SHORTEST_SECONDS = 60.0  # between two states, which cost a small training more than its steps
 LONGEST_SECONDS = 600.0  # without a state: a longer epoch is interrupted for one
@@ -147,12 +147,13 @@ def fit(
     best: dict[str, torch.Tensor] = {}
     if (saved := state.load()) is not None:
         best = saved.pop("best_weights", {})
-        _restore(saved, module, optimizer, schedule, run, position)
+        restore(saved, module, optimizer, schedule, run=run, position=position)
     last_saved = time.monotonic()
 
     def save() -> None:
         nonlocal last_saved
-        state.save(_saved(module, optimizer, schedule, run, position), best)
+        progress = progress_of(module, optimizer, schedule, run=run, position=position)
+        state.save({**progress, "best_epoch": run.best_epoch}, best)
         last_saved = time.monotonic()
 
     following = _following(batches, position)
@@ -247,11 +248,11 @@ def _steps(
         if (now := time.monotonic()) - watched > WATCH_SECONDS:
             watched = now
             _check(float(position.loss), "training", run.epochs_trained + 1)
-            told = {"step": position.num_steps, "loss": float(loss.detach()), "learning_rate": schedule.rate}
+            report = {"step": position.num_steps, "loss": float(loss.detach()), "learning_rate": schedule.rate}
             if length.max_steps is not None:
                 pace = (now - began) / (position.num_steps - first_step)
-                told["seconds_left"] = pace * (length.max_steps - position.num_steps)
-            watch_step(told)
+                report["seconds_left"] = pace * (length.max_steps - position.num_steps)
+            watch_step(report)
         run.train_seconds += time.perf_counter() - started
         if position.num_steps == length.max_steps or (steps_of_epoch and position.num_steps % steps_of_epoch == 0):
             return  # no state between an epoch's last step and its validation
@@ -272,38 +273,3 @@ def _memory_watched(micro_batch: int) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise OutOfMemory(micro_batch) from error
         raise
-
-
-def _saved(
-    module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, run: Fit, position: _Position
-) -> dict[str, Any]:
-    return {
-        "module": module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "rng": torch.get_rng_state(),
-        "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "best_epoch": run.best_epoch,
-        "run": dict(vars(run)),
-        "position": dict(vars(position)),
-    }
-
-
-def _restore(
-    saved: dict[str, Any],
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    run: Fit,
-    position: _Position,
-) -> None:
-    module.load_state_dict(saved["module"])
-    optimizer.load_state_dict(saved["optimizer"])
-    schedule.load_state_dict(saved["schedule"])
-    torch.set_rng_state(saved["rng"])
-    if saved["rng_cuda"]:
-        torch.cuda.set_rng_state_all(saved["rng_cuda"])
-    vars(run).update(saved["run"])
-    vars(position).update(saved["position"])
-    if isinstance(position.loss, torch.Tensor):
-        position.loss = position.loss.to(next(module.parameters()).device)

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from benchmark.checksums import is_intact_zip
 from benchmark.files import atomic_file
+from benchmark.training.optimizers import Schedule
 
 FORMAT = 2
 
@@ -77,3 +79,39 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     # through a file of ours: torch's own writer makes a RuntimeError of a full disk
     with atomic_file(path, durable=False) as partial, partial.open("wb") as file:
         torch.save(content, file)
+
+
+def progress_of(
+    module: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, **records: object
+) -> dict[str, Any]:
+    """Returns all that a training needs to continue, torch's random states among it; of the `records` of how far it is,
+    their fields.
+    """
+    return {
+        "module": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "rng": torch.get_rng_state(),
+        "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        **{name: dict(vars(record)) for name, record in records.items()},
+    }
+
+
+def restore(
+    progress: dict[str, Any],
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    **records: object,
+) -> None:
+    """Puts what `progress_of` returned back into a training; tensors of the records go to the module's device."""
+    module.load_state_dict(progress["module"])
+    optimizer.load_state_dict(progress["optimizer"])
+    schedule.load_state_dict(progress["schedule"])
+    torch.set_rng_state(progress["rng"])
+    if progress["rng_cuda"]:
+        torch.cuda.set_rng_state_all(progress["rng_cuda"])
+    device = next(module.parameters()).device
+    for name, record in records.items():
+        for field_name, value in progress[name].items():
+            setattr(record, field_name, value.to(device) if isinstance(value, torch.Tensor) else value)
