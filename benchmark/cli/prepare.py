@@ -14,7 +14,7 @@ def prepare(
     settings: Settings = None,
     folds: Folds = None,
     threads: Annotated[int, typer.Option(min=0, help="Images decoded at a time; 0: one per core.")] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the size and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the size and stop.")] = False,
     data: Data = None,
     project: Project = None,
 ) -> None:

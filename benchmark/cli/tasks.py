@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmark.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
-LOOKED_AT = 4  # images of each part that a check opens
+NUM_OPENED = 4  # images of each split that a check opens
 Sheet = Annotated[str, typer.Argument(help="A fact sheet (a .yaml file), or a task's name.")]
 
 
@@ -97,7 +97,7 @@ def remove(name: str = typer.Argument(help="A task of your own."), project: Proj
     if name not in own:
         raise BenchmarkError(f"no task {name!r} of your own in {folder}: {did_you_mean(name, own)}")
     own[name].unlink()
-    typer.echo(f"{name} is forgotten")
+    typer.echo(f"{name}: removed")
 
 
 def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
@@ -124,7 +124,7 @@ def _checked(sheet: str, workspace: "Workspace") -> "TaskSpec":
     for part, facts in split_facts(shown, parts).items():
         prevalence = ", ".join(f"{label} {100 * share:.1f} %" for label, share in facts["prevalence"].items())
         table.add_row(part, f"{facts['images']:,}", f"{facts['patients']:,}", prevalence)
-        for _, row in index.table[parts == part].head(LOOKED_AT).iterrows():
+        for _, row in index.table[parts == part].head(NUM_OPENED).iterrows():
             pixels, _ = read_image(index.root / row["image"], task.windows)
             if "mask" in row:
                 read_mask(row["mask"], index.root, pixels.shape[:2])
