@@ -58,7 +58,7 @@ def _origins(
         yield "model", name
         made_by = entries[name].made_by if name in entries else None
         if made_by:
-            yield from _origins([made_by["from"]], [made_by["task"]], entries)
+            yield from _origins([made_by["from"]], [made_by["task"]] if "task" in made_by else [], entries)
     for name in tasks_run:
         yield "task", name
 

@@ -38,6 +38,7 @@ USUAL_FIGURES: dict[str, dict[str, object]] = {
     "epochs": {"kind": "time-to-quality"},
     "groups": {"kind": "subgroups"},
     "sweep": {"kind": "sweep"},
+    "pretraining": {"kind": "pretraining"},
 }
 
 

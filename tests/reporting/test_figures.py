@@ -32,6 +32,7 @@ from benchmark.reporting.figures.style import styled, width_of, wrapped
 from benchmark.reporting.frame import frame_of
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import SearchTrial
+from benchmark.zoo.catalog import ZooEntry
 
 PAPER = [
     "imagenet",
@@ -144,10 +145,26 @@ def attended(_key):
     )
 
 
+def made_here():
+    """An entry of an encoder whose probes were defined for half of its steps."""
+    history = [
+        {"epoch": step, "step": 10 * step, "train_loss": 4 / step, "validation_spread": 0.9} for step in range(1, 9)
+    ]
+    for line in history[4:]:
+        line |= {"validation_linear": 0.5 + line["step"] / 400, "validation_knn": 0.5 + line["step"] / 500}
+    return ZooEntry(
+        name="made-here", title="", family="in-domain", method="SimCLR", architecture="resnet50", source="file:encoder",
+        container="safetensors", naming="timm", licence="", cite="",
+        made_by={"from": "scratch:resnet50", "task": "DXC14", "data": "phantom", "history": history},
+    )  # fmt: skip
+
+
 def report_data(records, tasks, **changed):
     loaders = {"predictions": predicted, "features": featured, "attention": attended}
     held = {record.key: record for record in records}
-    return ReportData(frame=frame_of(records, tasks), records=held, baseline="imagenet", **{**loaders, **changed})
+    entries = {name: made_here() for name in {weights.name for r in records for weights in r.cell.weights}}
+    facts = {"frame": frame_of(records, tasks), "records": held, "baseline": "imagenet", "entries": entries}
+    return ReportData(**{**facts, **loaders, **changed})
 
 
 @pytest.fixture(scope="module")
@@ -499,6 +516,17 @@ def test_attention_is_the_mean_of_the_runs_and_is_written_into_its_cells(held):
     assert "0.70\n± 0.00" in [text for text, _ in texts_of(figure.figure)]
 
 
+def test_the_curves_of_a_pretraining_are_those_of_its_entry(held):
+    figure = plot(held["two"], FIGURES["pretraining"].spec(models=("imagenet",)))
+
+    history = made_here().made_by["history"]
+    titles = [panel.get_title(loc="left").split("\n")[0] for panel in figure.figure.axes]
+    drawn = [panel.lines[0].get_xydata() for panel in figure.figure.axes]
+    assert titles == ["DXC14: training loss", "DXC14: linear probe", "DXC14: nearest neighbors"]
+    assert drawn[0].tolist() == [[line["step"], line["train_loss"]] for line in history]
+    assert drawn[2][4:].tolist() == [[line["step"], 100 * line["validation_knn"]] for line in history[4:]]
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
@@ -511,6 +539,7 @@ def test_attention_is_the_mean_of_the_runs_and_is_written_into_its_cells(held):
         ("forest", "nothing to compare"),
         ("critical-difference", "two models on two tasks"),
         ("mean-ranks", "two models on two tasks"),
+        ("pretraining", "no encoder of these runs was made here"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_its_reason(tasks, kind, reason):
@@ -518,7 +547,7 @@ def test_what_does_not_exist_is_refused_with_its_reason(tasks, kind, reason):
     nothing = {name: ReportData.__dataclass_fields__[name].default for name in ("features", "attention")}
 
     with pytest.raises(BenchmarkError, match=reason) as raised:
-        plot(report_data(records, tasks, **nothing), FIGURES[kind].spec())
+        plot(report_data(records, tasks, entries={}, **nothing), FIGURES[kind].spec())
 
     assert "\n" not in str(raised.value)
 

@@ -110,12 +110,13 @@ def test_what_has_no_citation_is_said_and_not_made_up():
 
 
 def test_an_entry_made_here_is_cited_by_what_it_was_made_from(tasks):
-    """Twice removed: the start of its start, and both tasks, each once."""
+    """Twice removed: the start of its start, and both tasks, each once. A folder of images has no citation."""
     one = entry_of("one", "made here", made_by={"from": "imagenet", "task": "TXC"})
     two = entry_of("two", "made here too", made_by={"from": "one", "task": "PXS"})
-    known = {"one": one, "two": two, "imagenet": entry_of("imagenet", "He 2016")}
+    three = entry_of("three", "made here of a folder", made_by={"from": "two", "images": "/somewhere/mine"})
+    known = {"one": one, "two": two, "three": three, "imagenet": entry_of("imagenet", "He 2016")}
 
-    text = "\n".join(bibliography(["two", "imagenet"], ["TXC"], known, tasks))
+    text = "\n".join(bibliography(["three", "imagenet"], ["TXC"], known, tasks))
 
     assert list(parsed(text)) == ["imagenet", "TXC", "PXS"]
     assert "% two: made here too" in text
