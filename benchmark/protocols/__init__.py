@@ -1,1 +1,1 @@
-"""How weights are used on a task: fine-tuned, under a linear layer, fused …; what each protocol is and what it does."""
+"""The protocols: ways of using weights on a task, such as fine-tuning, linear evaluation and fusion."""

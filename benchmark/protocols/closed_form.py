@@ -1,4 +1,4 @@
-"""Protocols on frozen features that have one number to choose, on validation, and no learning rate."""
+"""Protocols on frozen features that choose one number on the validation split and have no learning rate."""
 
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ PROTOCOLS = (
     ),
     Protocol(
         name="knn",
-        title="nearest neighbours in the frozen encoder's features, their number chosen on validation",
+        title="nearest neighbors in the frozen encoder's features, their number chosen on validation",
         rank=40,
         frozen=True,
         deterministic=True,

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from benchmark.training.interface import TrainingInput, TrainingResult
     from benchmark.training.loop import Diverged
 
-# of images or of features, as `uses_features` says: the runner gives either
+# the inputs are of images or of features, as `uses_features` says
 Train = Callable[["TrainingInput[Any]"], "TrainingResult"]
 TrainTogether = Callable[[list["TrainingInput[Any]"]], list["TrainingResult | Diverged"]]
 
-# Truong 2021, appendix B.1. Departs: frozen features are of the plain image, its centre: no augmentation, since each
+# Truong 2021, appendix B.1. Departs: frozen features are of the plain image, its center: no augmentation, since each
 # image is seen once; and rates fall, and training ends, by the validation loss, where the paper goes by the score.
 FROZEN_RECIPE: dict[str, Any] = {
     "learning_rate": 1e-3,
@@ -43,12 +43,12 @@ DESCENT_FIELDS = frozenset({
 class Protocol:
     """One way of using weights on a task.
 
-    `rank` is its place in lists and tables. `frozen`: the encoders stay as they are; `fuses`: it takes two encoders or
-    more, joined by +; `deterministic`: the same features and labels give the same answer, whatever the seed; `unused`:
-    recipe fields that change nothing; `recipe`: what it changes in a task's recipe; `allowed`: the values that it takes
-    of some recipe fields. `train` trains one cell, on images or, of a frozen encoder, on its features; `train_together`
-    several cells that differ in seed, fold, subset and learning rate alone; `train_segmentation` a segmentation (None:
-    the protocol serves none).
+    `rank` orders the protocols in lists and tables. `frozen`: the encoders do not train. `fuses`: it takes two encoders or
+    more, joined by +. `deterministic`: the same features and labels give the same result, whatever the seed. `unused` are
+    recipe fields that change nothing, `recipe` is what it changes in a task's recipe, `allowed` are the values that it
+    supports of some recipe fields. `train` trains one cell, on images or, where the encoder is frozen, on its features;
+    `train_together` trains several cells that differ only in seed, fold, subset and learning rate; `train_segmentation`
+    trains a segmentation (None: the protocol supports none).
     """
 
     name: str
@@ -65,9 +65,9 @@ class Protocol:
     train_segmentation: Train | None = None
 
     def uses_features(self, kind: str) -> bool:
-        """Returns whether it works on features that are computed once; a decoder over a frozen encoder needs maps."""
+        """Returns whether it trains on features that are computed once (a decoder over a frozen encoder needs feature maps)."""
         return self.frozen and not KINDS[kind].masks
 
     def recipe_for(self, kind: str) -> dict[str, Any]:
-        """Returns what it changes in the recipe of a task of that kind; a decoder trains by the task's own recipe."""
+        """Returns what it changes in the recipe of a task of that kind: nothing for a decoder."""
         return {} if KINDS[kind].masks else dict(self.recipe)

@@ -16,7 +16,8 @@ from benchmark.tasks.kinds import KINDS
 ENTRY_POINTS = "benchmark.protocols"
 
 
-def _found() -> dict[str, Protocol]:
+def _protocols() -> dict[str, Protocol]:
+    """Returns all protocols by name, in the order of their ranks."""
     modules = [
         importlib.import_module(f"{protocols.__name__}.{m.name}")
         for m in pkgutil.iter_modules(protocols.__path__)
@@ -27,7 +28,7 @@ def _found() -> dict[str, Protocol]:
     return {protocol.name: protocol for protocol in sorted(listed, key=lambda protocol: protocol.rank)}
 
 
-PROTOCOLS: dict[str, Protocol] = _found()
+PROTOCOLS: dict[str, Protocol] = _protocols()
 
 
 def find_protocol(name: str) -> Protocol:
@@ -43,7 +44,7 @@ def unused_fields(name: str, kind: str, recipe: Recipe) -> set[str]:
     unused = set(protocol.unused)
     if KINDS[kind].masks:
         unused |= {"train_resolution", "pixels", "test_crops", "framing"}
-    elif protocol.uses_features(kind):  # computed once, of the plain image
+    elif protocol.uses_features(kind):  # features are computed once, from the image without augmentation
         unused |= {"train_resolution", "pixels", "resize"}
     else:
         unused.add("resize")
@@ -59,7 +60,7 @@ def unused_fields(name: str, kind: str, recipe: Recipe) -> set[str]:
 
 
 def incompatibility(name: str, kind: str, model: str) -> str:
-    """Returns why a model of some encoders (joined by +) cannot be used so on a task of that kind; empty where it can."""
+    """Returns why this protocol cannot use a model (encoders joined by +) on a task of that kind; empty where it can."""
     protocol, fused = find_protocol(name), "+" in model
     if protocol.fuses and not fused:
         return f"--protocol {name} fuses encoders: wanted two or more joined by +, such as --models {model}+OTHER"

@@ -1,1 +1,1 @@
-"""The one training loop, its exact state on disk, losses and optimisers."""
+"""The one training loop, its exact state on disk, losses and optimizers."""

@@ -10,9 +10,9 @@ from benchmark.training.optimizers import BETAS, EPSILON, MOMENTUM
 
 
 class Heads:
-    """The weights of all heads, streams x features x columns, and the optimizer's moments of them.
+    """The weights of all heads, streams x features x columns, and the optimizer's moments of these weights.
 
-    A stream is the heads that share their batches. Raises KeyError for an optimizer that is not in UPDATES.
+    A stream is a group of heads that share their batches. Raises KeyError for an optimizer that is not in UPDATES.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, recipe: Recipe) -> None:
@@ -24,13 +24,13 @@ class Heads:
         self.moments = [torch.zeros_like(tensor) for tensor in (weight, weight, bias, bias)]
 
     def logits(self, streams: list[int], examples: torch.Tensor) -> torch.Tensor:
-        """Streams x batch x features -> streams x batch x columns."""
+        """Returns the logits, streams x batch x columns, of examples, streams x batch x features."""
         chosen = self._paired(streams)
         examples = examples if len(examples) == len(chosen) else examples.expand(len(chosen), -1, -1)
         return torch.bmm(examples, self.weight[chosen])[: len(streams)] + self.bias[streams]
 
     def step(self, streams: list[int], examples: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Takes one optimizer step of some streams; `gradient`: of the loss in the logits, streams x batch x columns."""
+        """Takes one optimizer step for some streams; `gradient`: of the loss in the logits, streams x batch x columns."""
         if len(streams) == 1:
             examples, gradient = examples.expand(2, -1, -1), gradient.expand(2, -1, -1)
         of_weight = torch.bmm(examples.transpose(1, 2), gradient)[: len(streams)]
@@ -48,7 +48,7 @@ class Heads:
         first: torch.Tensor,
         second: torch.Tensor,
     ) -> None:
-        # all streams: views, no copies
+        # for all streams, a slice gives views instead of copies
         at: Any = slice(None) if len(streams) == len(tensor) else streams
         if self.recipe.weight_decay:
             gradient = gradient + self.recipe.weight_decay * tensor[at]
@@ -57,6 +57,7 @@ class Heads:
 
     @staticmethod
     def _paired(streams: list[int]) -> list[int]:
+        """Returns the streams, a single one twice: a product of one has other rounding (see `linear_heads`)."""
         return streams * 2 if len(streams) == 1 else streams
 
 
@@ -92,16 +93,18 @@ def _adam(
     return weights.sub_(size * first / ((second.sqrt() / root) + EPSILON)), first, second
 
 
-# the optimizers of `training.optimizers` that heads can have; `protocols.linear` refuses the others in a plan
+# the optimizers of `training.optimizers` that heads support; `protocols.linear` refuses the others in a plan
 UPDATES = {"adam": _adam, "sgd": _sgd}
 
 
 def block_losses(
     logits: torch.Tensor, targets: torch.Tensor, shape: tuple[int, bool]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean losses of the batch (streams x columns: a head's is the mean over its columns) and their gradient in the
-    logits, as `training.losses` has them. `targets`: streams x batch x labels; `shape`: a head's outputs, by which the
-    columns are cut into blocks, and whether they exclude each other.
+    """Returns the mean losses of the batch, streams x columns, and their gradient in the logits.
+
+    The losses are those of `training.losses`; the loss of a head is the mean over its columns. `targets` are streams x batch
+    x labels. `shape` is a head's number of outputs, by which the columns are cut into blocks, and whether the outputs
+    exclude each other.
     """
     streams, _, padded = logits.shape
     outputs, exclusive = shape
@@ -111,22 +114,22 @@ def block_losses(
     gradient = torch.zeros_like(logits)
     loss = torch.zeros(streams, padded, device=logits.device)
     if exclusive:
-        labelled = ~torch.isnan(labels).any(3, keepdim=True)
+        labeled = ~torch.isnan(labels).any(3, keepdim=True)
         known = labels.nan_to_num()
         truth = torch.cat([1 - known, known], 3) if outputs == 2 and labels.shape[3] == 1 else known
-        num = labelled.sum(1, keepdim=True).clamp(min=1)
+        num = labeled.sum(1, keepdim=True).clamp(min=1)
         logs = used.log_softmax(3)
         # one number for each block, repeated in each of its columns
-        terms = -(truth * logs).sum(3, keepdim=True) * labelled
+        terms = -(truth * logs).sum(3, keepdim=True) * labeled
         per_block = (terms / num).sum(1).expand(-1, -1, outputs)
-        slope = (logs.exp() - truth) * labelled / num
+        slope = (logs.exp() - truth) * labeled / num
     else:
-        labelled = ~torch.isnan(labels)
+        labeled = ~torch.isnan(labels)
         known = labels.nan_to_num()
-        num = labelled.sum((1, 3), keepdim=True).clamp(min=1)
+        num = labeled.sum((1, 3), keepdim=True).clamp(min=1)
         terms = nn.functional.binary_cross_entropy_with_logits(used, known.expand_as(used), reduction="none")
-        per_block = (terms * labelled / num).sum(1) * outputs
-        slope = (used.sigmoid() - known) * labelled / num
+        per_block = (terms * labeled / num).sum(1) * outputs
+        slope = (used.sigmoid() - known) * labeled / num
     gradient[..., : blocks * outputs] = slope.flatten(2)
     loss[:, : blocks * outputs] = per_block.flatten(1)
     return loss, gradient

@@ -1,6 +1,6 @@
-"""Two judges of frozen features that need no learning rate: logistic regression and nearest neighbours.
+"""Two classifiers of frozen features that need no learning rate: logistic regression and nearest neighbors.
 
-Each has one number to choose, on the validation part alone: the penalty, or how many neighbours vote.
+Each has one number that is chosen on the validation split alone: the penalty, or how many neighbors vote.
 """
 
 import time
@@ -21,31 +21,34 @@ from benchmark.training.interface import FeatureData, TestOutput, TrainingInput,
 from benchmark.training.loop import Fit
 from benchmark.training.outputs import assembled
 
-# inverse penalties, as Kornblith, Shlens and Le 2019 space them (45 values there)
+# inverse penalties over the range of Kornblith, Shlens and Le 2019, who take 45 values
 PENALTIES = tuple(float(value) for value in np.logspace(-6, 5, 12))
 MAX_STEPS = 1000  # of L-BFGS
-NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
-TEMPERATURE = 0.07  # of the votes' weights, as DINO has it (Caron et al. 2021, appendix)
+NEIGHBORS = (1, 5, 10, 20, 50, 100, 200)
+TEMPERATURE = 0.07  # of the votes' weights, as in DINO (Caron et al. 2021, appendix)
 CHUNK = 1024
 Scores = NDArray[np.float64]
 Predict = Callable[[torch.Tensor], Scores]
 
 
 def logistic(inputs: TrainingInput[FeatureData]) -> TrainingResult:
-    """Features to zero mean and unit sd by the training part; one regression a label, or one over exclusive classes."""
+    """Chooses and fits a logistic regression for each label, or one over exclusive classes.
+
+    Features are standardized to zero mean and unit sd by the training split.
+    """
     train = inputs.train
-    features, targets = train.matrix(_everyone(train)).cpu().numpy(), train.targets
+    features, targets = train.matrix(_all_positions(train)).cpu().numpy(), train.targets
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
     exclusive = inputs.recipe.loss == "ce" and targets.shape[1] > 1
     results = [targets.argmax(1)] if exclusive else list(targets.T)
     known = [~np.isnan(targets).any(1)] * len(results) if exclusive else [~np.isnan(column) for column in results]
-    soft = any(not np.isin(column[kept], (0, 1)).all() for column, kept in zip(results, known, strict=True))
+    soft = any(not np.isin(column[known_rows], (0, 1)).all() for column, known_rows in zip(results, known, strict=True))
 
     def fitted(penalty: float) -> Predict:
         models = [
-            _Regression(scaled[kept], column[kept], penalty, soft=soft and not exclusive)
-            for column, kept in zip(results, known, strict=True)
+            _Regression(scaled[known_rows], column[known_rows], penalty, soft=soft and not exclusive)
+            for column, known_rows in zip(results, known, strict=True)
         ]
 
         def predict(vectors: torch.Tensor) -> Scores:
@@ -62,53 +65,53 @@ def logistic(inputs: TrainingInput[FeatureData]) -> TrainingResult:
 
 
 class _Regression:
-    """A regression of one answer; of an answer that never varies, its share."""
+    """A logistic regression of one label, or of the class. A label that never varies is predicted as it is."""
 
     def __init__(self, features: NDArray[Any], result: NDArray[Any], penalty: float, *, soft: bool) -> None:
         weights = None
-        if soft:  # an uncertain label counts as both answers, in its shares
+        if soft:  # an uncertain label counts as positive and as negative, weighted by its probability
             features, weights = np.concatenate([features, features]), np.concatenate([result, 1 - result])
             result = np.repeat([1.0, 0.0], len(result))
-            kept = weights > 0
-            features, weights, result = features[kept], weights[kept], result[kept]
+            weighted = weights > 0
+            features, weights, result = features[weighted], weights[weighted], result[weighted]
         self.classes: NDArray[np.int64] = np.unique(result).astype(np.int64)
         self.model = LogisticRegression(C=penalty, max_iter=MAX_STEPS) if len(self.classes) > 1 else None
         if self.model is not None:
             with warnings.catch_warnings():
-                # a weak penalty may take longer than it is worth: it loses on validation, or has all but arrived
+                # a weak penalty may not converge: then it loses on validation, or is close enough
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 self.model.fit(features, result.astype(np.int64), sample_weight=weights)
 
     def probabilities(self, rows: NDArray[Any]) -> Scores:
-        """Rows x its classes."""
+        """Returns the probabilities of the classes, rows x classes."""
         return np.ones((len(rows), 1)) if self.model is None else np.asarray(self.model.predict_proba(rows))
 
     def positive(self, rows: NDArray[Any]) -> Scores:
-        """The chance of a 1."""
+        """Returns the probability of a positive label."""
         if 1 not in self.classes:
             return np.zeros(len(rows))
         return self.probabilities(rows)[:, list(self.classes).index(1)]
 
 
 def knn(inputs: TrainingInput[FeatureData]) -> TrainingResult:
-    """The labels of the nearest training images by the cosine of their features, weighed by exp(cosine / 0.07)."""
+    """Chooses how many nearest training images vote with their labels, weighted by exp(cosine of the features / 0.07)."""
     train = inputs.train
-    features = torch.nn.functional.normalize(train.matrix(_everyone(train)))
+    features = torch.nn.functional.normalize(train.matrix(_all_positions(train)))
     labels = torch.from_numpy(train.targets).to(features)
-    labelled = ~torch.isnan(labels)
+    labeled = ~torch.isnan(labels)
     labels = labels.nan_to_num()
 
     def fitted(num: float) -> Predict:
         def predict(vectors: torch.Tensor) -> Scores:
             cosine = torch.nn.functional.normalize(vectors) @ features.T
             nearest, positions = cosine.topk(int(num), dim=1)
-            weight = (nearest / TEMPERATURE).exp().unsqueeze(2) * labelled[positions]
+            weight = (nearest / TEMPERATURE).exp().unsqueeze(2) * labeled[positions]
             votes = (weight * labels[positions]).sum(1) / weight.sum(1).clamp(min=1e-12)
             return votes.double().cpu().numpy()
 
         return predict
 
-    counts = sorted({min(num, len(train)) for num in NEIGHBOURS})
+    counts = sorted({min(num, len(train)) for num in NEIGHBORS})
     return _chosen(inputs, tuple(map(float, counts)), fitted, lambda num: f"{num:g} neighbours")
 
 
@@ -118,7 +121,7 @@ def _chosen(
     fitted: Callable[[float], Predict],
     title: Callable[[float], str],
 ) -> TrainingResult:
-    """The value with the lowest log loss on the validation part (the first of equals), and its answer to the test part."""
+    """Returns the training whose value has the lowest log loss on the validation split (of equal ones, the first)."""
     validation = inputs.validation
     run = Fit(stopped="chosen")
     best: tuple[float, Predict] | None = None
@@ -138,8 +141,8 @@ def _chosen(
     value, predict = best
     run.num_images = len(inputs.train)
 
-    def predicted(part: FeatureData) -> Predictions:
-        return assembled(inputs, part, [(part.targets[rows], predict(part.matrix(rows))) for rows in _chunks(part)])
+    def predicted(split: FeatureData) -> Predictions:
+        return assembled(inputs, split, [(split.targets[rows], predict(split.matrix(rows))) for rows in _chunks(split)])
 
     def test() -> TestOutput:
         started = time.perf_counter()
@@ -156,18 +159,18 @@ def _chosen(
 
 
 def _log_loss(truth: NDArray[np.float32], score: Scores, *, exclusive: bool) -> float:
-    """Mean over what is labelled; of exclusive classes, of the true one's probability."""
-    known, held = ~np.isnan(truth), np.clip(score, 1e-7, 1 - 1e-7)
+    """Returns the mean log loss of the known labels; for exclusive classes, of the probability of the true class."""
+    known, probability = ~np.isnan(truth), np.clip(score, 1e-7, 1 - 1e-7)
     if exclusive and truth.shape[1] > 1:
         rows = known.all(axis=1)
-        return float(-np.log(held[rows][truth[rows] == 1]).mean())
-    terms = -np.where(truth == 1, np.log(held), np.log1p(-held))
+        return float(-np.log(probability[rows][truth[rows] == 1]).mean())
+    terms = -np.where(truth == 1, np.log(probability), np.log1p(-probability))
     return float(terms[known].mean())
 
 
-def _everyone(part: FeatureData) -> NDArray[np.int64]:
-    return np.arange(len(part))
+def _all_positions(split: FeatureData) -> NDArray[np.int64]:
+    return np.arange(len(split))
 
 
-def _chunks(part: FeatureData) -> list[NDArray[np.int64]]:
-    return [np.arange(start, min(start + CHUNK, len(part))) for start in range(0, len(part), CHUNK)]
+def _chunks(split: FeatureData) -> list[NDArray[np.int64]]:
+    return [np.arange(start, min(start + CHUNK, len(split))) for start in range(0, len(split), CHUNK)]

@@ -1,4 +1,4 @@
-"""Dynamic Visual Meta-Embedding over frozen encoders: their features are given, the fusion alone trains."""
+"""Dynamic Visual Meta-Embedding over the features of frozen encoders: only the fusion trains."""
 
 from dataclasses import replace
 
@@ -11,16 +11,16 @@ from benchmark.training.interface import FeatureData, TestOutput, TrainingInput,
 from benchmark.training.outputs import num_outputs
 from benchmark.training.supervised import supervised
 
-FEW = 8  # examples at a time: of a batch of 64, the attention alone takes 600 MB
+CHUNK = 8  # examples at a time: the attention of a batch of 64 alone takes 600 MB
 
 
 def dvme(inputs: TrainingInput[FeatureData]) -> TrainingResult:
-    """The fusion with self-attention; the attention between encoders is averaged over the test part."""
+    """Trains the fusion with self-attention; the attention between encoders is averaged over the test split."""
     return _fuse(inputs, attention=True)
 
 
 def dvme_no_attention(inputs: TrainingInput[FeatureData]) -> TrainingResult:
-    """A linear classifier of the projected and joined embeddings (section 6.2)."""
+    """Trains a linear classifier of the projected and joined embeddings (section 6.2)."""
     return _fuse(inputs, attention=False)
 
 
@@ -32,12 +32,12 @@ def _fuse(inputs: TrainingInput[FeatureData], *, attention: bool) -> TrainingRes
 
 
 def _tested(inputs: TrainingInput[FeatureData], model: Fusion, output: TestOutput, *, attention: bool) -> TestOutput:
-    """The test's output with the fused embeddings and, where there is attention, its mean between the encoders."""
+    """Returns the test output with the fused embeddings and, where there is attention, its mean between the encoders."""
     model.eval()
     total = torch.zeros(len(model.widths), len(model.widths), dtype=torch.float64)
     fused = []
     with torch.inference_mode():
-        for batch in inputs.test.batches(FEW):
+        for batch in inputs.test.batches(CHUNK):
             fused.append(model.fused(batch.images).cpu().numpy().astype(np.float16))
             if attention:
                 total += model.between_encoders(batch.images).sum(0).double().cpu()

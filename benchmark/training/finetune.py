@@ -14,7 +14,7 @@ from benchmark.training.supervised import supervised
 
 
 def finetune(inputs: TrainingInput[SplitData]) -> TrainingResult:
-    """All parameters of the encoder and of a fresh head (a decoder, in segmentation) train."""
+    """Trains all parameters of the encoder and of a fresh head (in segmentation, a decoder)."""
     (encoder, (mean, std)) = _one(inputs)
     head = stream(inputs.seed, Purpose.HEAD)
     model: Classifier | Segmenter
@@ -26,7 +26,7 @@ def finetune(inputs: TrainingInput[SplitData]) -> TrainingResult:
 
 
 def decode(inputs: TrainingInput[SplitData]) -> TrainingResult:
-    """A fresh decoder trains over the encoder, whose weights and batch norms stay as they are."""
+    """Trains a fresh decoder over the encoder, whose weights and batch norms stay as they are."""
     (encoder, (mean, std)) = _one(inputs)
     return supervised(
         inputs, Segmenter(encoder, Normalization(mean, std), stream(inputs.seed, Purpose.HEAD), frozen=True)
@@ -34,7 +34,7 @@ def decode(inputs: TrainingInput[SplitData]) -> TrainingResult:
 
 
 def finetune_fused(inputs: TrainingInput[SplitData]) -> TrainingResult:
-    """Several encoders and the fusion of their embeddings train end to end."""
+    """Trains several encoders and the fusion of their embeddings end to end."""
     normalizations = tuple(Normalization(mean, std) for _, (mean, std) in inputs.encoders)
     encoders = tuple(encoder for encoder, _ in inputs.encoders)
     return supervised(
@@ -43,6 +43,7 @@ def finetune_fused(inputs: TrainingInput[SplitData]) -> TrainingResult:
 
 
 def _one(inputs: TrainingInput[SplitData]) -> tuple[nn.Module, Statistics]:
+    """Returns the only encoder and its input statistics. Raises ValueError where there are several."""
     if len(inputs.encoders) != 1:
         raise ValueError(f"wanted one encoder, not {len(inputs.encoders)}")
     return inputs.encoders[0]

@@ -1,6 +1,6 @@
-"""Losses on logits, each with the activation that makes probabilities of these logits.
+"""Losses on logits, each with the activation that turns these logits into probabilities.
 
-A loss is a mean over the batch, so that a batch taken in pieces weighs as the whole one.
+A loss is a mean over the batch, so that pieces of a batch, weighted by their sizes, give the loss of the batch.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,16 @@ LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Loss:
-    """`function` makes the mean loss of logits and targets, `activation` the probabilities of logits."""
+    """`function` computes the mean loss from logits and targets, `activation` the probabilities from logits."""
 
     function: LossFunction
     activation: Callable[[torch.Tensor], torch.Tensor]
 
 
 def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Returns the binary cross-entropy over the targets that are known (no NaN)."""
+    """Returns the binary cross-entropy over the targets that are known (not NaN)."""
     targets = targets.to(logits.dtype)
-    labeled = ~torch.isnan(targets)  # its value is never read here: that would make a GPU wait at each step
+    labeled = ~torch.isnan(targets)  # multiplied below, never read as a number: that would make a GPU wait at each step
     terms = functional.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), reduction="none")
     return (terms * labeled).sum() / labeled.sum().clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, by the recipe's names: one entry each, for every training that descends."""
+"""Optimizers and learning-rate schedules, by the names that a recipe has for them."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from benchmark.recipe import Recipe
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 MOMENTUM = 0.9  # of SGD and LARS
-TRUST = 1e-3  # LARS: a step is at most this share of its layer's norm, times the rate (Azizi 2021 follow SimCLR's code)
+TRUST = (
+    1e-3  # LARS: a step is at most this share of its layer's norm, times the rate (SimCLR's code, used by Azizi 2021)
+)
 
 
 class Schedule:
@@ -29,14 +31,14 @@ class Schedule:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Returns the learning rate of the next step."""
         warmup = self.recipe.warmup or 0
         return self.level * self.num_steps / warmup if self.num_steps < warmup else self.level
 
     def after_step(self) -> None:
         self.num_steps += 1
 
-    def after_epoch(self, validation_loss: float) -> None:  # noqa: ARG002 - what a plateau needs
+    def after_epoch(self, validation_loss: float) -> None:  # noqa: ARG002 - PlateauSchedule needs it
         self.num_epochs += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class CosineSchedule(Schedule):
     def after_epoch(self, validation_loss: float) -> None:
         super().after_epoch(validation_loss)
         if self.recipe.max_steps is None:
-            # from the rate before, as torch's CosineAnnealingLR: to the last digit the same
+            # computed from the rate before, as in torch's CosineAnnealingLR, so that both are equal to the last digit
             before, now = (
                 1 + math.cos(math.pi * n / self.recipe.max_epochs) for n in (self.num_epochs - 1, self.num_epochs)
             )
@@ -73,8 +75,8 @@ class CosineSchedule(Schedule):
 
 
 class PlateauSchedule(Schedule):
-    """The rate falls by a factor when the validation loss has not, for more epochs than the patience: with the
-    thresholds of torch's ReduceLROnPlateau.
+    """The rate falls by a factor after more epochs than the patience in which the validation loss did not fall; thresholds
+    are those of torch's ReduceLROnPlateau.
     """
 
     SMALLEST_GAIN, SMALLEST_CHANGE = 1e-4, 1e-8  # of the loss, relative; of the rate
@@ -119,7 +121,7 @@ def _sgd(trained: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _lars(trained: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """LARS (You et al. 2017); biases and norms, whose tensors have one dimension, get neither decay nor trust."""
+    """Returns LARS (You et al. 2017). Biases and norms, tensors of one dimension, get neither decay nor trust ratio."""
     # Departs: LARS is timm's, whose momentum is of gradients; in SimCLR's code it is of steps, the rate included, so that
     # the two differ while the rate changes.
     decay = recipe.weight_decay or 0.0

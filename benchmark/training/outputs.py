@@ -1,4 +1,4 @@
-"""Makes predictions of a model's logits."""
+"""Turns the logits of a model into predictions."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def _has_two_outputs(inputs: TrainingInput[SplitData]) -> bool:
 
 
 def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
-    """Returns the references of a segmentation: each observer's mask, and the same within the field of view where there is one,
-    as (name, whether within the field of view).
+    """Returns the references of a segmentation as (mask, whether only within the field of view): the mask of each observer,
+    and where there is a field of view, each once more within it.
     """
     observers = [name for name in masks if name != "field_of_view"]
     views = (False, True) if "field_of_view" in masks else (False,)
@@ -37,17 +37,17 @@ def references(masks: tuple[str, ...]) -> list[tuple[str, bool]]:
 
 
 def assembled(
-    inputs: TrainingInput[SplitData], part: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]
+    inputs: TrainingInput[SplitData], split: SplitData, gathered: list[tuple[NDArray[Any], NDArray[Any]]]
 ) -> Predictions:
     """Returns the predictions on a split, from the truth and the score of its batches."""
     truth = np.concatenate([t for t, _ in gathered]).astype(np.float64)
     score = np.concatenate([s for _, s in gathered])
     kind, columns = inputs.kind_facts, inputs.columns
     if kind.masks:
-        held = references(inputs.columns)
-        for place, (name, _) in enumerate(held):
-            truth[~part.present[name], place] = np.nan  # this image has no such reference
-        columns = tuple(name + (" in field of view" if within else "") for name, within in held)
+        masks = references(inputs.columns)
+        for number, (name, _) in enumerate(masks):
+            truth[~split.present[name], number] = np.nan  # these images have no such reference
+        columns = tuple(name + (" in field of view" if within else "") for name, within in masks)
     return Predictions(
-        kind=kind.predictions, ids=part.ids, groups=part.groups, columns=columns, truth=truth, score=score
+        kind=kind.predictions, ids=split.ids, groups=split.groups, columns=columns, truth=truth, score=score
     )

@@ -1,4 +1,4 @@
-"""How much an encoder's features tell of labels, while it trains without them: a linear probe and nearest neighbors.
+"""Measures an encoder that trains without labels by how well its features predict them: linear probe, nearest neighbors.
 
 Both learn from labeled training images and are scored on validation images. The encoder is only read: it is in evaluation
 mode, without gradients, and its bytes stay as they are.
@@ -38,16 +38,16 @@ class Probe:
         """Returns the score of the `linear` probe and of `knn`, those that can be computed."""
         features, targets = _features(encoder, intake, self.train())
         validation, _ = _features(encoder, intake, self.validation())
-        found = {
+        scores = {
             "linear": self.score(linear_scores(features, targets, validation)),
             "knn": self.score(neighbor_scores(features, targets, validation)),
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in scores.items() if value is not None}
 
 
 def linear_scores(features: Array, targets: Array, others: Array) -> Array:
-    """Returns what a ridge regression on standardized features says of other examples, cut to 0..1. What is not labeled
-    counts as the label's mean.
+    """Returns the predictions of a ridge regression on standardized features for other examples, cut to 0..1. Unknown labels
+    count as the mean of the label.
     """
     mean, sd = features.mean(0), features.std(0) + 1e-6
     targets = np.where(np.isnan(targets), np.nanmean(targets, axis=0), targets)
@@ -57,7 +57,7 @@ def linear_scores(features: Array, targets: Array, others: Array) -> Array:
 
 
 def neighbor_scores(features: Array, targets: Array, others: Array) -> Array:
-    """Returns the labels of the 20 nearest examples by cosine, weighted by exp(cosine / 0.07)."""
+    """Returns the mean labels of the 20 nearest examples by cosine, weighted by exp(cosine / 0.07)."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
     cosine = (others / np.linalg.norm(others, axis=1, keepdims=True).clip(1e-12)) @ unit.T
     nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :NEIGHBORS]

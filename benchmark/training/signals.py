@@ -1,4 +1,4 @@
-"""Signals that end a process, held back until a training's state is written."""
+"""Delays the signals that end a process until the state of a training is written."""
 
 import signal
 import threading
@@ -9,10 +9,11 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """While it is entered, a first SIGTERM or Ctrl-C is only noted: `received`. `pass_on` hands it to whoever handled
-    signals before, by default the end of the process or a KeyboardInterrupt; a second one goes there at once.
+    """A context in which a first SIGTERM or Ctrl-C is only stored in `received`, until `pass_on` is called.
 
-    Python handles signals in the main thread alone: in another one nothing is held back.
+    `pass_on` raises the signal again for the earlier handler, which by default ends the process or raises
+    KeyboardInterrupt. A second signal goes to the earlier handler at once. Python handles signals in the main thread only: in
+    another thread nothing is delayed.
     """
 
     def __init__(self) -> None:
