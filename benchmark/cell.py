@@ -50,13 +50,29 @@ class Weights(StrictModel):
         return not self.sha256
 
 
+class Shift(StrictModel):
+    """The test of a trained model on another task, without further training.
+
+    `source`: the task that it was trained on; `task`, its digests and `data`: the task whose test split it predicts;
+    `labels`: pairs of a label of the source and the label of the target that means the same.
+    """
+
+    source: ShownName
+    task: ShownName
+    task_digest: str
+    data: Literal["official", "phantom"]
+    data_digest: str
+    labels: tuple[tuple[str, str], ...]
+
+
 class Cell(StrictModel):
     """One question. `data_digest` stands for the examples (table and a sample of the images' bytes), `fraction` for
     the share of the training part that is used, `subset` for a number of its images, balanced over the classes; with
     `fold` of `folds` (five, where None), that fold of the training and validation parts validates and the others
     train; `data` keeps phantoms apart from official images in every table. With `search`, which maps recipe fields to
     values, every combination of values is trained, the best on the validation part is chosen, and only that one predicts
-    the test part; `recipe` then holds the first combination.
+    the test part; `recipe` then holds the first combination. With `shift`, the model that the cell `source` trains is
+    judged on another task; `task` is then a name of its own (`shifted`), and all else is that of the source.
     """
 
     weights: tuple[Weights, ...]
@@ -71,6 +87,7 @@ class Cell(StrictModel):
     subset: PositiveInt | None = None
     fold: NonNegativeInt | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
+    shift: Shift | None = None
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -106,6 +123,17 @@ class Cell(StrictModel):
     def key(self) -> str:
         """16 hex digits that name the cell in every results folder."""
         return digest_of({"format": KEY_FORMAT, **self.model_dump(mode="json", exclude_none=True)})[:16]
+
+    @property
+    def source(self) -> "Cell":
+        """The cell that trains the model: itself, unless it judges another cell's model on another task."""
+        if self.shift is None:
+            return self
+        return self.model_copy(update={"task": self.shift.source, "shift": None})
+
+    def shifted(self, shift: Shift) -> "Cell":
+        """Returns the cell that judges this cell's model on another task; `source` is the inverse."""
+        return self.model_copy(update={"task": f"{self.task}-to-{shift.task}", "shift": shift})
 
     @property
     def model(self) -> str:

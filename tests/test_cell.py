@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.cell import Cell, Weights
+from benchmark.cell import Cell, Shift, Weights
 from benchmark.errors import BenchmarkError
 from benchmark.random_streams import Purpose, stream
 from benchmark.recipe import Recipe
@@ -92,6 +92,27 @@ def test_every_recipe_field_is_in_the_key():
     for name, value in others.items():
         if value is not None or name == "early_stop":
             assert cell(recipe=Recipe(**{name: value})).key != cell().key, name
+
+
+def test_a_shift_has_a_key_of_its_own_and_leads_back_to_its_source():
+    facts = {
+        "source": "DXC14",
+        "task": "CheXpert5",
+        "task_digest": "3" * 16,
+        "data": "official",
+        "data_digest": "4" * 16,
+    }
+    shift = Shift(**facts, labels=(("Effusion", "Pleural Effusion"),))
+
+    shifted = cell().shifted(shift)
+
+    assert (shifted.task, shifted.key) == ("DXC14-to-CheXpert5", "a264ad431de3618b")
+    assert shifted.source == cell()
+    assert shifted.source.key == cell().key
+    others = {"task_digest": "5" * 16, "data_digest": "5" * 16, "data": "phantom", "labels": (("Edema", "Edema"),)}
+    for name, value in others.items():
+        assert cell().shifted(shift.model_copy(update={name: value})).key != shifted.key
+    assert Cell.model_validate_json(shifted.model_dump_json()).key == shifted.key
 
 
 def test_key_survives_a_round_trip_through_json():

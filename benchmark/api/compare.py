@@ -98,8 +98,10 @@ def _compare_models(
     from benchmark.reporting.compare import compare_sides, with_test_sets
     from benchmark.reporting.frame import frame_of
     from benchmark.results.store import Store
+    from benchmark.tasks.shift import with_shifts
 
     records, unread = Store(results).records()
+    known = with_shifts(known, (record.cell for record in records))
     frame = frame_of(records, known)
     if frame.empty:
         raise BenchmarkError(f"no finished cell in {results}: benchmark run … first")
@@ -145,6 +147,7 @@ def _compare_folders(
     from benchmark.reporting.compare import compare_sides, same_run, with_test_sets
     from benchmark.reporting.frame import frame_of
     from benchmark.results.store import Store
+    from benchmark.tasks.shift import with_shifts
 
     if first.resolve() == second.resolve():
         raise BenchmarkError(f"{first} with itself: wanted two results folders")
@@ -157,6 +160,7 @@ def _compare_folders(
         if not done[-1]:
             raise BenchmarkError(f"no finished cell in {folder}")
     one, two = done
+    known = with_shifts(known, (record.cell for record in (*one.values(), *two.values())))
     # names over both: weights that were replaced between the runs are told apart
     names = dict(frame_of([*(two | one).values()], known)[["key", "model"]].to_numpy())
     frames = []

@@ -44,7 +44,7 @@ def list_models(
         for entry in entries
         if family in (None, entry.family)
         and _holds(entry.licence, license)
-        and (max_parameters is None or _num_parameters(entry.architecture) <= 1e6 * max_parameters)
+        and (max_parameters is None or num_parameters(entry.architecture) <= 1e6 * max_parameters)
     ]
 
 
@@ -89,7 +89,7 @@ def _num_images(task: "TaskSpec") -> int:
 
 
 @cache
-def _num_parameters(architecture: str) -> float:
+def num_parameters(architecture: str) -> float:
     """Returns the number of an encoder's parameters, or infinity where it cannot be built."""
     import torch
 

@@ -31,6 +31,7 @@ def load_results(
     from benchmark.reporting.export import cells_frame, scores_frame
     from benchmark.results.store import Store
     from benchmark.tasks.registry import known_tasks
+    from benchmark.tasks.shift import with_shifts
     from benchmark.zoo.catalog import read_catalog
 
     workspace = find_places(results, None, project)
@@ -38,6 +39,7 @@ def load_results(
     catalog = read_catalog(workspace.project / "model_zoo.yaml", workspace.own_zoo)
     families = {entry.name: entry.family for entry in catalog.values()}
     records, unread = Store(workspace.results).records()
+    known = with_shifts(known, (record.cell for record in records))
     frame = (scores_frame if long else cells_frame)(records, known, families)
     if frame.empty:
         raise BenchmarkError(f"no finished cell in {workspace.results}: benchmark run … first")

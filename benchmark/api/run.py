@@ -4,13 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.api.options import Names, PathLike, Seeds, Settings, Shares, Values, find_places, progress_of, request_of
+from benchmark.api.options import (
+    Names,
+    PathLike,
+    Seeds,
+    Settings,
+    Shares,
+    Values,
+    find_places,
+    join_names,
+    progress_of,
+    request_of,
+)
 from benchmark.api.progress import Event, Progress
 from benchmark.text import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.cell import Cell
     from benchmark.experiment.plan import PlanRow
 
 MAX_FAILURES_SHOWN = 20
@@ -78,11 +90,12 @@ class RunOutcome:
     failures: list[str]
     pending: dict[str, list[str]]
     num_elsewhere: int = 0  # cells that other processes still work on, where the run did not wait for them
+    not_judged: str = ""  # a line about cells of `evaluate_on` whose models were trained before and not kept
 
     @property
     def is_complete(self) -> bool:
         """Whether every cell is done."""
-        return not self.failures and not self.pending
+        return not self.failures and not self.pending and not self.not_judged
 
 
 def plan(
@@ -98,6 +111,8 @@ def plan(
     subsets: Shares | None = None,
     folds: int | None = None,
     suite: PathLike | None = None,
+    evaluate_on: Names | None = None,
+    keep_weights: bool = False,
     allow_overlap: bool = False,
     results: PathLike | None = None,
     data: PathLike | None = None,
@@ -107,7 +122,9 @@ def plan(
 
     Arguments are the options of `benchmark run`: `models` and `tasks` are names, wildcards or `all`; `seeds=10` is seeds 0
     to 9, `seeds=[3]` is seed 3 alone; `settings` changes recipe fields; `fractions` are shares of the training patients
-    (above 0, up to 1), `subsets` numbers of training images. Folders not given are found as on the command line.
+    (above 0, up to 1), `subsets` numbers of training images; with `evaluate_on`, each model is also judged on the test split
+    of these tasks, without further training, on the labels shared; `keep_weights` stores the weights of trained models.
+    Folders not given are found as on the command line.
 
     Raises BenchmarkError, with every wrong name and every missing data set in one message.
 
@@ -115,6 +132,7 @@ def plan(
     """
     from benchmark.experiment.plan import plan_rows
     from benchmark.experiment.preparation import lacking_weights, prepare_grid
+    from benchmark.experiment.shift import check_kept, plan_shifts, read_shifts
     from benchmark.results.store import Store
 
     request = request_of(
@@ -136,8 +154,15 @@ def plan(
     prepared = prepare_grid(request.grid(promised=promised), allow_overlap=allow_overlap)
     store = Store(prepared.grid.workspace.results)
     rows = plan_rows(prepared.cells(), prepared.indexes, prepared.tasks, store, prepared.overlapping)
+    kept_cells = [cell for row in rows for cell in row.pending]
+    shifts = read_shifts(join_names(evaluate_on), prepared, allow_overlap=allow_overlap)
+    shift_rows, shift_notes = plan_shifts(shifts, rows, store)
+    rows = [*rows, *shift_rows]
     damaged = filter(None, (store.damage(cell) for row in rows for cell in row.pending))
-    notes = [*prepared.notes, *(f"to be run again: {line}" for line in damaged)]
+    notes = [*prepared.notes, *shift_notes, *(f"to be run again: {line}" for line in damaged)]
+    if keep_weights:
+        check_kept(prepared)
+        notes.append(_size_of_weights(kept_cells))
     notes += (
         [f"trained first: {step.describe()}" for step in request.suite.pretrain] if promised and request.suite else []
     )
@@ -159,6 +184,8 @@ def run(
     subsets: Shares | None = None,
     folds: int | None = None,
     suite: PathLike | None = None,
+    evaluate_on: Names | None = None,
+    keep_weights: bool = False,
     allow_overlap: bool = False,
     workers: int = 0,
     device: str = "auto",
@@ -186,6 +213,7 @@ def run(
     """
     from benchmark.api.encoders import pretrain_first
     from benchmark.experiment.preparation import bring_weights, prepare_grid
+    from benchmark.experiment.shift import check_kept, describe_untrained, read_shifts, shifts_to_run
     from benchmark.results.plans import write_plan
     from benchmark.results.store import Store
     from benchmark.scheduler.device import check_device
@@ -210,17 +238,25 @@ def run(
     ).with_phantoms()
     pretrain_first(request, device=device, progress=shown)
     prepared = prepare_grid(request.grid(), allow_overlap=allow_overlap)
+    if keep_weights:
+        check_kept(prepared)
+    shifts = read_shifts(join_names(evaluate_on), prepared, allow_overlap=allow_overlap)
     bring_weights(prepared.grid.without(prepared.overlapping), offline=offline, bar=shown.download)
-    cells = prepared.cells_to_run()
+    trained = prepared.cells_to_run()
     workspace = prepared.grid.workspace
     store = Store(workspace.results)
+    to_judge = shifts_to_run(shifts, trained, store, retry_failed=retry_failed)
+    cells = [*trained, *to_judge.cells]
     earlier = {cell.key: store.get(cell) for cell in cells}
     done = [cell for cell in cells if (record := earlier[cell.key]) and record.status == "done"]
     failed = [record for record in earlier.values() if record and record.status == "failed" and not retry_failed]
     settled = {cell.key for cell in done} | {record.key for record in failed}
+    settled |= {cell.key for cell in to_judge.without_model}
     due = [cell for cell in cells if cell.key not in settled]
-    for line in prepared.notes:
+    for line in (*prepared.notes, *shifts.notes):
         shown.say(line)
+    if keep_weights and (lacking := [cell for cell in trained if cell in done and not store.has_weights(cell)]):
+        shown.say(f"{plural(len(lacking), 'cell')} trained before without --keep-weights: these weights are not kept")
     for cell in cells:
         if earlier[cell.key] is None and (damage := store.damage(cell)):
             shown.say(f"run again: {damage}")
@@ -239,12 +275,13 @@ def run(
     pending: dict[str, list[str]] = {}
     num_elsewhere = 0
     if due:
-        from benchmark.experiment.groups import group_cells
+        from benchmark.experiment.groups import group_cells, with_shifted
         from benchmark.scheduler.local import LocalScheduler
+        from benchmark.tasks.shift import with_shifts
         from benchmark.tracking.trackers import tracked
 
         titles = {cell.key: cell.title for cell in due}
-        metrics = {task.name: task.metric for task in prepared.grid.tasks}
+        metrics = {task.name: task.metric for task in with_shifts(prepared.tasks | shifts.targets, due).values()}
         with shown.cells(due, metrics) as show, tracked(track or [], due, shown.say) as log:
 
             def tell(event: Event) -> None:
@@ -256,9 +293,16 @@ def run(
                     pending.setdefault(event["reason"], []).append(titles[event["key"]])
 
             scheduler = LocalScheduler(
-                workspace=workspace, workers=workers, device=device, retry_failed=retry_failed, wait=wait, tell=tell
+                workspace=workspace,
+                workers=workers,
+                device=device,
+                retry_failed=retry_failed,
+                wait=wait,
+                keep_weights=keep_weights,
+                tell=tell,
             )
-            tally = scheduler.run(group_cells(due, prepared.tasks))
+            groups = group_cells([cell for cell in due if cell.shift is None], prepared.tasks)
+            tally = scheduler.run(with_shifted(groups, to_judge.due))
             num_done += tally["done"]
             num_elsewhere = tally["elsewhere"]
     return RunOutcome(
@@ -268,4 +312,13 @@ def run(
         failures=failures,
         pending=pending,
         num_elsewhere=num_elsewhere,
+        not_judged=describe_untrained(to_judge.without_model, store),
     )
+
+
+def _size_of_weights(cells: "list[Cell]") -> str:
+    """Returns a line about the disk that the weights of cells take: four bytes for each of their parameters."""
+    from benchmark.api.listing import num_parameters
+
+    num = sum(num_parameters(weights.architecture) for cell in cells for weights in cell.weights)
+    return f"--keep-weights: about {4 * num / 1e9:,.2f} GB for the weights of {plural(len(cells), 'pending cell')}"

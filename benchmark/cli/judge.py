@@ -38,7 +38,9 @@ def judge(
     with resumable(), count_bar("scored") as show:
         for number, record in enumerate(due, start=1):
             try:
-                rescore(record, store, find_task(record.cell.task, workspace))
+                shift = record.cell.shift
+                target = None if shift is None else find_task(shift.task, workspace)
+                rescore(record, store, find_task(record.cell.source.task, workspace), target)
                 num += 1
             except ClaimedElsewhere:
                 left_out.append(f"{record.cell.title} ({record.key}): another process works on it")

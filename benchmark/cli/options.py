@@ -127,6 +127,17 @@ SuiteFile = Annotated[
         autocompletion=completion.complete_suites,
     ),
 ]
+EvaluateOn = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluate-on",
+        help="Tasks whose test split each model is judged on, too, without further training, by the labels shared.",
+        show_default=False,
+    ),
+]
+KeepWeights = Annotated[
+    bool, typer.Option("--keep-weights", help="Store the weights of trained models beside their records.")
+]
 AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Run, and mark, models on tasks whose images their weights were trained on."),

@@ -10,8 +10,10 @@ from benchmark.cli.options import (
     AsJson,
     Data,
     Device,
+    EvaluateOn,
     Folds,
     Fractions,
+    KeepWeights,
     Log,
     Models,
     Offline,
@@ -57,6 +59,8 @@ def plan(
     subsets: Subsets = None,
     folds: Folds = None,
     suite: SuiteName = None,
+    evaluate_on: EvaluateOn = None,
+    keep_weights: KeepWeights = False,
     allow_overlap: AllowOverlap = False,
     results: Results = None,
     data: Data = None,
@@ -79,6 +83,8 @@ def plan(
         subsets=subsets,
         folds=folds,
         suite=suite,
+        evaluate_on=evaluate_on,
+        keep_weights=keep_weights,
         allow_overlap=allow_overlap,
         results=results,
         data=data,
@@ -129,6 +135,8 @@ def run(
     subsets: Subsets = None,
     folds: Folds = None,
     suite: SuiteName = None,
+    evaluate_on: EvaluateOn = None,
+    keep_weights: KeepWeights = False,
     allow_overlap: AllowOverlap = False,
     workers: Annotated[
         int, typer.Option("--workers", "-w", min=0, help="Processes; 0: one per GPU, one on a CPU.")
@@ -170,6 +178,8 @@ def run(
             "subsets": subsets,
             "folds": folds,
             "suite": suite,
+            "evaluate_on": evaluate_on,
+            "keep_weights": keep_weights,
             "allow_overlap": allow_overlap,
             "device": device,
             "retry_failed": retry_failed,
@@ -191,6 +201,8 @@ def run(
             subsets=subsets,
             folds=folds,
             suite=suite,
+            evaluate_on=evaluate_on,
+            keep_weights=keep_weights,
             allow_overlap=allow_overlap,
             workers=workers,
             device=device,
@@ -211,6 +223,8 @@ def run(
     if outcome.failures:
         num = plural(len(outcome.failures), "cell")
         typer.echo(f"{num} failed: benchmark status tells why, --retry-failed takes them again")
+    if outcome.not_judged:
+        typer.echo(outcome.not_judged)
     if outcome.num_elsewhere:
         typer.echo(f"{plural(outcome.num_elsewhere, 'cell')} left to other processes that work on them")
     for reason, names in outcome.pending.items():

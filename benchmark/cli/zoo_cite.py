@@ -55,4 +55,5 @@ def _run(workspace: "Workspace") -> tuple[list[str], list[str]]:
     if unread:
         typer.echo(f"% {plural(len(unread), 'record')} could not be read: what they were made with is not cited")
     models = sorted({weights.name for cell in done for weights in cell.weights})
-    return models, sorted({cell.task for cell in done})
+    tasks = {cell.source.task for cell in done} | {cell.shift.task for cell in done if cell.shift is not None}
+    return models, sorted(tasks)

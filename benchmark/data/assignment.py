@@ -100,6 +100,11 @@ def assign_examples(index: Index, task: TaskSpec, recipe: Recipe, share: Trainin
     )
 
 
+def labels_of(index: Index, task: TaskSpec) -> tuple[str, ...]:
+    """Returns the labels of a task as its data have them: its own, or the classes that the data name."""
+    return settle_classes(index, task, splitting.assign_splits(index, task.split)).labels
+
+
 def check_classes(index: Index, task: TaskSpec, rows: Mapping[str, pd.Index]) -> tuple[str, ...]:
     """Returns one line for each split (of `rows`, by its name) that lacks a class which another split has.
 

@@ -1,4 +1,4 @@
-"""Cells that are trained at once: what the scheduler hands to a worker."""
+"""Cells that are trained at once, with those that judge their models elsewhere: what the scheduler hands to a worker."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,3 +28,12 @@ def group_cells(cells: Iterable[Cell], tasks: Mapping[str, TaskSpec]) -> list[li
             of_kind.append([])
         of_kind[-1].append(cell)
     return [bundle for of_kind in found.values() for bundle in of_kind]
+
+
+def with_shifted(groups: list[list[Cell]], shifted: Mapping[str, list[Cell]]) -> list[list[Cell]]:
+    """Returns the groups, each followed by the cells that judge its models on other tasks (`shifted`: by the source's key);
+    those of sources that are in no group, since they are done, are groups of their own.
+    """
+    trained = {cell.key for group in groups for cell in group}
+    joined = [[*group, *(other for cell in group for other in shifted.get(cell.key, []))] for group in groups]
+    return joined + [others for key, others in shifted.items() if key not in trained]

@@ -11,6 +11,7 @@ the task tests.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.cell import Cell
 from benchmark.data.index import Index
@@ -20,6 +21,9 @@ from benchmark.text import first_few, plural
 from benchmark.workspace import Workspace
 from benchmark.zoo.catalog import ZooEntry, find_entry, read_catalog
 from benchmark.zoo.fetch import find_weight_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTE = "overlap: "  # begins a record's note, by which the table marks the row
 PHANTOM = "(phantom)"  # ends the name of a data set whose stand-ins were seen (pretrain)
@@ -67,6 +71,24 @@ def contamination(entry: ZooEntry, task: TaskSpec, index: Index, weights: Path) 
         return names
     tested = index.table.loc[assign_splits(index, task.split) == "test", "patient"]
     return () if seen.isdisjoint(tested) else names
+
+
+def trained_on_the_test(source: TaskSpec, target: TaskSpec, indexes: Mapping[str, Index]) -> tuple[str, ...]:
+    """Returns the data sets that two tasks have in common, by the target's names, where training on the source may have seen
+    images of the target's test split; nothing where both read one folder and the patients say that it saw none.
+    """
+    if indexes[source.name].phantom != indexes[target.name].phantom:
+        return ()
+    of_source = {_data_set(name) for name in (source.root, *source.images_of)}
+    names = tuple(name for name in (target.root, *target.images_of) if _data_set(name) in of_source)
+    if source.root != target.root:
+        return names
+
+    def patients(task: TaskSpec, *, of_test: bool) -> "pd.Series[str]":
+        index = indexes[task.name]
+        return index.table.loc[(assign_splits(index, task.split) == "test") == of_test, "patient"]
+
+    return () if set(patients(source, of_test=False)).isdisjoint(patients(target, of_test=True)) else names
 
 
 def overlap_notes(cell: Cell, task: TaskSpec, workspace: Workspace, index: Index) -> list[str]:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class PlanRow:
-    """One task, model, protocol and share of a plan (`how`: the last two). `images`: in the parts (train, validation,
-    test); `hours` of what is pending, None while nothing alike was measured. `overlap`: the weights saw the task's
-    images, so that nothing of it is pending.
+    """One task, model, protocol and share of a plan (`how`: the last two), with all its `cells`. `images`: in the parts
+    (train, validation, test); `hours` of what is pending, None while nothing alike was measured. `overlap`: the weights
+    saw the task's images, so that nothing of it is pending.
     """
 
     task: str
@@ -29,6 +29,7 @@ class PlanRow:
     done: int = 0
     failed: int = 0
     running: int = 0
+    cells: list[Cell] = field(default_factory=list)
     pending: list[Cell] = field(default_factory=list)
     hours: float | None = None
     overlap: bool = False
@@ -62,6 +63,7 @@ def plan_rows(
             overlap=(cell.task, cell.model) in overlapping,
         )
         row = rows.setdefault((cell.task, cell.model, row.how, cell.recipe), row)
+        row.cells.append(cell)
         record = store.get(cell)
         if record is not None:
             row.done += record.status == "done"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS = ("predictions.npz", "unlabelled.npz", "validation.npz")
 ATTENTION, EMBEDDING = "attention.json", "embedding.npy"
+WEIGHTS = "weights.safetensors"
 
 
 def encode_contents(

@@ -5,6 +5,7 @@ results/cells/<task>/<key>/cell.json        what is trained
                                             validation.npz: on the validation split, where thresholds are chosen)
                            attention.json   between the encoders of a fusion
                            embedding.npy    a fusion's, of the test examples, in the order of the predictions
+                           weights.safetensors  of the trained model, where a run was to keep them
                            record.json      the scores, written last: its existence means done (or failed); it holds
                                             the sha256 of itself and of the files above
                            .lease           names the process that works on the cell
@@ -38,6 +39,7 @@ from benchmark.results.contents import (
     ATTENTION,
     EMBEDDING,
     PREDICTIONS,
+    WEIGHTS,
     decode_attention,
     decode_embedding,
     encode_contents,
@@ -108,6 +110,7 @@ class Store:
         unlabelled: Predictions | None = None,
         attention: "NDArray[np.float64] | None" = None,
         embedding: "NDArray[np.float16] | None" = None,
+        weights: bytes | None = None,
     ) -> RunRecord:
         """Writes a cell's result, predictions first and the record last; returns the record with the sizes and sha256 of
         these files.
@@ -115,6 +118,8 @@ class Store:
         The scratch folder of a done cell is removed; that of a failed one stays, for its next attempt to continue from.
         """
         contents = encode_contents(record.cell, predictions, unlabelled, attention, embedding)
+        if weights is not None:
+            contents[WEIGHTS] = weights
         folder = self.folder(record.cell)
         for name, content in contents.items():
             write_atomically(folder / name, content)
@@ -229,6 +234,17 @@ class Store:
         """
         content = content_in(self.folder(cell), ATTENTION)
         return None if content is None else decode_attention(content)
+
+    def has_weights(self, cell: Cell) -> bool:
+        """Returns whether the cell is done and has kept the weights of its model."""
+        record = self.get(cell)
+        return record is not None and WEIGHTS in record.files
+
+    def weights(self, cell: Cell) -> bytes | None:
+        """Returns the file of weights that a done cell has kept; None where it kept none. Raises BenchmarkError for another
+        file than the record's.
+        """
+        return content_in(self.folder(cell), WEIGHTS) if self.has_weights(cell) else None
 
     def records(self, *, hashed: bool = True) -> tuple[list[RunRecord], list[str]]:
         """Returns all records, in order of task and key, and one line for each that is damaged. `hashed`: the sha256 of the

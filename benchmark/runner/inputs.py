@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmark.cell import Cell, Weights
+from benchmark.cell import Cell, Shift, Weights
 from benchmark.data.assignment import Assignment, TrainingShare, assign_examples
 from benchmark.data.datasets import open_splits
 from benchmark.data.evaluation_images import EvaluationImages, open_evaluation_images
 from benchmark.data.feature_cache import cache_of
 from benchmark.data.index import Index
 from benchmark.data.registry import index_of, status_of
+from benchmark.data.target import TargetSplit, open_target
 from benchmark.errors import BenchmarkError
 from benchmark.events import EventKind, Watch
-from benchmark.experiment.overlap import overlap_notes
+from benchmark.experiment.overlap import NOTE, overlap_notes, trained_on_the_test
 from benchmark.runner.encoders import Encoders, describe_load
 from benchmark.runner.features import EncoderFeatures, feature_splits, needed_rows, read_features
 from benchmark.runner.records import RecordFacts, Unreadable
 from benchmark.runner.search import Training
 from benchmark.tasks.registry import find_task
 from benchmark.tasks.spec import TaskSpec
+from benchmark.text import first_few
 from benchmark.training.interface import TrainingInput
 from benchmark.workspace import Workspace
 from benchmark.zoo.matching import LoadReport
@@ -52,8 +54,10 @@ class InputBuilder:
     def _encoders(self) -> Encoders:
         return Encoders(workspace=self.workspace)
 
-    def task_of(self, cell: Cell) -> TaskSpec:
-        """Returns the task of a cell. Raises BenchmarkError where its fact sheet changed since the cell was planned."""
+    def task_of(self, cell: Cell | Shift) -> TaskSpec:
+        """Returns the task that a cell trains on, or the target of a shift. Raises BenchmarkError where its fact sheet changed
+        since the cell was planned.
+        """
         task = self._tasks.get(cell.task)
         if task is None or task.digest != cell.task_digest:
             task = self._tasks[cell.task] = find_task(cell.task, self.workspace)
@@ -63,7 +67,7 @@ class InputBuilder:
             )
         return task
 
-    def _index_of(self, task: TaskSpec, cell: Cell) -> Index:
+    def _index_of(self, task: TaskSpec, cell: Cell | Shift) -> Index:
         if task.name not in self.indexes:
             self.indexes[task.name] = index_of(task, self.workspace)
         index = self.indexes[task.name]
@@ -94,6 +98,42 @@ class InputBuilder:
         facts.num_examples = {name: len(getattr(splits, name)) for name in EVALUATED}
         opened = {name: getattr(splits, name) for name in (*EVALUATED, "unlabelled")}
         return self._input(training, facts, opened, splits.columns), facts
+
+    def of_target(self, cell: Cell, scratch: "Path") -> tuple[TargetSplit, RecordFacts]:
+        """Returns the test split of the task on which a cell of a shift judges its model, and the facts of the record."""
+        shift = cell.shift
+        if shift is None:
+            raise ValueError(f"{cell.title}: no shift")
+        task = self.task_of(shift)
+        index = self._index_of(task, shift)
+        split = open_target(
+            index=index,
+            task=task,
+            recipe=cell.recipe,
+            workspace=self.workspace,
+            device=self.device,
+            threads=self.threads,
+            progress=self._progress(EventKind.CACHE, Training(cell=cell, key=cell.key, settings={}, scratch=scratch)),
+            notify=self.notify(cell.key),
+        )
+        phantom_or_not = cell.model_copy(update={"data": shift.data})
+        notes = [*index.notes, *overlap_notes(phantom_or_not, task, self.workspace, index)]
+        source = self.task_of(cell.source)
+        indexes = {source.name: self._index_of(source, cell.source), task.name: index}
+        if names := trained_on_the_test(source, task, indexes):
+            notes.append(
+                f"{NOTE}{source.name}, which it was trained on, has images of this test split ({first_few(names)})"
+            )
+        facts = RecordFacts(
+            notes=notes,
+            num_examples={"test": len(split.images)},
+            data_status=status_of(index, task, self.workspace),
+            num_images=index.num_listed,
+            num_published=task.num_published,
+            damage=[split.notes],
+            unreadable=Unreadable(scratch / "unreadable.json", split.unreadable),
+        )
+        return split, facts
 
     def with_encoders(self, inputs: TrainingInput[Any], cell: Cell, facts: RecordFacts) -> TrainingInput[Any]:
         """Returns the input with newly loaded encoders: each attempt at a training begins with its own."""

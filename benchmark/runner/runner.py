@@ -19,16 +19,19 @@ from benchmark.runner.failures import temporary
 from benchmark.runner.inputs import InputBuilder
 from benchmark.runner.records import RecordFacts, failed_record, record_of
 from benchmark.runner.search import Training
+from benchmark.runner.shift import ShiftJudge, weights_file
 from benchmark.runner.trainer import Trained, Trainer
 from benchmark.training.interface import TrainingResult
 from benchmark.training.loop import Diverged
 from benchmark.workspace import Workspace
 
+_Due = tuple[Cell, Path, int]  # a cell, its scratch folder, the number of the attempt
+
 
 @dataclass(frozen=True, kw_only=True)
 class Runner:
     """Runs cells on one device. `threads` read images; `watch` is called with events (`benchmark.events`); `indexes` are
-    those of tasks that were read already.
+    those of tasks that were read already; `keep_weights`: the weights of trained models are stored beside their records.
     """
 
     workspace: Workspace
@@ -36,6 +39,11 @@ class Runner:
     threads: int = 1
     watch: Watch = lambda _: None
     indexes: dict[str, Index] = field(default_factory=dict)
+    keep_weights: bool = False
+
+    @cached_property
+    def _shifts(self) -> ShiftJudge:
+        return ShiftJudge(self._inputs, self._store)
 
     @cached_property
     def _store(self) -> Store:
@@ -70,7 +78,7 @@ class Runner:
         Where the first cell is taken, all are left to the other process, which has the same group: two halves would train
         for longer than one whole.
         """
-        due: list[tuple[Cell, Path, int]] = []
+        due: list[_Due] = []
         with ExitStack() as claims:
             for number, cell in enumerate(cells):
                 try:
@@ -86,13 +94,44 @@ class Runner:
                     yield cell, earlier
                 else:
                     due.append((cell, scratch, earlier.attempt + 1 if earlier else 1))
-            trained = self._train([(cell, scratch) for cell, scratch, _ in due])
-            for (cell, _, attempt), (result, facts) in zip(due, trained, strict=True):
+            to_train = [one for one in due if one[0].shift is None]
+            to_judge: dict[str, list[_Due]] = {}
+            for one in due:
+                if one[0].shift is not None:
+                    to_judge.setdefault(one[0].source.key, []).append(one)
+            trained = self._train([(cell, scratch) for cell, scratch, _ in to_train])
+            for (cell, _, attempt), (result, facts) in zip(to_train, trained, strict=True):
+                # the record of the source comes last: it removes the training's state, without which a kill between the
+                # two would leave nothing to judge
+                yield from self._judge_shifts(to_judge.pop(cell.key, []), (result, facts))
                 yield cell, self._store_record(cell, result, facts, attempt)
+            for shifts in to_judge.values():
+                yield from self._judge_shifts(shifts, self._restored(shifts[0]))
 
     def result(self, cell: Cell, scratch: Path) -> tuple[TrainingResult, RecordFacts]:
         """Trains a cell that has no search, continuing from `scratch`; returns the result and the facts of its record."""
         return Trainer(self._inputs).train(Training(cell=cell, key=cell.key, settings={}, scratch=scratch))
+
+    def _restored(self, due: _Due) -> Trained:
+        """Returns the model of a shift's source from the weights that it has kept; of a fault, the exception."""
+        cell, scratch, _ = due
+        try:
+            return self._shifts.restored(cell.source, scratch)
+        except Exception as error:  # of whatever kind
+            if (fault := temporary(error)) is not None:
+                raise fault from error
+            return error, RecordFacts()
+
+    def _judge_shifts(self, shifts: list[_Due], trained: Trained) -> Iterator[tuple[Cell, RunRecord]]:
+        """Judges a trained model on other tasks and stores the records; a fault of one is the record of its failure."""
+        for cell, scratch, attempt in shifts:
+            try:
+                record, output = self._shifts.judge(cell, trained, scratch, attempt, self.device)
+                yield cell, self._store.put(record, output.predictions)
+            except Exception as error:  # of whatever kind
+                if (fault := temporary(error)) is not None:
+                    raise fault from error
+                yield cell, self._store.put(failed_record(cell, error, attempt, self.device), None)
 
     def _train(self, cells: list[tuple[Cell, Path]]) -> list[Trained]:
         """Trains cells; of a fault of their own that ends all, each gets the exception as its result."""
@@ -116,7 +155,10 @@ class Runner:
             output = result.test()
             judging = self._inputs.task_of(cell).judging
             record = record_of(cell, result, output, facts, judging, attempt, self.device)
-            record = self._store.put(record, output.predictions, output.unlabelled, output.attention, output.embedding)
+            weights = weights_file(result) if self.keep_weights else None
+            record = self._store.put(
+                record, output.predictions, output.unlabelled, output.attention, output.embedding, weights
+            )
         except Exception as error:  # of whatever kind
             if (fault := temporary(error)) is not None:
                 raise fault from error

@@ -63,8 +63,12 @@ class Trainer:
         facts.timings["search"] = time.perf_counter() - started
         return result, facts
 
-    def train(self, training: Training) -> tuple[TrainingResult, RecordFacts]:
-        """Trains once. Where memory runs out, the same batch is taken in smaller pieces, from the last state on."""
+    def train(
+        self, training: Training, trained: dict[str, torch.Tensor] | None = None
+    ) -> tuple[TrainingResult, RecordFacts]:
+        """Trains once, or takes the weights of an earlier training (`trained`). Where memory runs out, the same batch is taken
+        in smaller pieces, from the last state on.
+        """
         cell, kind = training.cell, self.inputs.task_of(training.cell).kind
         protocol = PROTOCOLS[cell.protocol]
         uses_features = protocol.uses_features(kind)
@@ -77,7 +81,7 @@ class Trainer:
             inputs, facts = self.inputs.of_images(training)
         micro_batch, note = micro_batch_of(training.scratch, cell.recipe.batch_size)
         while True:
-            attempt = replace(inputs, micro_batch=micro_batch)
+            attempt = replace(inputs, micro_batch=micro_batch, trained=trained)
             try:
                 result = train(attempt if uses_features else self.inputs.with_encoders(attempt, cell, facts))
                 break

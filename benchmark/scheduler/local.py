@@ -55,7 +55,8 @@ class LocalScheduler:
     """Runs cells in worker processes.
 
     `workers`: their number, 0 for one per GPU (one on a CPU). `device`: auto, cpu, cuda, or cuda:N. `wait`: stay until the
-    cells of other processes are done, too. `tell` is called with each event (`benchmark.events`).
+    cells of other processes are done, too. `keep_weights`: store the weights of trained models. `tell` is called with each
+    event (`benchmark.events`).
     """
 
     workspace: Workspace
@@ -63,6 +64,7 @@ class LocalScheduler:
     device: str = "auto"
     retry_failed: bool = False
     wait: bool = True
+    keep_weights: bool = False
     tell: Watch = lambda _: None
     _pending: deque[list[Cell]] = field(default_factory=deque)
     _crew: list[_Worker] = field(default_factory=list)
@@ -106,8 +108,10 @@ class LocalScheduler:
         context = _context()
         for _ in range(count):
             ours, theirs = context.Pipe()
-            settings = (self.workspace, self.device, len(self._crew), max(1, self.workers), self.retry_failed)
-            process = context.Process(target=work, args=(theirs, *settings), daemon=True)
+            settings = (self.workspace, self.device, len(self._crew), max(1, self.workers))
+            process = context.Process(
+                target=work, args=(theirs, *settings, self.retry_failed, self.keep_weights), daemon=True
+            )
             process.start()
             theirs.close()
             self._crew.append(_Worker(process, ours))

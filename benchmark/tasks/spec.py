@@ -27,6 +27,7 @@ _FACTS_ONLY = {
     "groups",
     "subsets",
     "keep_pixels",
+    "shared_labels",
 }
 OTHER = "Other"  # the class that joins all conditions that are not among the `commonest`
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -83,7 +84,8 @@ class TaskSpec(StrictModel):
     `keep_pixels: false`: images are decoded anew each time, where a cache would be too large. `metric` is the primary
     score's name in `benchmark.scoring.evaluate`; `recipe` is what departs from Recipe's defaults; `groups` are the
     columns carried to the predictions for subgroup scores; `subsets` name sizes of the training split; `counts` are the
-    published ones.
+    published ones. `shared_labels` maps the name of a vocabulary to the labels that have a word in it, each with its word:
+    labels of two tasks with the same word mean the same (benchmark.tasks.shift).
     """
 
     name: Name
@@ -100,6 +102,7 @@ class TaskSpec(StrictModel):
     commonest: PositiveInt | None = None
     scored: tuple[str, ...] | None = None
     unscored: tuple[str, ...] | None = None
+    shared_labels: dict[str, dict[str, str]] = {}
     case: str | None = None
     exam: str | None = None
     windows: tuple[tuple[PositiveFloat, float], ...] | None = None
@@ -133,6 +136,11 @@ class TaskSpec(StrictModel):
             unknown = sorted({*(getattr(self, name) or ())} - {*self.labels})
             if unknown and (self.labels or name == "scored"):  # where the data name the classes, any may be left out
                 raise ValueError(f"{name} {unknown[0]!r} is not among the labels")
+        for vocabulary, words in self.shared_labels.items():
+            if len({*words.values()}) != len(words):
+                raise ValueError(f"shared_labels {vocabulary}: two labels have one word")
+            if self.labels and (unknown := sorted({*words} - {*self.labels})):
+                raise ValueError(f"shared_labels {vocabulary}: {unknown[0]!r} is not among the labels")
         if self.labels and not self.judging.scored_labels(self.labels):
             raise ValueError("unscored leaves no label to score")
         if self.kind_facts.one_label and len(self.labels) != 1:

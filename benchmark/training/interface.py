@@ -55,7 +55,8 @@ class TrainingInput(Generic[Split_co]):
     """`encoders`: with the (mean, std) that each is fed; none where the parts are Vectors.
     `unlabelled`: to be predicted beside the test. `columns`: labels, or names of masks. `seed`: the cell's, from which
     all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
-    `warn` is called with a line about a state that was damaged.
+    `warn` is called with a line about a state that was damaged. `trained`: the weights of an earlier training of the same
+    inputs, which are taken in place of a new one.
     """
 
     kind: KindName
@@ -73,6 +74,7 @@ class TrainingInput(Generic[Split_co]):
     micro_batch: int
     watch: Callable[[dict[str, float]], None]
     warn: Callable[[str], None] = lambda _: None
+    trained: dict[str, torch.Tensor] | None = None
 
     @property
     def kind_facts(self) -> TaskKind:
@@ -100,7 +102,9 @@ class TestOutput:
 class TrainingResult:
     """A trained model. `test()` predicts the test part: it is called for the model that is judged, never for another one
     of a search. `validation`: the scores on the validation part, by the metrics' names; `trained`: how many parameters
-    were; `encoder`: as it is then, where it was; `notes`: what a reader of the record must know.
+    were; `encoder`: as it is then, where it was; `notes`: what a reader of the record must know. Of protocols that train
+    on images, `model` is all that was trained, and `predict(split)` returns truth and score of any split of images that
+    have the size of the recipe, N x the split's labels and N x the model's `columns`.
     """
 
     fit: Fit
@@ -109,3 +113,6 @@ class TrainingResult:
     trained: int | None = None
     encoder: nn.Module | None = None
     notes: tuple[str, ...] = ()
+    model: nn.Module | None = None
+    columns: tuple[str, ...] = ()
+    predict: Callable[[Any], tuple[NDArray[Any], NDArray[Any]]] | None = None

@@ -26,7 +26,7 @@ from benchmark.training.state import StateFile
 
 def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingResult:
     """Train what trains of `model` on the training part, keep the epoch with the lowest validation loss, predict the
-    test part. The parts give images, or the features that `model` takes.
+    test part. The parts give images, or the features that `model` takes. Weights that are `trained` already are loaded.
     """
     recipe, device = inputs.recipe, inputs.device
     model = model.to(device).to(memory_format=torch.channels_last)
@@ -42,8 +42,11 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
     def judge() -> dict[str, float]:
         return _validate(inputs, _evaluator(inputs, model), loss_of)
 
-    with seeded(stream(inputs.seed, Purpose.DROPOUT), device):
-        run = fit(
+    def train() -> Fit:
+        if inputs.trained is not None:
+            model.load_state_dict(inputs.trained)
+            return Fit()
+        return fit(
             module=model,
             optimizer=optimizer,
             schedule=schedule_of(recipe),
@@ -55,6 +58,9 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
             state=StateFile(folder=inputs.scratch, warn=inputs.warn),
             watch=inputs.watch,
         )
+
+    with seeded(stream(inputs.seed, Purpose.DROPOUT), device):
+        run = train()
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
     def test() -> TestOutput:
@@ -68,7 +74,18 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
             unlabelled = _predict(inputs, inputs.unlabelled, _evaluator(inputs, model), recipe.test_crops)
         return TestOutput(predictions=predictions, unlabelled=unlabelled, seconds=seconds)
 
-    return TrainingResult(fit=run, validation=_validation_of(run), trained=trained, test=test)
+    def predict(split: SplitData) -> tuple[NDArray[Any], NDArray[Any]]:
+        return _concatenated(_scored(inputs, split, _evaluator(inputs, model), recipe.test_crops))
+
+    return TrainingResult(
+        fit=run,
+        validation=_validation_of(run),
+        trained=trained,
+        test=test,
+        model=model,
+        columns=inputs.columns,
+        predict=predict,
+    )
 
 
 def _validation_of(run: Fit) -> dict[str, float | None]:
@@ -131,18 +148,28 @@ def _validate(
 def _predict(
     inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
 ) -> Predictions:
-    """Predictions on a part: of ten crops (classification), the mean of their probabilities."""
+    return assembled(inputs, part, _scored(inputs, part, model, crops))
+
+
+def _scored(
+    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Returns truth and score of each batch: of ten crops (classification), the mean of their probabilities."""
     gathered = []
     if inputs.kind_facts.masks or crops == 1:
         for batch, logits in _evaluated(inputs, part, model):
             gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
-        return assembled(inputs, part, gathered)
+        return gathered
     size = inputs.recipe.image_size
     for batch in part.batches(max(1, inputs.micro_batch // 4)):
         tens = ten_crop(batch.images, size)
         probability = probability_of(inputs, model(tens.flatten(0, 1)))
         gathered.append(_judged(inputs, batch, probability.view(10, len(batch), -1).mean(0)))
-    return assembled(inputs, part, gathered)
+    return gathered
+
+
+def _concatenated(gathered: list[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.concatenate([truth for truth, _ in gathered]), np.concatenate([score for _, score in gathered])
 
 
 def _evaluated(
