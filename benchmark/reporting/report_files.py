@@ -14,7 +14,7 @@ import pandas as pd
 from benchmark.errors import BenchmarkError, did_you_mean
 from benchmark.experiment.suite import Suite
 from benchmark.reporting.answers import block_answers, matrix_csv, results_table
-from benchmark.reporting.commands import commands_of
+from benchmark.reporting.commands import all_commands
 from benchmark.reporting.data import ReportData
 from benchmark.reporting.groups import groups_of
 from benchmark.reporting.paper_cells import table_numbers
@@ -99,7 +99,7 @@ def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bib
         recipes=shown.recipes,
         sweeps=shown.sweeps,
         matrix_table=matrix,
-        commands=commands_of(data.frame, data.records, data.tasks),
+        commands=all_commands(data, rows),
     )
     files = {
         "report.html": html,
