@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import hypothesis
 import pytest
-from heads import held  # noqa: F401 - a fixture for all
+from heads import features  # noqa: F401 - a fixture for all
 from shelf import serving
 
 from benchmark.cli.main import main

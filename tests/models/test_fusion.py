@@ -106,13 +106,13 @@ def test_class_tokens_are_the_last_blocks_normalised_and_joined():
 
 
 @pytest.mark.parametrize("protocol", [dvme, dvme_no_attention])
-def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(held, tmp_path, protocol):
+def test_a_fusion_of_any_widths_learns_what_its_embeddings_tell(features, tmp_path, protocol):
     """Two encoders, one of 24 features and one of 10; the labels stand in the first."""
     rng = np.random.default_rng(1)
     second = rng.normal(size=(NUM, 10)).astype(np.float16)
-    inputs = training_input(held, tmp_path, "multiclass", max_epochs=6, learning_rate=3e-3, batch_size=16)
+    inputs = training_input(features, tmp_path, "multiclass", max_epochs=6, learning_rate=3e-3, batch_size=16)
     for part in (inputs.train, inputs.validation, inputs.test):
-        object.__setattr__(part, "features", (held, second))
+        object.__setattr__(part, "features", (features, second))
 
     result = protocol(inputs)
 

@@ -1,4 +1,4 @@
-"""The judge: scores by plain names, what cannot be scored is None and named."""
+"""Scores by plain names; a label that cannot be scored is None and named."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_segmentation_scores_each_reference_where_it_is_given():
     """Two images; the second has no second observer."""
     truth = np.array([[4, 2], [0, np.nan]])
     score = np.array([[[4, 3], [4, 1]], [[0, 0], [0, 0]]])  # predicted, overlap
-    held = Predictions(
+    predictions = Predictions(
         kind="segmentation",
         ids=np.array(["a", "b"]),
         groups={},
@@ -60,7 +60,7 @@ def test_segmentation_scores_each_reference_where_it_is_given():
         score=score,
     )
 
-    scores, _ = scores_of(held)
+    scores, _ = scores_of(predictions)
 
     assert scores["dice_pooled"] == pytest.approx(6 / 8)
     assert scores["dice_per_image"] == pytest.approx((6 / 8 + 1) / 2)

@@ -1,4 +1,4 @@
-"""The input of a training of heads over frozen features, small and made up."""
+"""Small made-up inputs for training heads over frozen features."""
 
 import numpy as np
 import pytest
@@ -15,28 +15,28 @@ LABELS = {"multilabel": 3, "multiclass": 4, "binary": 1}
 
 
 @pytest.fixture(scope="module")
-def held():
+def features():
     rng = np.random.default_rng(0)
     return rng.normal(size=(NUM, WIDTH)).astype(np.float16)
 
 
-def labels_of(kind, held):
-    signal = held[:, : LABELS[kind]].astype(np.float32)
+def labels_of(kind, features):
+    signal = features[:, : LABELS[kind]].astype(np.float32)
     if kind == "multiclass":
         return np.eye(4, dtype=np.float32)[signal.argmax(1)]
     labels = (signal + 0.3 > 0).astype(np.float32)
-    labels[::17] = np.nan  # not labelled
+    labels[::17] = np.nan  # unknown
     return labels
 
 
-def training_input(held, folder, kind="multilabel", seed=0, train=range(170), watch=lambda _: None, **recipe):
-    labels = labels_of(kind, held)
+def training_input(features, folder, kind="multilabel", seed=0, train=range(170), watch=lambda _: None, **recipe):
+    labels = labels_of(kind, features)
 
     def part(rows, classes=None):
         rows = np.array(rows)
         ids = np.array([f"i{row}" for row in rows])
         facts = {"groups": {}, "seed": seed, "device": torch.device("cpu"), "classes": classes}
-        return FeatureSplit(ids=ids, features=(held,), rows=rows, targets=labels[rows], **facts)
+        return FeatureSplit(ids=ids, features=(features,), rows=rows, targets=labels[rows], **facts)
 
     loss = {"loss": "bce" if kind == "multilabel" else "ce"}
     folder.mkdir(exist_ok=True, parents=True)

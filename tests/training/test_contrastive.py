@@ -164,8 +164,8 @@ def test_the_training_is_that_of_an_independent_loop(tmp_path):
 @pytest.mark.parametrize("stops", [(2,), (1, 4, 1)])
 def test_an_interrupted_training_ends_bit_equal_in_the_middle_of_a_pass_too(tmp_path, monkeypatch, stops):
     monkeypatch.setattr(loop, "LONGEST_SECONDS", 0.0)
-    whole = training(tmp_path / "whole")
-    run = train_contrastive(whole)
+    uninterrupted = training(tmp_path / "uninterrupted")
+    run = train_contrastive(uninterrupted)
 
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
@@ -175,7 +175,7 @@ def test_an_interrupted_training_ends_bit_equal_in_the_middle_of_a_pass_too(tmp_
 
     assert resumed.pairs.num_steps == 8 - sum(stops), "what was trained is not trained again"
     assert again.history == run.history
-    assert_same(whole.encoder, resumed.encoder)
+    assert_same(uninterrupted.encoder, resumed.encoder)
 
 
 def test_gradient_checkpointing_gives_the_same_weights(tmp_path):
@@ -246,9 +246,9 @@ def test_what_a_forward_pass_keeps_is_counted_for_each_image():
     encoder = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
 
-    kept = saved_bytes(encoder, STATISTICS, torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
+    num_bytes = saved_bytes(encoder, STATISTICS, torch.zeros(4, 3, 32, 32, dtype=torch.uint8))
 
-    assert 32 * 32 * (3 + 4) * 4 <= kept <= 32 * 32 * (3 + 4 + 4) * 4
+    assert 32 * 32 * (3 + 4) * 4 <= num_bytes <= 32 * 32 * (3 + 4 + 4) * 4
     assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
 
 

@@ -1,4 +1,4 @@
-"""Heads over frozen features: each is what torch's own layer, optimiser and schedule give, whoever trains beside it."""
+"""Heads over frozen features: each is what torch's own layer, optimizer and schedule give, whichever heads train with it."""
 
 import sys
 
@@ -39,15 +39,15 @@ class Layer(nn.Linear):
         ("multiclass", {"initialization": "timm"}),
     ],
 )
-def test_a_head_is_what_torchs_layer_optimiser_and_schedule_give(held, tmp_path, kind, recipe):
+def test_a_head_is_what_torchs_layer_optimizer_and_schedule_give(features, tmp_path, kind, recipe):
     """The one training loop, on the same batches, is the reference."""
-    asked = [training_input(held, tmp_path / str(n), kind, seed=n, **recipe) for n in range(2)]
+    inputs_of_heads = [training_input(features, tmp_path / str(n), kind, seed=n, **recipe) for n in range(2)]
 
-    results = linear(asked)
+    results = linear(inputs_of_heads)
 
-    for number, (inputs, result) in enumerate(zip(asked, results, strict=True)):
+    for number, (inputs, result) in enumerate(zip(inputs_of_heads, results, strict=True)):
         outputs = 2 if kind == "binary" else LABELS[kind]
-        alone = training_input(held, tmp_path / f"alone{number}", kind, seed=number, **recipe)
+        alone = training_input(features, tmp_path / f"alone{number}", kind, seed=number, **recipe)
         wanted = supervised(alone, Layer(WIDTH, outputs, inputs.seed, inputs.recipe.initialization))
         np.testing.assert_allclose(
             result.test().predictions.score, wanted.test().predictions.score, rtol=2e-4, atol=2e-5
@@ -61,17 +61,17 @@ def test_a_head_is_what_torchs_layer_optimiser_and_schedule_give(held, tmp_path,
         assert result.trained == wanted.trained == (WIDTH + 1) * outputs
 
 
-def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
-    """Whoever stands beside it: other seeds, sizes, folds, rates. A grid may be run in pieces."""
+def test_a_head_is_the_same_to_the_bit_alone_and_among_others(features, tmp_path):
+    """The other heads may have other seeds, sizes and rates: a grid may be run in pieces."""
     rates, seeds, sizes = (0.001, 0.03, 0.1), (0, 1), (170, 60)
     grid = [(rate, seed, size) for rate in rates for seed in seeds for size in sizes]
 
     def ask(which, folder):
-        asked = [
-            training_input(held, tmp_path / folder / str(n), seed=seed, train=range(size), learning_rate=rate)
+        inputs_of_heads = [
+            training_input(features, tmp_path / folder / str(n), seed=seed, train=range(size), learning_rate=rate)
             for n, (rate, seed, size) in enumerate(which)
         ]
-        return dict(zip(which, linear(asked), strict=True))
+        return dict(zip(which, linear(inputs_of_heads), strict=True))
 
     together = ask(grid, "all")
     for pieces in ([grid[:1]], [grid[5:6]], [grid[:5], grid[5:]], [grid[::2], grid[1::2]]):
@@ -81,13 +81,13 @@ def test_a_head_is_the_same_to_the_bit_alone_and_among_others(held, tmp_path):
                 assert result.fit.history == together[one].fit.history
 
 
-def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
+def test_interrupted_heads_end_bit_equal(features, tmp_path, monkeypatch):
     module = sys.modules["benchmark.training.linear_heads"]  # the package has a function of that name
     monkeypatch.setattr(module, "SAVE_SECONDS", 0.0)
 
     def ask(folder, watch=lambda _: None):
         rates = (0.01, 0.3)
-        return linear([training_input(held, tmp_path / folder, learning_rate=rate, watch=watch) for rate in rates])
+        return linear([training_input(features, tmp_path / folder, learning_rate=rate, watch=watch) for rate in rates])
 
     def end(line):
         if line["epoch"] >= 4:
@@ -98,31 +98,31 @@ def test_interrupted_heads_end_bit_equal(held, tmp_path, monkeypatch):
         ask("cut", end)
     epochs = []
 
-    resumed, whole = ask("cut", lambda line: epochs.append(line["epoch"])), ask("whole")
+    resumed, uninterrupted = ask("cut", lambda line: epochs.append(line["epoch"])), ask("whole")
 
-    assert min(epochs) >= 4, "it went on from where it was"
-    for one, other in zip(resumed, whole, strict=True):
+    assert min(epochs) >= 4, "it continued from the saved epoch"
+    for one, other in zip(resumed, uninterrupted, strict=True):
         assert np.array_equal(one.test().predictions.score, other.test().predictions.score)
         assert [line["validation_loss"] for line in one.fit.history] == [
             line["validation_loss"] for line in other.fit.history
         ]
 
 
-def test_a_head_that_diverges_takes_no_other_with_it(held, tmp_path):
-    usual = training_input(held, tmp_path / "a", optimizer="sgd", learning_rate=0.1)
-    wild = training_input(held, tmp_path / "b", optimizer="sgd", learning_rate=1e38)
+def test_a_head_that_diverges_takes_no_other_with_it(features, tmp_path):
+    usual = training_input(features, tmp_path / "a", optimizer="sgd", learning_rate=0.1)
+    wild = training_input(features, tmp_path / "b", optimizer="sgd", learning_rate=1e38)
 
     good, bad = linear([usual, wild])
 
     assert isinstance(bad, Diverged)
     assert "became" in str(bad)
-    (alone,) = linear([training_input(held, tmp_path / "c", optimizer="sgd", learning_rate=0.1)])
+    (alone,) = linear([training_input(features, tmp_path / "c", optimizer="sgd", learning_rate=0.1)])
     assert np.array_equal(good.test().predictions.score, alone.test().predictions.score)
 
 
-def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
-    """Its features are NaN in the cache; its labels are not known."""
-    dark = held.copy()
+def test_images_that_could_not_be_decoded_are_neither_trained_on_nor_validated_on(features, tmp_path):
+    """Their features are NaN in the cache, and their labels are unknown."""
+    dark = features.copy()
     dark[[3, 180, 240]] = np.nan
     inputs = training_input(dark, tmp_path)
     for part in (inputs.train, inputs.validation, inputs.test):
@@ -134,9 +134,15 @@ def test_what_was_not_decoded_neither_teaches_nor_judges(held, tmp_path):
     assert np.isnan(result.test().predictions.truth[10]).all()
 
 
-def test_a_heads_rate_falls_as_torchs_plateau_schedule_lets_it(held, tmp_path):
-    asked = {"learning_rate": 1.0, "plateau_patience": 1, "plateau_factor": 0.5, "max_epochs": 40, "early_stop": None}
-    (result,) = linear([training_input(held, tmp_path, **asked)])
+def test_a_heads_rate_falls_as_torchs_plateau_schedule_lets_it(features, tmp_path):
+    inputs_of_heads = {
+        "learning_rate": 1.0,
+        "plateau_patience": 1,
+        "plateau_factor": 0.5,
+        "max_epochs": 40,
+        "early_stop": None,
+    }
+    (result,) = linear([training_input(features, tmp_path, **inputs_of_heads)])
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)

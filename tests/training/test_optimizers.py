@@ -72,22 +72,22 @@ def test_lars_follows_the_published_rule_and_spares_biases_and_norms():
 
 def rates(recipe, validation_losses, steps_of_epoch=1):
     """The rate of the first step of each epoch."""
-    schedule, found = optim.schedule_of(recipe), []
+    schedule, of_epochs = optim.schedule_of(recipe), []
     for value in validation_losses:
-        found.append(schedule.rate)
+        of_epochs.append(schedule.rate)
         for _ in range(steps_of_epoch):
             schedule.after_step()
         schedule.after_epoch(value)
-    return found
+    return of_epochs
 
 
 def torchs_rates(scheduler, validation_losses=None):
-    found = []
+    of_epochs = []
     for value in validation_losses or [None] * 10:
-        found.append(scheduler.optimizer.param_groups[0]["lr"])
+        of_epochs.append(scheduler.optimizer.param_groups[0]["lr"])
         scheduler.optimizer.step()
         scheduler.step(*([] if value is None else [value]))
-    return found
+    return of_epochs
 
 
 def test_cosine_and_plateau_are_torchs_to_the_last_digit():
@@ -96,11 +96,11 @@ def test_cosine_and_plateau_are_torchs_to_the_last_digit():
 
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer(), T_max=10)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer(), factor=0.3, patience=1)
-    found = [3, 2, 2, 1.99999, 1, 1, 1, 5, 5, 5, 5, 5, 5, 5]
+    validation_losses = [3, 2, 2, 1.99999, 1, 1, 1, 5, 5, 5, 5, 5, 5, 5]
 
     assert rates(Recipe(schedule="cosine", learning_rate=1e-3, max_epochs=10), range(10)) == torchs_rates(cosine)
     falling = Recipe(schedule="plateau", learning_rate=1e-3, plateau_factor=0.3, plateau_patience=1)
-    assert rates(falling, found) == torchs_rates(plateau, found)
+    assert rates(falling, validation_losses) == torchs_rates(plateau, validation_losses)
 
 
 def test_cosine_falls_as_the_first_papers_code_computes_it():

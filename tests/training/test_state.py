@@ -1,4 +1,4 @@
-"""A training's state on disk: whatever is damaged in it, no other numbers are continued from, and it is told."""
+"""A training's state on disk: a damaged one is never continued from with other numbers, and a warning names it."""
 
 import random
 
@@ -14,12 +14,12 @@ WEIGHTS = {
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """A state and its best weights, of some 17 kB each; and what was told since."""
-    told = []
-    state = StateFile(folder=tmp_path, warn=told.append)
+def saved(tmp_path):
+    """A state and its best weights, of some 17 kB each, and the list of warnings."""
+    warnings = []
+    state = StateFile(folder=tmp_path, warn=warnings.append)
     state.save({"module": WEIGHTS, "best_epoch": 3, "run": {"history": [{"epoch": 3, "loss": 0.5}]}}, WEIGHTS)
-    return state, told
+    return state, warnings
 
 
 def same(state) -> bool:
@@ -30,8 +30,8 @@ def same(state) -> bool:
 
 
 def flipped(content: bytes, chance: random.Random) -> bytes:
-    place = chance.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :]
+    position = chance.randrange(len(content))
+    return content[:position] + bytes([content[position] ^ 1 << chance.randrange(8)]) + content[position + 1 :]
 
 
 def zeroed(content: bytes, chance: random.Random) -> bytes:
@@ -45,35 +45,36 @@ def truncated(content: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("damage", [flipped, zeroed, truncated])
 @pytest.mark.parametrize("name", ["state.pt", "best-00003.pt"])
-def test_no_damaged_state_is_continued_from_as_other_numbers(kept, name, damage):
+def test_no_damaged_state_is_continued_from_as_other_numbers(saved, name, damage):
     """A bit that no number depends on (the padding between members of the archive) may be another one."""
-    state, told = kept
+    state, warnings = saved
     path = state.folder / name
     written, chance = path.read_bytes(), random.Random(name)
     refused = 0
 
     for _ in range(60):
         path.write_bytes(damage(written, chance))
-        found = state.load()
-        refused += found is None
-        assert found is None or same(found)
+        loaded = state.load()
+        refused += loaded is None
+        assert loaded is None or same(loaded)
 
     assert refused > 40
-    assert len(told) == refused
-    assert set(told) == {f"{path} was damaged: the training was started anew"}
+    assert len(warnings) == refused
+    assert set(warnings) == {f"{path} was damaged: the training was started anew"}
 
 
-def test_a_whole_state_is_continued_from_and_nothing_is_told(kept):
-    state, told = kept
+def test_an_intact_state_is_continued_from_without_a_warning(saved):
+    state, warnings = saved
 
     assert same(state.load())
-    assert told == []
+    assert warnings == []
 
 
 @pytest.mark.parametrize("name", ["state.pt", "best-00003.pt"])
-def test_a_state_that_is_not_there_starts_a_training_and_lost_best_weights_are_told(kept, name):
-    state, told = kept
+def test_a_state_that_is_not_there_starts_a_training_and_lost_best_weights_are_warned_of(saved, name):
+    state, warnings = saved
     (state.folder / name).unlink()
 
     assert state.load() is None
-    assert told == [f"{state.folder / name} was damaged: the training was started anew"] * (name != "state.pt")
+    damaged = f"{state.folder / name} was damaged: the training was started anew"
+    assert warnings == ([] if name == "state.pt" else [damaged])
