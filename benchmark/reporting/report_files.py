@@ -37,6 +37,7 @@ USUAL_FIGURES: dict[str, dict[str, object]] = {
     "curves": {"kind": "convergence", "of": "loss"},
     "epochs": {"kind": "time-to-quality"},
     "groups": {"kind": "subgroups"},
+    "shift": {"kind": "shift"},
     "sweep": {"kind": "sweep"},
     "pretraining": {"kind": "pretraining"},
 }

@@ -3,19 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from made_up import made_up_cell, made_up_record
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 import benchmark as bm
+from benchmark.cell import Shift
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.preparation import prepare_grid
 from benchmark.experiment.request import RunRequest
 from benchmark.experiment.shift import read_shifts, shifts_to_run
+from benchmark.reporting.data import ReportData
+from benchmark.reporting.figures.registry import figure_specs, plot
+from benchmark.reporting.frame import frame_of
 from benchmark.results.store import Store
 from benchmark.runner.runner import Runner
 from benchmark.runner.shift import ShiftJudge
 from benchmark.scoring.evaluate import scores_of
 from benchmark.scoring.shared_labels import Outputs, judged_across
-from benchmark.tasks.shift import shared_labels
+from benchmark.tasks.shift import shared_labels, with_shifts
 
 NET = "scratch:test_resnet"
 TINY = ["image_size=32", "train_resolution=64", "max_epochs=1", "batch_size=16"]
@@ -189,6 +194,32 @@ def test_a_kill_between_training_and_judging_is_continued_without_training(works
     assert np.array_equal(one, other)
 
 
+def test_the_bars_show_a_model_on_the_shared_labels_of_both_tasks(tasks):
+    shift = Shift(
+        source="CheXpert5",
+        task="DXC14",
+        task_digest="2" * 16,
+        data="phantom",
+        data_digest="3" * 16,
+        labels=(("Edema", "Edema"), ("Pleural Effusion", "Effusion")),
+    )
+    records = []
+    for seed, (first, second) in enumerate([(0.8, 0.6), (0.9, 0.8)]):
+        cell = made_up_cell(seed=seed, task="CheXpert5")
+        of_labels = {"Edema": {"auc": first}, "Pleural Effusion": {"auc": first - 0.2}, "Atelectasis": {"auc": 0.1}}
+        records.append(made_up_record(cell, scores={"mean_auc": 0.5}, per_label=of_labels))
+        records.append(made_up_record(cell.shifted(shift), scores={"mean_auc": second}))
+    known = with_shifts(tasks, [record.cell for record in records])
+    data = ReportData(frame=frame_of(records, known), records={record.key: record for record in records}, tasks=known)
+
+    table = plot(data, figure_specs({"shift": {"kind": "shift"}})["shift"]).table
+
+    assert table["task"].unique().tolist() == ["CheXpert5-to-DXC14"]
+    assert table["mean"].tolist() == pytest.approx([0.75, 0.7])
+    assert table["sd"].tolist() == pytest.approx([np.std([0.7, 0.8], ddof=1), np.std([0.6, 0.8], ddof=1)])
+    assert table["n"].tolist() == [2, 2]
+
+
 @pytest.mark.slow
 def test_the_command_line_judges_plans_and_reports_shifts(workspace, cli):
     grid = ["--models", NET, "--tasks", "CheXpert5", "--seeds", "2"]
@@ -218,5 +249,6 @@ def test_the_command_line_judges_plans_and_reports_shifts(workspace, cli):
     assert cli("report", "--tasks", "CheXpert5*").code == 0
     table = (workspace.results / "reports" / "CheXpert5+CheXpert5-to-DXC14" / "table.md").read_text()
     assert "trained on CheXpert5, tested on DXC14" in table
+    assert (workspace.results / "reports" / "CheXpert5+CheXpert5-to-DXC14" / "shift.png").is_file()
     assert cli("judge", "--all").code == 0
     assert "ChestX-ray8" in cli("zoo", "cite", "--run").out
