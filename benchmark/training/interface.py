@@ -20,7 +20,7 @@ Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 class SplitData(Protocol):
-    """One part of a task: batches of uint8 images and targets (`data.parts.Part`)."""
+    """One split of a task: batches of uint8 images and targets (`data.datasets.ImageSplit`)."""
 
     ids: NDArray[np.str_]
     groups: dict[str, NDArray[np.str_]]
@@ -32,9 +32,10 @@ class SplitData(Protocol):
 
 
 class FeatureData(SplitData, Protocol):
-    """A part as frozen encoders see it: their features side by side in place of images (`data.vectors.VectorPart`).
+    """A split whose batches hold joined features of frozen encoders, not images (`data.feature_dataset.FeatureSplit`).
 
-    `widths`: of each encoder's; `rows`: the examples' places among all of the task's; `targets`: examples x labels.
+    `widths` has one number of features for each encoder; `rows` are the row numbers of the examples among all of the task;
+    `targets` is examples x labels. `matrix` and `order` count positions within the split.
     """
 
     rows: NDArray[np.int64]
@@ -46,17 +47,19 @@ class FeatureData(SplitData, Protocol):
     def order(self, number: int, size: int) -> list[NDArray[np.int64]]: ...
 
 
-# of images, or of the features that a frozen encoder has of them
+# of images, or of their features by frozen encoders
 Split_co = TypeVar("Split_co", bound=SplitData, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInput(Generic[Split_co]):
-    """`encoders`: with the (mean, std) that each is fed; none where the parts are Vectors.
-    `unlabelled`: to be predicted beside the test. `columns`: labels, or names of masks. `seed`: the cell's, from which
-    all streams come. `scratch`: a folder for the training's state. `micro_batch`: images at a time on the device.
-    `warn` is called with a line about a state that was damaged. `trained`: the weights of an earlier training of the same
-    inputs, which are taken in place of a new one.
+    """Everything that one training needs.
+
+    `encoders` are modules, each with the (mean, std) by which its images are normalized; there are none where the splits
+    hold features. `unlabelled` images are predicted too, without scores. `columns` are labels, or names of masks. All random
+    streams derive from `seed`, the cell's. `scratch` is a folder for the state of the training, `micro_batch` the number of
+    images that are on the device at a time. `watch` is called with the history's line of each epoch, `warn` with a line
+    about a damaged state. `trained` are weights of an earlier training of the same inputs, which replace a new training.
     """
 
     kind: KindName
@@ -78,15 +81,16 @@ class TrainingInput(Generic[Split_co]):
 
     @property
     def kind_facts(self) -> TaskKind:
-        """Returns what the kind of the task says of targets, losses and metrics."""
+        """Returns the facts about targets, losses and metrics that follow from the kind of the task."""
         return KINDS[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestOutput:
-    """What a trained model says of the test part, and of images without labels; `seconds`: how long the test took.
-    `attention`: between encoders, averaged over the test part (rows attend to columns); `embedding`: of the test part,
-    examples x width, where a fusion made one.
+    """The predictions of a trained model on the test split and on images without labels.
+
+    `seconds` is how long the test split took. A fusion also returns `attention` between encoders, averaged over the test
+    split (rows attend to columns), and the `embedding` of the test split, examples x width.
     """
 
     __test__ = False  # pytest: this is no test class
@@ -100,11 +104,13 @@ class TestOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """A trained model. `test()` predicts the test part: it is called for the model that is judged, never for another one
-    of a search. `validation`: the scores on the validation part, by the metrics' names; `trained`: how many parameters
-    were; `encoder`: as it is then, where it was; `notes`: what a reader of the record must know. Of protocols that train
-    on images, `model` is all that was trained, and `predict(split)` returns truth and score of any split of images that
-    have the size of the recipe, N x the split's labels and N x the model's `columns`.
+    """A trained model.
+
+    `test()` predicts the test split; of a search, only the chosen model's is called. `validation` holds the scores on the
+    validation split by the names of the metrics, `trained` is the number of trained parameters, `encoder` the encoder
+    after fine-tuning (None for other protocols), `notes` are sentences for the reader of the record. Protocols that train
+    on images also return the whole `model`, and `predict(split)`, which returns truth, N x the split's labels, and score,
+    N x the model's `columns`, of any split of images that have the size of the recipe.
     """
 
     fit: Fit

@@ -1,4 +1,4 @@
-"""A model trained on a task: what fine-tuning, a decoder over a frozen encoder and the fusions of encoders share."""
+"""Trains and tests a model: the part that fine-tuning, decoders over frozen encoders and fusions of encoders share."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +25,11 @@ from benchmark.training.state import StateFile
 
 
 def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingResult:
-    """Train what trains of `model` on the training part, keep the epoch with the lowest validation loss, predict the
-    test part. The parts give images, or the features that `model` takes. Weights that are `trained` already are loaded.
+    """Trains the parameters of `model` that are not frozen, and restores the epoch with the lowest validation loss.
+
+    The splits yield images, or the features that `model` takes. Where the inputs have `trained` weights, these are loaded
+    and nothing is trained. The result's `test()` predicts the test split with the recipe's test crops, and for
+    classification also the validation split, of which the center crop is enough: only thresholds are chosen there.
     """
     recipe, device = inputs.recipe, inputs.device
     model = model.to(device).to(memory_format=torch.channels_last)
@@ -68,7 +71,7 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
         predictions = _predict(inputs, inputs.test, _evaluator(inputs, model), recipe.test_crops)
         seconds = time.perf_counter() - started
         if not inputs.kind_facts.masks:
-            predictions.validation = _predict(inputs, inputs.validation, _evaluator(inputs, model), recipe.test_crops)
+            predictions.validation = _predict(inputs, inputs.validation, _evaluator(inputs, model), crops=1)
         unlabelled = None
         if inputs.unlabelled is not None:
             unlabelled = _predict(inputs, inputs.unlabelled, _evaluator(inputs, model), recipe.test_crops)
@@ -89,7 +92,7 @@ def supervised(inputs: TrainingInput[SplitData], model: nn.Module) -> TrainingRe
 
 
 def _validation_of(run: Fit) -> dict[str, float | None]:
-    """The validation scores of the epoch whose weights are kept."""
+    """Returns the validation scores of the best epoch."""
     line = run.history[run.best_epoch - 1] if run.best_epoch else {}
     scores = {name.removeprefix("validation_"): value for name, value in line.items() if name.startswith("validation_")}
     return {name: value for name, value in scores.items() if name != "loss"}
@@ -102,23 +105,23 @@ def _arithmetic(inputs: TrainingInput[SplitData]) -> Callable[[], Any]:
 
 
 def _targets(inputs: TrainingInput[SplitData], batch: Any) -> torch.Tensor:
-    """What the loss sees: labels, or the first observer's mask."""
+    """Returns the targets of the loss: labels, or the mask of the first observer."""
     targets: torch.Tensor = batch.targets
     return targets[:, :1] if inputs.kind_facts.masks else targets
 
 
 def _evaluator(inputs: TrainingInput[SplitData], model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The model for evaluation: batch norms folded once for the pass, the recipe's arithmetic, no gradients."""
+    """Returns a function from images to logits, without gradients; batch norms are folded at the first call."""
     arithmetic = _arithmetic(inputs)
-    light: nn.Module | None = None
+    folded: nn.Module | None = None
 
     def evaluate(images: torch.Tensor) -> torch.Tensor:
-        nonlocal light
+        nonlocal folded
         with torch.inference_mode():
-            if light is None:
-                light = fold_batch_norms(model, images[:2]).eval()
+            if folded is None:
+                folded = fold_batch_norms(model, images[:2]).eval()
             with arithmetic():
-                logits: torch.Tensor = light(images)
+                logits: torch.Tensor = folded(images)
             return logits
 
     return evaluate
@@ -127,44 +130,44 @@ def _evaluator(inputs: TrainingInput[SplitData], model: nn.Module) -> Callable[[
 def _validate(
     inputs: TrainingInput[SplitData], model: Callable[[torch.Tensor], torch.Tensor], loss_of: LossFunction
 ) -> dict[str, float]:
-    """The mean loss over the validation images (segmentation: over its batches, weighted by images, as Dice is a loss
-    of a batch), and the task's scores.
+    """Returns the scores of the validation split, and `loss`, the mean over its images (in segmentation the mean over its
+    batches, weighted by their images, since Dice is a loss of a batch).
 
     Departs: the validation loss weighs images alike; the first paper's code weighs batches alike, the last one too.
     """
-    total, seen = 0.0, 0
+    total, num_images = 0.0, 0
     gathered = []
     for batch, logits in _evaluated(inputs, inputs.validation, model):
         total += float(loss_of(logits, _targets(inputs, batch))) * len(batch)
-        seen += len(batch)
-        gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
+        num_images += len(batch)
+        gathered.append(_truth_and_score(inputs, batch, probability_of(inputs, logits)))
     predictions = assembled(inputs, inputs.validation, gathered)
     scores, _ = scores_of(predictions, inputs.judging, names=inputs.kind_facts.metrics)
-    return {"loss": total / seen} | {
+    return {"loss": total / num_images} | {
         name: value for name, value in scores.items() if value is not None and ":" not in name
     }
 
 
 def _predict(
-    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+    inputs: TrainingInput[SplitData], split: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
 ) -> Predictions:
-    return assembled(inputs, part, _scored(inputs, part, model, crops))
+    return assembled(inputs, split, _scored(inputs, split, model, crops))
 
 
 def _scored(
-    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
+    inputs: TrainingInput[SplitData], split: SplitData, model: Callable[[torch.Tensor], torch.Tensor], crops: int
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Returns truth and score of each batch: of ten crops (classification), the mean of their probabilities."""
+    """Returns truth and score of each batch; with ten crops (classification) the score is the mean of their probabilities."""
     gathered = []
     if inputs.kind_facts.masks or crops == 1:
-        for batch, logits in _evaluated(inputs, part, model):
-            gathered.append(_judged(inputs, batch, probability_of(inputs, logits)))
+        for batch, logits in _evaluated(inputs, split, model):
+            gathered.append(_truth_and_score(inputs, batch, probability_of(inputs, logits)))
         return gathered
     size = inputs.recipe.image_size
-    for batch in part.batches(max(1, inputs.micro_batch // 4)):
-        tens = ten_crop(batch.images, size)
-        probability = probability_of(inputs, model(tens.flatten(0, 1)))
-        gathered.append(_judged(inputs, batch, probability.view(10, len(batch), -1).mean(0)))
+    for batch in split.batches(max(1, inputs.micro_batch // 4)):
+        crops_of_batch = ten_crop(batch.images, size)
+        probability = probability_of(inputs, model(crops_of_batch.flatten(0, 1)))
+        gathered.append(_truth_and_score(inputs, batch, probability.view(10, len(batch), -1).mean(0)))
     return gathered
 
 
@@ -173,19 +176,20 @@ def _concatenated(gathered: list[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[ND
 
 
 def _evaluated(
-    inputs: TrainingInput[SplitData], part: SplitData, model: Callable[[torch.Tensor], torch.Tensor]
+    inputs: TrainingInput[SplitData], split: SplitData, model: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[tuple[Any, torch.Tensor]]:
-    for batch in part.batches(inputs.micro_batch):
+    """Yields each batch and the logits of its center crops (in segmentation, of its images)."""
+    for batch in split.batches(inputs.micro_batch):
         images = batch.images
-        if not inputs.kind_facts.masks and images.ndim == 4:  # vectors have no center
+        if not inputs.kind_facts.masks and images.ndim == 4:  # features have no center
             images = center_crop(images, inputs.recipe.image_size)
         yield batch, model(images)
 
 
-def _judged(
+def _truth_and_score(
     inputs: TrainingInput[SplitData], batch: Any, probability: torch.Tensor
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A batch's truth and score, in the shapes of Predictions."""
+    """Returns truth and score of a batch, in the shapes of Predictions."""
     if not inputs.kind_facts.masks:
         return batch.targets.cpu().numpy(), probability.float().cpu().numpy()
     marked = probability > 0.5
