@@ -53,8 +53,8 @@ def made_up_run(model: str, task: str, seed: int, *, mean=0.9, epochs=12, data="
         "finished": "2026-01-01T00:00:00+00:00",
         "scores": {sheet.metric: score},
         "per_label": {
-            label: {"auc": float(np.clip(score + random.normal(0, 0.03), 0, 1)), "positives": 40.0 + place}
-            for place, label in enumerate(sheet.labels)
+            label: {"auc": float(np.clip(score + random.normal(0, 0.03), 0, 1)), "positives": 40.0 + number}
+            for number, label in enumerate(sheet.labels)
         },
         "per_group": {
             "sex": {"F": {sheet.metric: score - 0.01, "num": 240.0}, "M": {sheet.metric: score + 0.01, "num": 260.0}}
@@ -110,12 +110,12 @@ def made_up_study(
     half a hundredth better than the one before.
     """
     records = [
-        made_up_run(model, task, seed, mean=0.8 + 0.005 * place, epochs=epochs, data=data)
-        for (place, model), task, seed in itertools.product(enumerate(models), tasks, range(seeds))
+        made_up_run(model, task, seed, mean=0.8 + 0.005 * number, epochs=epochs, data=data)
+        for (number, model), task, seed in itertools.product(enumerate(models), tasks, range(seeds))
         if (task, model) not in without
     ] + list(more)
     facts = {"baseline": "imagenet", "suites": SUITES, "predictions": made_up_answers, **changed}
-    held = ReportData(
+    data_of_report = ReportData(
         frame=frame_of(records, TASKS),
         records={record.key: record for record in [*records, *failed]},
         tasks=TASKS,
@@ -123,7 +123,7 @@ def made_up_study(
         suite=suite and Suite(**{"name": "made-up", "title": "A made-up study", "seeds": "10", **suite}),
         **facts,
     )
-    return held, summary(held.frame, held.baseline)
+    return data_of_report, summary(data_of_report.frame, data_of_report.baseline)
 
 
 def made_up_page(data: ReportData, rows: pd.DataFrame, bibtex: str = "@misc{one,\n  note = {A citation}\n}") -> str:

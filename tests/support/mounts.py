@@ -22,5 +22,5 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
 
 
 def remount(folder: Path, options: str) -> None:
-    """Change its size, or make it read-only."""
+    """Changes its size, or make it read-only."""
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)

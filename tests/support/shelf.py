@@ -1,6 +1,6 @@
-"""A server of weight files for tests, on this machine's own address, that breaks off, forgets, changes and lies as told.
+"""A server of weight files for tests, on this machine's own address, that breaks off, forgets, changes and lies as a test sets it.
 
-With a `commit` it answers as the Hugging Face Hub does, whatever is asked for.
+With a `commit` it answers as the Hugging Face Hub does, whatever the request.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.zoo.catalog import ZooEntry
 from benchmark.zoo.fetch import fetch
 
-BODY = random.Random(0).randbytes(200_000)  # no two places of it are alike
+BODY = random.Random(0).randbytes(200_000)  # random, so that a wrong offset shows
 OTHER = random.Random(1).randbytes(150_000)
 
 
 @dataclass
 class Shelf:
-    """What the server gives, and what it was asked. `cuts`: after how many bytes each next reply breaks off."""
+    """What the server gives, and which requests it received. `cuts`: after how many bytes each next reply breaks off."""
 
     body: bytes = BODY
     etag: str = '"one"'
@@ -44,7 +44,7 @@ class Shelf:
     commit: str = ""
     gate: threading.Event | None = None  # no answer before it is set
     requests: list[dict[str, str]] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)  # of what was asked, with the method before each
+    paths: list[str] = field(default_factory=list)  # of the requests, each with its method
     url: str = ""
 
     def entry(self, name: str = "net", **fields: str) -> ZooEntry:

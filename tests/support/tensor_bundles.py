@@ -16,7 +16,7 @@ import torch
 
 TYPES = {torch.float32: 1, torch.float64: 2, torch.int32: 3, torch.uint8: 4, torch.int64: 9, torch.bool: 10,
          torch.bfloat16: 14, torch.float16: 19}  # fmt: skip
-RESTART = 16  # keys between two that are told whole
+RESTART = 16  # keys between two that are written in full
 BLOCK = 4096  # bytes: TensorFlow's own are larger, so one of ours has several
 STEM = "ResNet50_1x/model.ckpt-225206"
 

@@ -14,8 +14,8 @@ from benchmark.zoo.catalog import scratch
 def cell_of(workspace, task, **recipe):
     index = read_index(task, workspace.data)
     settings = {"image_size": 32, "train_resolution": 64, "early_stop": None, "batch_size": 8, **recipe}
-    asked = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
-    (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [asked], {task.name: index}, [5])
+    task_run = TaskRun(task=task, recipe=Recipe.complete(task.recipe, settings))
+    (cell,) = cells_of([[(scratch("test_efficientnet"), "")]], [task_run], {task.name: index}, [5])
     return cell
 
 
