@@ -4,8 +4,9 @@ Each measurement runs in a process of its own, after a warm-up, in rounds of A B
 Sides: `theirs` (performance/plain_pipeline.py, with its best number of workers), `exact` (the papers' pixels, fp32), `fast`
 (training crops by OpenCV from a cache of 512 pixels, fp32), `fast-bf16`, and `frozen`, linear evaluation by features
 that are computed once (performance/throughput_linear.py): ten seeds at 30 epochs, and these at eight rates. `fast` differs
-from `exact` in training crops alone: evaluation and U-Nets have no row of it. The images are phantoms of 1024 x 1024;
-no data is needed.
+from `exact` in training crops alone: evaluation and U-Nets have no row of it. SimCLR, and its loader alone, are measured
+against its usual public PyTorch form (performance/throughput_simclr.py); their images are views. The images are phantoms of
+1024 x 1024; no data is needed.
 
 Nothing here is a test: times are printed, never asserted.
 """
@@ -50,6 +51,9 @@ PHASES = {
     "unet-512": Phase(task="PXS", size=512, cpu=(4, 8), gpu=(32, 640)),
     "linear": Phase(sides=("theirs", "frozen"), cpu=(32, 128), gpu=(32, 6400)),
     "linear-rates": Phase(sides=("theirs", "frozen"), cpu=(32, 128), gpu=(32, 6400)),
+    "simclr": Phase(task="Derm27", sides=("theirs", "fast", "fast-bf16"), cpu=(32, 64), gpu=(1024, 20480)),
+    # many batches, since ours renders some ahead
+    "simclr-loader": Phase(task="Derm27", sides=("theirs", "fast"), cpu=(32, 640), gpu=(1024, 20480)),
 }
 SIDES = (*PHASES["train"].sides, "frozen")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -138,6 +142,10 @@ def _be_child(what: str, asked: dict[str, Any]) -> None:
         from throughput_sides import prepare
 
         result = prepare([Plan(**plan) for plan in asked.pop("plans")], **asked)
+    elif asked.get("phase", "").startswith("simclr"):
+        from throughput_simclr import measure_simclr
+
+        result = measure_simclr(Plan(**asked))
     elif what == "frozen":
         from throughput_linear import measure_frozen
 

@@ -20,7 +20,10 @@ def fill(store, num_cells):
     """Writes records of a usual length, one of twenty failed, and as many unfinished cells."""
     for seed in range(num_cells):
         cell = made_up_cell(SCRATCH, seed)
-        history = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1 / n, "learning_rate": 1e-3} for n in range(1, EPOCHS + 1)]
+        history = [
+            {"epoch": n, "train_loss": 1 / n, "validation_loss": 1 / n, "learning_rate": 1e-3}
+            for n in range(1, EPOCHS + 1)
+        ]
         failure = {"status": "failed", "error": "out of memory"} if seed % 20 == 0 else {}
         record = made_up_record(cell).model_copy(update={"history": history, **failure})
         folder = store.folder(cell)

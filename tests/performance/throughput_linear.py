@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 def measure_frozen(plan: "Plan") -> dict[str, Any]:
     """The real thing: cells of `--protocol linear`, from images in the evaluation cache to their records."""
     from safetensors.torch import save_file
-    from throughput_sides import wait_for_go
+    from throughput_clock import wait_for_go
 
     from benchmark.data.evaluation_images import open_evaluation_images
     from benchmark.data.registry import read_index

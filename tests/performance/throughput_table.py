@@ -71,7 +71,7 @@ def print_rows(
 def _notes(machine: dict[str, Any], prepared: dict[str, Any], trials: dict[str, Any]) -> list[str]:
     """What the numbers stand on, a line each."""
     peaks = ", ".join(f"{peak:.3g} TFLOP/s {precision}" for precision, peak in machine["peaks"].items())
-    flops = ", ".join(f"{phase} {flops / 1e9:.1f}" for phase, flops in prepared["flops"].items())
+    flops = ", ".join(f"{phase} {flops / 1e9:.1f}" for phase, flops in prepared["flops"].items() if flops)
     emulated = (
         "bf16: this processor has no bf16 arithmetic and emulates it, several times slower than fp32; what fast-bf16 gains "
         "elsewhere cannot be seen here (measured with --bf16 alone)"
