@@ -321,4 +321,5 @@ def _size_of_weights(cells: "list[Cell]") -> str:
     from benchmark.api.listing import num_parameters
 
     num = sum(num_parameters(weights.architecture) for cell in cells for weights in cell.weights)
-    return f"--keep-weights: about {4 * num / 1e9:,.2f} GB for the weights of {plural(len(cells), 'pending cell')}"
+    size = f"{4 * num / 1e9:,.1f} GB" if num > 1e8 else f"{4 * num / 1e6:,.1f} MB"
+    return f"--keep-weights: about {size} for the weights of {plural(len(cells), 'pending cell')}"

@@ -215,7 +215,8 @@ def run(
             project=project,
             progress=progress,
         )
-    shown = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(tasks or '')}"]
+    named = f"{tasks or ''},*-to-*" if evaluate_on else tasks or ""
+    shown = [f"--suite {shlex.quote(suite)}" if suite else f"--tasks {shlex.quote(named)}"]
     if results is not None:
         shown.append(f"--results {shlex.quote(str(results))}")
     cells = f"{outcome.num_done:,} of {plural(outcome.num_cells, 'cell')} done in {outcome.results}"

@@ -45,6 +45,18 @@ def seconds_of(cell: Cell, images: tuple[int, int, int], records: list[RunRecord
     return trainings * epochs * epoch + per_image("test", "test") * test
 
 
+def test_seconds_of(cell: Cell, num_images: int, records: list[RunRecord]) -> float | None:
+    """Returns an estimate of the seconds that a trained model needs for so many test images, from the records of cells of
+    the same architecture and image size; None where none was measured.
+    """
+    paces = [
+        record.timings["test"] / record.num_examples["test"]
+        for record in records
+        if record.status == "done" and _alike(record.cell, cell, _SAME_PACE) and record.num_examples.get("test")
+    ]
+    return median(paces) * num_images if paces else None
+
+
 def _alike(one: Cell, other: Cell, fields: tuple[str, ...]) -> bool:
     same_net = one.weights[0].architecture == other.weights[0].architecture and one.protocol == other.protocol
     return same_net and all(getattr(one.recipe, name) == getattr(other.recipe, name) for name in fields)

@@ -9,6 +9,7 @@ from benchmark.data.index import Index
 from benchmark.data.registry import index_of
 from benchmark.data.splitting import assign_splits
 from benchmark.errors import BenchmarkError
+from benchmark.experiment.estimate import test_seconds_of
 from benchmark.experiment.overlap import contamination, describe_overlap, trained_on_the_test
 from benchmark.experiment.plan import PlanRow
 from benchmark.experiment.preparation import PreparedGrid, raise_faults
@@ -171,26 +172,33 @@ def check_kept(prepared: PreparedGrid) -> None:
 
 def plan_shifts(shifts: Shifts, rows: list[PlanRow], store: Store) -> tuple[list[PlanRow], list[str]]:
     """Returns a row for each pair of tasks of each row of a plan, with what is done and pending, and the notes of the shifts.
-    Their time is that of one pass over the test images, which no estimate counts.
+    Their time is that of one pass over the test images.
     """
+    measured = store.records(hashed=False)[0] if shifts.shifts else []
     found: list[PlanRow] = []
     notes = list(shifts.notes)
     without_model: list[Cell] = []
     for row in rows:
         by_task: dict[str, PlanRow] = {}
         for cell in row.cells if not row.overlap else ():
+            source = store.get(cell)
+            if source is not None and source.status == "failed":
+                continue
             for shifted in shifts.of(cell):
                 images = (0, 0, shifts.num_test[shifted.shift.task] if shifted.shift else 0)
-                new = PlanRow(task=shifted.task, model=row.model, how=row.how, images=images, hours=0.0)
+                new = PlanRow(task=shifted.task, model=row.model, how=row.how, images=images)
                 own = by_task.setdefault(shifted.task, new)
                 own.cells.append(shifted)
                 if (record := store.get(shifted)) is not None:
                     own.done += record.status == "done"
                     own.failed += record.status == "failed"
-                elif store.get(cell) is None or store.has_weights(cell):
+                elif source is None or store.has_weights(cell):
                     own.pending.append(shifted)
                 else:
                     without_model.append(shifted)
+        for own in by_task.values():
+            seconds = test_seconds_of(own.cells[0], own.images[2], measured) if own.pending else None
+            own.hours = None if seconds is None else seconds * len(own.pending) / 3600
         found += by_task.values()
     if without_model:
         notes.append(describe_untrained(without_model, store))

@@ -106,6 +106,7 @@ class InputBuilder:
             raise ValueError(f"{cell.title}: no shift")
         task = self.task_of(shift)
         index = self._index_of(task, shift)
+        training = Training(cell=cell, key=cell.key, settings={}, scratch=scratch)
         split = open_target(
             index=index,
             task=task,
@@ -113,7 +114,7 @@ class InputBuilder:
             workspace=self.workspace,
             device=self.device,
             threads=self.threads,
-            progress=self._progress(EventKind.CACHE, Training(cell=cell, key=cell.key, settings={}, scratch=scratch)),
+            progress=self._progress(EventKind.CACHE, training, task=task.name),
             notify=self.notify(cell.key),
         )
         phantom_or_not = cell.model_copy(update={"data": shift.data})

@@ -236,7 +236,7 @@ def test_the_command_line_judges_plans_and_reports_shifts(workspace, cli):
 
     assert "CheXpert5-to-DXC14" in planned.out
     assert "4 cells, 4 pending" in planned.text
-    assert "GB for the weights of 2 pending cells" in planned.text
+    assert "MB for the weights of 2 pending cells" in planned.text
     assert trained.code == 0, trained.text
     assert refused.code == 1
     assert "2 cells of --evaluate-on cannot be judged: their models were trained before and not kept" in refused.text
