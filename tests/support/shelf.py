@@ -1,4 +1,4 @@
-"""A server of weight files for tests, on this machine's own address, that breaks off, forgets, changes and lies as a test sets it.
+"""A server of weight files for tests, on the local address, that breaks off, forgets, changes and lies as a test sets it.
 
 With a `commit` it answers as the Hugging Face Hub does, whatever the request.
 """
