@@ -31,7 +31,7 @@ def _brier_of_classes(examples: Examples) -> Floats:
 
 
 def _binned(confidence: NDArray[Any], correct: NDArray[Any]) -> Floats:
-    """Returns N x labels x (BINS + 1): correct minus confidence in the bin of the confidence, 0 in the others; and a 1."""
+    """Returns N x labels x (BINS + 1): correct minus confidence in the bin of the confidence, 0 in the others; last a 1."""
     known = ~np.isnan(correct)
     bins = np.clip(np.ceil(confidence.astype(float) * BINS) - 1, 0, BINS - 1)  # open to the left, as in the paper
     gap = np.where(known, correct - confidence, 0.0)
