@@ -98,6 +98,7 @@ def whole_report(data: ReportData, rows: pd.DataFrame, notes: Iterable[str], bib
         bibtex=bibtex,
         latex=latex_of(*tables),
         recipes=shown.recipes,
+        num_runs=len(data.frame),
         sweeps=shown.sweeps,
         matrix_table=matrix,
         commands=all_commands(data, rows),

@@ -45,11 +45,13 @@ def page(
     matrix_table: PrintedTable,
     sweeps: Sequence[PrintedTable] = (),
     recipes: Sequence[str] = (),
+    num_runs: int | None = None,
     bibtex: str = "",
     latex: str = "",
 ) -> bytes:
     """Returns the page as UTF-8. `rows`: of `summary`; `figures`: by name; `commands`: make the results again;
-    `matrix_table`: of `results_table`; `sweeps`: their tables; `recipes`: a line for each named recipe; `bibtex`: the
+    `matrix_table`: of `results_table`; `sweeps`: their tables; `recipes`: a line for each named recipe; `num_runs`:
+    of the report, where the sweeps in `data` have lost some; `bibtex`: the
     citations of what was run; `latex`: the tables, to be copied.
 
     Raises ValueError for a frame without rows.
@@ -89,6 +91,7 @@ def page(
             matrix_table=matrix_table,
             sweeps=sweeps,
             recipes=recipes,
+            num_runs=len(data.frame) if num_runs is None else num_runs,
             bibtex=bibtex,
             latex=latex,
             style=Markup(_file("report.css")),  # noqa: S704 - our own file
