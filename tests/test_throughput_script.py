@@ -13,18 +13,18 @@ SCRIPT = Path(__file__).parent / "throughput.py"
 
 @pytest.mark.slow
 def test_the_throughput_script_measures_both_pipelines_and_tells_in_a_table_and_in_json(tmp_path):
-    asked = ["--quick", "--phases", "train", "--pairs", "1", "--sides", "theirs,exact", "--device", "cpu"]
-    workspace = ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "measured.json")]
+    options = ["--quick", "--phases", "train", "--pairs", "1", "--sides", "theirs,exact", "--device", "cpu"]
+    output = ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "measured.json")]
 
-    ran = subprocess.run([sys.executable, SCRIPT, *asked, *workspace], capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, SCRIPT, *options, *output], capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    told = json.loads((tmp_path / "measured.json").read_text())
-    assert [(row["phase"], row["side"]) for row in told["rows"]] == [("train", "theirs"), ("train", "exact")]
-    assert all(row["images_per_second"] > 0 for row in told["rows"])
+    measured = json.loads((tmp_path / "measured.json").read_text())
+    assert [(row["phase"], row["side"]) for row in measured["rows"]] == [("train", "theirs"), ("train", "exact")]
+    assert all(row["images_per_second"] > 0 for row in measured["rows"])
     # 4.09 G multiply-adds forward (torchvision's page on resnet50); twice that for each of two gradients, but for the
     # gradient to the images, which nobody asks for: 0.118 G multiply-adds in the first convolution
-    assert told["prepared"]["flops"]["train"] == pytest.approx(2e9 * (3 * 4.09 - 0.118), rel=0.005)
+    assert measured["prepared"]["flops"]["train"] == pytest.approx(2e9 * (3 * 4.09 - 0.118), rel=0.005)
     for word in ("images/s", "theirs", "exact", "TFLOP/s fp32", "decode once, DXC14 at 256 and native pixels"):
         assert word in ran.stdout
 

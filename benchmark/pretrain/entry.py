@@ -74,7 +74,8 @@ def register(
     else:
         earlier[data_set] = sorted({*earlier.get(data_set, ()), *patients})
     file = scratch / "encoder.safetensors"
-    write_atomically(file, save(tensors, metadata={"format": "pt", PATIENTS: json.dumps(earlier)}))
+    # one entry of metadata: safetensors writes several in an order of its own, and the file's digest is in every key
+    write_atomically(file, save(tensors, metadata={PATIENTS: json.dumps(earlier)}))
     entry = entry.model_copy(update={"fresh": tuple(fresh)})
     imported = fetch.import_weight_file(entry, file, workspace.weights)
     entry = entry.model_copy(update={"sha256": imported.sha256})
@@ -92,6 +93,6 @@ def encoder_in_full(encoder: nn.Module, architecture: str) -> tuple[dict[str, to
         whole = list(forms.build_encoder(architecture, "pooled", 0).state_dict())
     if set(own) == set(whole):
         return own, []
-    workspace = forms.pyramid_names(own, whole)
-    untrained = [name for name in whole if name not in workspace and not name.endswith(forms.COUNTER)]
-    return {name: own[place] for name, place in workspace.items()}, untrained
+    pyramid = forms.pyramid_names(own, whole)
+    untrained = [name for name in whole if name not in pyramid and not name.endswith(forms.COUNTER)]
+    return {name: own[place] for name, place in pyramid.items()}, untrained

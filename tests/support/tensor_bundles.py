@@ -83,9 +83,9 @@ def table(pairs: list[tuple[bytes, bytes]], compression: int = 0) -> bytes:
 def ended(content: bytes, handles: list[tuple[bytes, bytes]]) -> bytes:
     """Blocks, closed by those that tell where they are."""
     metaindex, index = block([]), block(handles)
-    workspace = varint(len(content)) + varint(len(metaindex) - 5)
-    workspace += varint(len(content) + len(metaindex)) + varint(len(index) - 5)
-    return content + metaindex + index + workspace.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
+    handles_of_index = varint(len(content)) + varint(len(metaindex) - 5)
+    handles_of_index += varint(len(content) + len(metaindex)) + varint(len(index) - 5)
+    return content + metaindex + index + handles_of_index.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
 
 
 def bundle(tensors: dict[str, torch.Tensor], stem: str = STEM, num_files: int = 1) -> dict[str, bytes]:

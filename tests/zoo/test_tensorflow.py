@@ -229,8 +229,8 @@ def block_of_one(pairs) -> bytes:
 def test_one_block_told_many_times_is_read_once(written):
     empty = sealed(bytes(500_000 * 4) + struct.pack("<I", 500_000))  # restarts, and nothing that they point at
     first = block([(b"", header())])
-    workspace = varint(len(first)) + varint(len(empty) - 5)
-    handles = [(b"", varint(0) + varint(len(first) - 5))] + [(b"%06d" % n, workspace) for n in range(5000)]
+    empty_block = varint(len(first)) + varint(len(empty) - 5)
+    handles = [(b"", varint(0) + varint(len(first) - 5))] + [(b"%06d" % n, empty_block) for n in range(5000)]
     path = written(made(ended(first + empty, handles)))
 
     assert "more blocks than there are" in refusal(path)
