@@ -163,7 +163,7 @@ def test_micle_beats_its_own_start_where_bags_tell_what_images_alone_do_not(work
             path = tmp_path / "bags" / f"{number:03d}" / f"{view}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image_of(number % 3)).save(path)
-    held = [(image_of(number % 3), number % 3) for number in range(150)]
+    held = [(image_of(number % 3), number % 3) for number in range(600)]
 
     def knn(encoder):
         encoder.eval()
@@ -171,15 +171,15 @@ def test_micle_beats_its_own_start_where_bags_tell_what_images_alone_do_not(work
             batch = torch.from_numpy(np.stack([pixels for pixels, _ in held])).permute(0, 3, 1, 2) / 255
             features = torch.nn.functional.normalize(encoder(batch))
         classes = np.array([kind for _, kind in held])
-        similar = (features[75:] @ features[:75].T).argmax(1).numpy()
-        return float((classes[:75][similar] == classes[75:]).mean())
+        similar = (features[300:] @ features[:300].T).argmax(1).numpy()
+        return float((classes[:300][similar] == classes[300:]).mean())
 
     job = training(
         workspace,
         images_of_folder(tmp_path / "bags"),
         "micle",
         "folder",
-        recipe={"steps": 120, "batch_size": 32, "views": "crops", "optimizer": "adam", "learning_rate": 0.008},
+        recipe={"steps": 300, "batch_size": 32, "views": "crops", "optimizer": "adam", "learning_rate": 0.008},
     )
     before = knn(job._encoder())
     entry = job.run()
