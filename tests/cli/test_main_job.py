@@ -67,6 +67,7 @@ def test_the_main_job_runs_continues_amends_and_reports(cli, workspace):
             for name in ("curves", "differences", "epochs", "groups")
             for kind in ("csv", "png", "svg", "txt")
         ),
+        "matrix.csv",
         "report.html",
         *(f"seeds.{kind}" for kind in ("csv", "png", "svg", "txt")),
         "table.csv",

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy import stats
 
-from benchmark.cell import Weights
+from benchmark.cell import Shift, Weights
 from benchmark.errors import BenchmarkError
 from benchmark.experiment.suite import read_suite
 from benchmark.reporting.data import Attention, Features, ReportData
@@ -32,6 +32,7 @@ from benchmark.reporting.figures.style import styled, width_of, wrapped
 from benchmark.reporting.frame import frame_of
 from benchmark.results.predictions import Predictions
 from benchmark.results.record import SearchTrial
+from benchmark.tasks.shift import with_shifts
 from benchmark.zoo.catalog import ZooEntry
 
 PAPER = [
@@ -167,6 +168,23 @@ def report_data(records, tasks, **changed):
     return ReportData(**{**facts, **loaders, **changed})
 
 
+def judged_elsewhere(tasks, models, seeds=3):
+    """Data of models that are trained on CheXpert5 and judged on DXC14 too."""
+    labels = (("Edema", "Edema"), ("Pleural Effusion", "Effusion"))
+    shift = Shift(
+        source="CheXpert5", task="DXC14", task_digest="2" * 16, data="phantom", data_digest="3" * 16, labels=labels
+    )
+    records = []
+    for record in made_up(tasks, models, ("CheXpert5",), seeds):
+        auc = record.scores["mean_auc"]
+        per_label = {own: {"auc": auc} for own, _ in labels}
+        records += [
+            record.model_copy(update={"per_label": per_label}),
+            made_up_record(record.cell.shifted(shift), scores={"mean_auc": auc - 0.1}),
+        ]
+    return report_data(records, with_shifts(tasks, [record.cell for record in records]))
+
+
 @pytest.fixture(scope="module")
 def held(tasks):
     """Data by number of models: two, five with long names, and the first paper's on its tasks."""
@@ -178,6 +196,9 @@ def held(tasks):
 
     some = sizes(LONG)
     return {
+        "two shifted": judged_elsewhere(tasks, PAPER[:2]),
+        "long shifted": judged_elsewhere(tasks, LONG),
+        "paper shifted": judged_elsewhere(tasks, PAPER),
         "two": report_data(few, tasks),
         "two in sizes": report_data(sizes(PAPER[:2]), tasks),
         "long": report_data([record for record in some if record.cell.fraction == 1], tasks),
@@ -254,8 +275,8 @@ def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
     of = held["sizes"] if kind == "label-efficiency" and which == "long" else held[which]
     if kind == "label-efficiency" and which != "long":
         of = held[f"{which} in sizes"]
-    if kind == "sweep":
-        of = held[f"{which} swept"]
+    if kind in ("sweep", "shift"):
+        of = held[f"{which} {'swept' if kind == 'sweep' else 'shifted'}"]
     one_task = {"tasks": ("TXC",), "models": tuple(dict.fromkeys(of.frame["model"]))[:5]}
 
     figure = plot(of, FIGURES[kind].spec(**one_task) if kind in ("tsne", "attention") else FIGURES[kind].spec())
@@ -265,7 +286,7 @@ def test_no_text_meets_another_or_leaves_the_canvas(held, kind, which):
 
 @pytest.mark.parametrize("kind", sorted(FIGURES))
 def test_a_figure_is_png_svg_and_csv_and_the_same_bytes_each_time(held, kind):
-    of = held[{"label-efficiency": "two in sizes", "sweep": "two swept"}.get(kind, "two")]
+    of = held[{"label-efficiency": "two in sizes", "sweep": "two swept", "shift": "two shifted"}.get(kind, "two")]
 
     first, second = (draw(of, FIGURES[kind].spec()) for _ in range(2))
 

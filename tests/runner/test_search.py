@@ -191,7 +191,7 @@ def test_a_sweep_is_one_table_of_validation_beside_test_with_the_chosen_value_ma
     assert "| imagenet | 0.0001 | 85.05 ± 0.07 | 95.05 ± 0.07 | 2 |" in text
     assert "|  | **0.001** | **88.05 ± 0.07 ✓** | **90.05 ± 0.07** | **2** |" in text
     assert text.count("✓**") == 1
-    assert "would be choosing on the test part" in text
+    assert "would be choosing on the test set" in text
 
 
 def test_tables_that_differ_in_more_than_a_sweep_stay_apart(tasks):

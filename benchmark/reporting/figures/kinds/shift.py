@@ -28,7 +28,7 @@ from benchmark.reporting.figures.style import (
 from benchmark.reporting.metric_facts import metric_title
 from benchmark.results.record import RunRecord
 
-WIDTH, ROW, BAR = 2.4, 0.34, 0.36
+WIDTH, BAR = 2.4, 0.36
 # tested on -> color, hatch, the offset of the bar in its row
 BARS: dict[str, tuple[str, str, float]] = {
     "the task of the training": (BLUE, "", -0.2),
@@ -59,10 +59,10 @@ def plot_shift(data: ReportData, spec: ShiftBars) -> Plot:
         models=tuple(model for model in selection.models if model in set(table["model"])),
         not_run=selection.not_run,
     )
-    labels, left, _ = wrapped_row_labels(shown.models)
+    labels, left, lines = wrapped_row_labels(shown.models)
     figure, panels, columns = grid_of_panels(
         [title_of(shown.block(block), WIDTH) for block in shown.blocks],
-        PanelSize(width=WIDTH, height=ROW * max(len(labels), 2), beneath=0.5),
+        PanelSize(width=WIDTH, height=max(0.34, 0.06 + 0.14 * lines) * max(len(labels), 2), beneath=0.5),
         left=left,
         legend=[
             (Patch(facecolor=color, edgecolor="white", hatch=hatch), f"tested on {name}")
