@@ -109,8 +109,12 @@ function startContents() {
   links.forEach((link) => link.addEventListener('click', () => show(false)));
   document.addEventListener('keydown', (event) => { if (event.key === 'Escape') show(false); });
   const sections = links.map((link) => find(link.getAttribute('href')));
-  const follow = () => {  // the last section that begins above a third of the window
-    const passed = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 3).length;
+  const follow = () => {  // the last section that begins above a third of the window; at the page's end, the one that was asked for
+    let passed = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 3).length;
+    if (innerHeight + scrollY >= document.documentElement.scrollHeight - 2) {
+      const target = sections.findIndex((section) => `#${section.id}` === location.hash);
+      passed = Math.max(passed, target + 1);
+    }
     links.forEach((link, number) => { if (number === passed - 1) link.setAttribute('aria-current', 'true'); else link.removeAttribute('aria-current'); });
     button.textContent = passed ? links[passed - 1].textContent : 'Contents';
   };
