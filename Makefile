@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: demo test check docs floors clean
+.PHONY: demo test test-clusters check docs floors clean
 
 $(BIN)/.installed: pyproject.toml
 	if command -v uv >/dev/null; then \
@@ -22,6 +22,10 @@ demo: $(BIN)/.installed
 
 test: $(BIN)/.installed check
 	$(BIN)/python -m pytest -n 2 -q
+
+# a toy SLURM (`apt-get install --no-install-recommends slurm-wlm munge`) and a toy Ray (`pip install -e '.[dev,ray]'`)
+test-clusters: $(BIN)/.installed
+	$(BIN)/python -m pytest -q -m cluster tests/scheduler
 
 check: $(BIN)/.installed
 	$(BIN)/ruff format --check --quiet benchmark tests docs

@@ -14,7 +14,7 @@ from toy_ray import toy_ray
 from benchmark.results.store import Store
 
 pytest.importorskip("ray", reason="not installed: pip install '.[ray]'")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 SEEDS = 8
 GRID = f"--models scratch:test_efficientnet --tasks TXC --seeds {SEEDS} --device cpu".split()
 for setting in (

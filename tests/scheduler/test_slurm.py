@@ -13,7 +13,7 @@ from toy_slurm import lacking, toy_slurm
 from benchmark.locks import holder_of
 from benchmark.results.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(lacking()), reason=lacking())]
+pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(lacking()), reason=lacking())]
 SEEDS = 40
 LEASE_SECONDS = 8.0
 GRID = f"--models scratch:test_efficientnet --tasks TXC --seeds {SEEDS}".split()
