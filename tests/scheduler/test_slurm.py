@@ -21,7 +21,7 @@ for setting in (
     "image_size=32",
     "train_resolution=64",
     "batch_size=8",
-    "max_epochs=4",
+    "max_epochs=10",  # long enough that workers reach their minute on a quick machine
     "test_crops=1",
     "early_stop=none",
 ):
