@@ -19,6 +19,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.reporting.format import SIGNIFICANT
 from benchmark.reporting.metric_facts import direction
 from benchmark.reporting.replicates import Load
+from benchmark.results.merge import unlike_scores
 from benchmark.results.record import RunRecord
 from benchmark.scoring.resampling import difference_of
 from benchmark.stats.multiplicity import holm
@@ -99,8 +100,10 @@ def with_test_sets(
 
 
 def same_run(one: RunRecord, other: RunRecord) -> bool:
-    """Returns whether two records of one cell are the same to the last bit: every score and every epoch's losses."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("scores", "per_label", "per_group", "history"))
+    """Returns whether two records of one cell are the same to the last bit: every epoch's losses, and every score that both
+    were judged by.
+    """
+    return one.history == other.history and not unlike_scores(one, other)
 
 
 def _folds(side: pd.DataFrame) -> "pd.Series[Any]":

@@ -112,11 +112,7 @@ def copy(taken: Taken, into: Store) -> Literal["copied", "there", "claimed"]:
 def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: Store) -> str:
     """Returns how two done records of one cell differ, in one line; nothing where scores and predictions agree."""
     first, second = _judged(one), _judged(other)
-    names = dict.fromkeys([*first, *second])
-    if one.judging != other.judging:  # one of them has metrics that the other was not scored by
-        names = dict.fromkeys(name for name in first if name in second)
-    unlike = [name for name in names if first.get(name) != second.get(name)]
-    if unlike:
+    if unlike := unlike_scores(one, other):
         values = [f"{name} {_show(first, name)} and {_show(second, name)}" for name in unlike]
         what = first_few(values)
     elif not (what := _unlike_predictions(one, other, its_store, other_store)):
@@ -134,6 +130,15 @@ def difference(one: RunRecord, its_store: Store, other: RunRecord, other_store: 
     else:
         about += ": equal machines give equal bits, so one of the two was not made by this cell's own run"
     return f"{one.key}, {one.cell.title}: {what}; in {where}; {about}"
+
+
+def unlike_scores(one: RunRecord, other: RunRecord) -> list[str]:
+    """Returns the names of the scores in which two records of one cell differ, of those that both were scored by."""
+    first, second = _judged(one), _judged(other)
+    names = dict.fromkeys([*first, *second])
+    if one.judging != other.judging:  # one of them has metrics that the other was not scored by
+        names = dict.fromkeys(name for name in first if name in second)
+    return [name for name in names if first.get(name) != second.get(name)]
 
 
 def _judged(record: RunRecord) -> dict[str, float | None]:

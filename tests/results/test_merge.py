@@ -9,6 +9,7 @@ import time
 import pytest
 from made_up import IMAGENET, SCRATCH, made_up_cell, made_up_predictions, made_up_record
 
+from benchmark.results.merge import unlike_scores
 from benchmark.results.predictions import Predictions
 from benchmark.results.store import Store
 
@@ -269,3 +270,12 @@ def test_a_wrong_folder_is_one_line(cli, one, make, told):
 
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert told in ran.text
+
+
+def test_scores_of_metrics_that_one_record_was_not_judged_by_are_no_difference():
+    record = made_up_record(made_up_cell(), scores={"auc": 0.9})
+    again = record.model_copy(update={"scores": {"auc": 0.9, "brier": 0.1}, "judging": "another"})
+
+    assert unlike_scores(record, again) == []
+    assert unlike_scores(record, again.model_copy(update={"judging": record.judging})) == ["brier"]
+    assert unlike_scores(record, again.model_copy(update={"scores": {"auc": 0.8}})) == ["auc"]
